@@ -1,0 +1,1 @@
+//! Director: the firmware of a dedicated LVS director.
