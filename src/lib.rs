@@ -1,1 +1,23 @@
 //! Director: the firmware of a dedicated LVS director.
+//!
+//! ```text
+//! director.toml ─▶ config::raw ─▶ config::model ──────────────┐
+//!                     │ every fault at once                     ▼
+//! kernel ─▶ observe ─▶ State (observed)      facts ─▶ desired(model, facts) ─▶ State (desired)
+//!               │                             ▲                     │
+//!               └────────────▶ diff ◀─────────┼─────────────────────┘      facts = what changes while running:
+//!                               ▼             │                             VRRP role, check verdicts, drains, links
+//!                        Vec<Op>, ordered ─▶ apply (batched netlink) ─▶ kernel
+//! ```
+//!
+//! One binary, many processes: `init` (or `director run`) starts each [`role::Role`] as a process of its own. The same names
+//! mean the same thing in every folder: `desired`, `diff` and `fsm` are pure; `run` holds the loop; `socket`, `observe` and
+//! `apply` touch the kernel.
+
+pub mod config; // director.toml: the user's words → a checked model, every fault in one report
+pub mod ipc; // the messages between processes, one JSON document a line, and the sockets that carry them
+pub mod logging; // `log` records → "<6>text" lines on stderr, which the supervisor rings
+pub mod paths; // where the processes meet: the run directory and what lies in it
+pub mod role; // the processes that one binary can be, as data
+pub mod sys; // the only `unsafe`: what nix does not offer
+pub mod units; // Vrid, Priority, Weight, IfName, Cidr…: checked once, by TryFrom

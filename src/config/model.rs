@@ -1,0 +1,364 @@
+//! The checked configuration: every invariant of the manual holds, no field "must be set later".
+//!
+//! Only [`super::validate`] makes these values. Workers compare an old and a new one by `==`.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use crate::units::{Cidr, IfName, Mac, Priority, Vrid, Weight};
+
+/// The whole of `director.toml`, with the section of this node merged in.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Config {
+    /// `[system]`.
+    pub system: System,
+    /// `[[interface]]`, in the order of the file; names and MACs are unique.
+    pub interfaces: Vec<Interface>,
+    /// `[[route]]`, in the order of the file.
+    pub routes: Vec<Route>,
+    /// `[[vrrp]]`, in the order of the file; names are unique, and so is (interface, vrid, family).
+    pub vrrp: Vec<VrrpInstance>,
+    /// `[[service]]`, in the order of the file; names are unique, and so is [`ServiceKey`].
+    pub services: Vec<Service>,
+}
+
+/// What concerns the box as a whole.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct System {
+    /// Host name, RFC 1123; the appliance is called `director` without one.
+    pub hostname: Option<String>,
+    /// Time servers.
+    pub ntp: Vec<IpAddr>,
+    /// Where logs go besides the ring.
+    pub syslog: Vec<SyslogTarget>,
+}
+
+/// `udp://192.168.61.9:514` or `tcp://…`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SyslogTarget {
+    /// How it is carried.
+    pub transport: SyslogTransport,
+    /// Where to; the port defaults to 514.
+    pub address: SocketAddr,
+}
+
+/// Transport of syslog messages (RFC 5426, RFC 6587).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SyslogTransport {
+    /// One datagram a message.
+    Udp,
+    /// Octet-counted frames on a stream.
+    Tcp,
+}
+
+/// A network interface that Director configures.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Interface {
+    /// By what it is found.
+    pub selector: InterfaceSelector,
+    /// Addresses set on it, in the order of the file; empty with DHCP alone.
+    pub addresses: Vec<Cidr>,
+    /// Ask a DHCPv4 server for an address, a default route and name servers.
+    pub dhcp: bool,
+    /// Maximum transmission unit in bytes, 68..=65535 (1280 at least where IPv6 is used); `None` leaves the driver's.
+    pub mtu: Option<u32>,
+}
+
+/// By what an interface is found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum InterfaceSelector {
+    /// `name = "eth0"`.
+    Name(IfName),
+    /// `mac = "52:54:00:00:00:01"`, without a name: whatever the kernel calls it.
+    Mac(Mac),
+    /// Both: the interface with this MAC, renamed so.
+    Renamed {
+        /// The name it gets.
+        name: IfName,
+        /// The MAC it has.
+        mac: Mac,
+    },
+}
+
+impl InterfaceSelector {
+    /// The name in the file, if it gives one.
+    #[must_use]
+    pub const fn name(&self) -> Option<&IfName> {
+        match self {
+            Self::Name(name) | Self::Renamed { name, .. } => Some(name),
+            Self::Mac(_) => None,
+        }
+    }
+}
+
+/// A static route.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Route {
+    /// Destination network, host bits zero; `default` is 0.0.0.0/0 or ::/0 by the family of `via`.
+    pub to: Cidr,
+    /// Gateway; `None` = directly on `interface`.
+    pub via: Option<IpAddr>,
+    /// Outgoing interface; `None` lets the kernel find it by `via`.
+    pub interface: Option<IfName>,
+    /// Metric, smaller wins; 0 = the kernel's default (0 for IPv4, 1024 for IPv6).
+    pub metric: u32,
+}
+
+/// VRRP on the wire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum VrrpVersion {
+    /// RFC 3768, IPv4 only, whole seconds.
+    V2,
+    /// RFC 9568.
+    V3,
+}
+
+/// Authentication of VRRP version 2 (RFC 2338; removed by RFC 3768, still spoken by old peers).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum VrrpAuth {
+    /// Type 1: up to 8 bytes in clear text, zero padded.
+    Pass(heapless::Vec<u8, 8>),
+}
+
+/// The IPv4 checksum of VRRP version 3: RFC 5798 was read both ways, so either is accepted and this one is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum VrrpChecksum {
+    /// Over the message alone (RFC 9568 section 5.2.8; Cisco, Juniper).
+    #[default]
+    Rfc9568,
+    /// With the IPv4 pseudo-header (keepalived, old FRR).
+    PseudoHeader,
+}
+
+/// One virtual router on one interface.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VrrpInstance {
+    /// Name in the file, in status and in events.
+    pub name: String,
+    /// Interface of the advertisements, and of each VIP that names no other.
+    pub interface: IfName,
+    /// Virtual router identifier.
+    pub vrid: Vrid,
+    /// Base priority.
+    pub priority: Priority,
+    /// Advertisement interval, 10 ms..=40.95 s (version 2: whole seconds, 1 s..=255 s).
+    pub interval: Duration,
+    /// Version on the wire. IPv6 is always [`VrrpVersion::V3`].
+    pub version: VrrpVersion,
+    /// Version 2 only.
+    pub auth: Option<VrrpAuth>,
+    /// IPv4 version 3 only.
+    pub checksum: VrrpChecksum,
+    /// Whether a higher priority takes over from a living master.
+    pub preempt: bool,
+    /// VIPs, at least one, all of one family: they are what is advertised.
+    pub addresses: Vec<VirtualAddress>,
+    /// Peers to send to in place of the multicast group; empty = multicast.
+    pub peers: Vec<IpAddr>,
+    /// Source of the advertisements; `None` = primary IPv4 or link-local IPv6 address of the interface.
+    pub source: Option<IpAddr>,
+    /// Gratuitous ARP / unsolicited NA.
+    pub garp: Garp,
+    /// What else decides about mastership.
+    pub track: Vec<Track>,
+}
+
+/// A VIP.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct VirtualAddress {
+    /// Address and prefix as set on the interface.
+    pub cidr: Cidr,
+    /// Interface that carries it; `None` = the instance's.
+    pub interface: Option<IfName>,
+}
+
+/// When and how often a new master announces its VIPs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Garp {
+    /// Announcements of each VIP at once, 1..=100.
+    pub repeat: u8,
+    /// Time until the second burst of as many; zero = no second burst.
+    pub delay: Duration,
+    /// Period of a single announcement while master; zero = none.
+    pub refresh: Duration,
+    /// Least time between two announcements on one interface.
+    pub interval: Duration,
+}
+
+impl Default for Garp {
+    fn default() -> Self {
+        Self {
+            repeat: 5,
+            delay: Duration::from_secs(5),
+            refresh: Duration::from_secs(60),
+            interval: Duration::ZERO,
+        }
+    }
+}
+
+/// A tracked object and what its failure does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Track {
+    /// What is watched.
+    pub target: TrackTarget,
+    /// `None`: a failure is a FAULT. Negative: subtracted while failed. Positive: added while healthy. −253..=253, not 0.
+    pub weight: Option<i16>,
+}
+
+/// What is watched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TrackTarget {
+    /// Healthy while the interface is up and has carrier.
+    Interface(IfName),
+    /// Healthy while the service of this name has quorum.
+    Service(String),
+}
+
+/// Layer 4 protocol of a service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Protocol {
+    /// Transmission control protocol.
+    Tcp,
+    /// User datagram protocol.
+    Udp,
+}
+
+/// How a packet reaches the real server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Method {
+    /// Direct routing: rewritten MAC, the real server has the VIP too (ipvsadm -g).
+    Dr,
+    /// Masquerading: the real server answers through the director (ipvsadm -m).
+    Nat,
+    /// IP-in-IP tunnel (ipvsadm -i).
+    Tun,
+}
+
+/// What clients talk to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Listen {
+    /// Address and port; port 0 = every port, only with persistence.
+    Address(SocketAddr),
+    /// Firewall mark, 1..; the family says which packets.
+    Fwmark {
+        /// The mark.
+        mark: u32,
+        /// Whether IPv6 packets are meant.
+        ipv6: bool,
+    },
+}
+
+/// What makes a service unique in the kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ServiceKey {
+    /// What clients talk to.
+    pub listen: Listen,
+    /// `None` for a firewall mark, which knows no protocol.
+    pub protocol: Option<Protocol>,
+}
+
+/// The schedulers of Linux 6.12 by the kernel's names (net/netfilter/ipvs/ip_vs_*.c).
+pub const SCHEDULERS: [&str; 14] =
+    ["rr", "wrr", "lc", "wlc", "lblc", "lblcr", "sh", "mh", "dh", "fo", "ovf", "sed", "nq", "twos"];
+
+/// Persistence: a client returns to its real server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Persistence {
+    /// Life of a template after the last connection, whole seconds, 1 s..=31 d.
+    pub timeout: Duration,
+    /// Prefix length by which clients are grouped, 1..=32 or 1..=128.
+    pub prefix: u8,
+}
+
+/// A virtual service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Service {
+    /// Name in the file, in status and in events.
+    pub name: String,
+    /// Its key in the kernel.
+    pub key: ServiceKey,
+    /// One of [`SCHEDULERS`].
+    pub scheduler: &'static str,
+    /// `persistence`, if any.
+    pub persistence: Option<Persistence>,
+    /// How and how often each real server is asked.
+    pub check: Check,
+    /// Sum of the weights of live real servers from which the service counts as up; 1..
+    pub quorum: u32,
+    /// What a failed check does.
+    pub on_fail: OnFail,
+    /// Who answers while the quorum is lost.
+    pub sorry: Sorry,
+    /// Real servers in the order of the file; addresses are unique.
+    pub servers: Vec<Server>,
+}
+
+/// What a failed check does to a real server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnFail {
+    /// Taken out of the table.
+    #[default]
+    Remove,
+    /// Kept with weight 0: established connections go on.
+    Quiesce,
+}
+
+/// Who answers while the quorum is lost.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Sorry {
+    /// Nobody: new connections are refused.
+    #[default]
+    None,
+    /// These servers, each with its own method.
+    Servers(Vec<Server>),
+    /// The built-in page, served by this box: TCP services only.
+    Local,
+}
+
+/// A real server of one service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Server {
+    /// RIP and port. DR and TUN: the port equals the service's. For a firewall mark or port 0 the port is 0.
+    pub address: SocketAddr,
+    /// Configured weight.
+    pub weight: Weight,
+    /// How packets reach it; the service's method unless it has its own.
+    pub method: Method,
+}
+
+/// A health check.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Check {
+    /// What is asked.
+    pub kind: CheckKind,
+    /// Period from start to start, 100 ms..=1 h.
+    pub interval: Duration,
+    /// A probe without a verdict after this long has failed; 10 ms..=5 m, no longer than the interval.
+    pub timeout: Duration,
+    /// Consecutive failures until a live server is down, 1..=100.
+    pub fall: u8,
+    /// Consecutive successes until a dead server is up, 1..=100.
+    pub rise: u8,
+    /// Port asked in place of the server's.
+    pub port: Option<u16>,
+}
+
+/// What a check asks.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum CheckKind {
+    /// Never asked: always up.
+    None,
+    /// A connection is established.
+    Tcp,
+    /// `GET path` over HTTP/1.1 is answered with one of `status`.
+    Http {
+        /// Path with query, begins with `/`.
+        path: String,
+        /// `Host` header; `None` = the server's address and port.
+        host: Option<String>,
+        /// Accepted status codes as inclusive ranges, each within 100..=599.
+        status: Vec<(u16, u16)>,
+    },
+}

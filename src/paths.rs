@@ -1,0 +1,58 @@
+//! Where the processes of one Director meet.
+
+use std::path::{Path, PathBuf};
+
+use crate::role::Role;
+
+/// The directory in which the processes of one Director find each other; on the appliance `/run/director`.
+///
+/// Several Directors can run on one host, each in a directory (and a network namespace) of its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunDir(PathBuf);
+
+impl RunDir {
+    /// The run directory of the appliance, and the default of every verb.
+    pub const DEFAULT: &str = "/run/director";
+
+    /// Takes `path` as it is; nothing is created.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self(path.into())
+    }
+
+    /// The directory itself.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// The stream socket on which `role` answers.
+    #[must_use]
+    pub fn socket(&self, role: Role) -> PathBuf {
+        self.0.join(format!("{}.sock", role.name()))
+    }
+
+    /// The configuration that runs: a copy that `store` has checked, replaced by rename only.
+    #[must_use]
+    pub fn active_config(&self) -> PathBuf {
+        self.0.join("active.toml")
+    }
+
+    /// Which configuration runs and why ([`crate::ipc::message::StoreStatus`] as JSON), written before
+    /// [`Self::active_config`] is replaced.
+    #[must_use]
+    pub fn source(&self) -> PathBuf {
+        self.0.join("source.json")
+    }
+
+    /// What a worker keeps for its own next life, for example `vrrp.json`.
+    #[must_use]
+    pub fn state(&self, role: Role) -> PathBuf {
+        self.0.join(format!("{}.json", role.name()))
+    }
+}
+
+impl Default for RunDir {
+    fn default() -> Self {
+        Self::new(Self::DEFAULT)
+    }
+}
