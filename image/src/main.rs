@@ -1,2 +1,54 @@
 //! `cargo image`: the one door to building, booting, demonstrating, testing and flashing Director.
-fn main() {}
+//!
+//! One file or folder for each subcommand; each has `Args` and `run(args)`. What several need: [`project`] (where things
+//! are), [`tool`] (other programs), [`progress`] (what the person sees), [`setup`] (what must be
+//! installed).
+
+mod progress;
+mod project;
+mod setup;
+mod tool;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Builds, boots, demonstrates, tests and flashes the Director firmware.
+#[derive(Parser)]
+#[command(name = "cargo image", bin_name = "cargo image", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Install what the other commands need: Debian packages and the Rust target
+    Setup,
+}
+
+/// A request that can never succeed as it was made: exit code 2, as for a wrong option.
+#[derive(Debug)]
+pub struct WrongUse(pub String);
+
+impl std::fmt::Display for WrongUse {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for WrongUse {}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let outcome = match cli.command {
+        Command::Setup => setup::run(),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(if error.is::<WrongUse>() { 2 } else { 1 })
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! Other programs: run, with an error that says what was run and what it complained of.
+
+use std::ffi::OsStr;
+use std::process::{Command, Output, Stdio};
+
+use anyhow::{Context, Result, bail};
+
+/// How much of a failed program's output an error repeats, in lines.
+const LINES_SHOWN: usize = 15;
+
+/// A program that takes the C locale and a fixed time zone, so that its output does not depend on the user's machine.
+pub fn command(program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new(program);
+    command.env("LC_ALL", "C").env("TZ", "UTC").stdin(Stdio::null());
+    command
+}
+
+/// Runs `command` and returns what it wrote to its standard output.
+///
+/// # Errors
+/// The program is missing, or ended with another status than 0; the error repeats the end of its output.
+pub fn output(command: &mut Command) -> Result<String> {
+    let line = describe(command);
+    let result = command.output().with_context(|| format!("cannot run {line}"))?;
+    check(&line, &result)?;
+    Ok(String::from_utf8_lossy(&result.stdout).into_owned())
+}
+
+/// Runs `command` for its effect.
+///
+/// # Errors
+/// As [`output`].
+pub fn run(command: &mut Command) -> Result<()> {
+    output(command).map(drop)
+}
+
+/// The command line as a person would type it.
+pub fn describe(command: &Command) -> String {
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
+}
+
+/// The last lines of `text` that are worth showing.
+pub fn tail(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+    lines.get(lines.len().saturating_sub(LINES_SHOWN)..).unwrap_or_default().join("\n")
+}
+
+fn check(line: &str, result: &Output) -> Result<()> {
+    if result.status.success() {
+        return Ok(());
+    }
+    let said = [&result.stdout[..], &result.stderr[..]].concat();
+    bail!("{line} failed: {}\n{}", result.status, tail(&String::from_utf8_lossy(&said)));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_repeats_what_the_program_said() {
+        let error = run(command("sh").args(["-c", "echo no room >&2; exit 3"])).unwrap_err().to_string();
+        assert!(error.contains("exit status: 3") && error.contains("no room"), "{error}");
+    }
+
+    #[test]
+    fn a_missing_program_is_named() {
+        let error = run(&mut command("no-such-program-here")).unwrap_err().to_string();
+        assert_eq!(error, "cannot run no-such-program-here");
+    }
+
+    #[test]
+    fn the_tail_skips_blank_lines() {
+        let text = (0..40).map(|n| format!("{n}\n\n")).collect::<String>();
+        assert_eq!(tail(&text).lines().next(), Some("25"));
+    }
+}
