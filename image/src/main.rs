@@ -4,6 +4,7 @@
 //! are), [`tool`] (other programs), [`progress`] (what the person sees), [`setup`] (what must be
 //! installed).
 
+mod lab;
 mod progress;
 mod project;
 mod setup;

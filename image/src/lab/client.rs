@@ -1,0 +1,358 @@
+//! Tiny clients, and what they noticed.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+
+use super::segment::Host;
+
+/// One request over a TCP connection of its own.
+#[derive(Debug, Clone)]
+pub struct Sample {
+    /// When the connection was begun.
+    pub asked: Instant,
+    /// When the answer was complete, or the attempt was given up.
+    pub done: Instant,
+    /// The first line of the body, such as the name of a real server; or the error.
+    pub answer: Result<String, String>,
+}
+
+/// Asks once for `path` and gives up after `patience`.
+///
+/// It must be called inside the client's namespace ([`super::namespace::Namespace::run`]).
+pub fn ask(target: SocketAddr, path: &str, patience: Duration) -> Sample {
+    let asked = Instant::now();
+    let answer = exchange(target, path, patience).map_err(|error| error.to_string());
+    Sample { asked, done: Instant::now(), answer }
+}
+
+fn exchange(target: SocketAddr, path: &str, patience: Duration) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect_timeout(&target, patience)?;
+    stream.set_read_timeout(Some(patience))?;
+    stream.set_nodelay(true)?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", target.ip())?;
+    let mut answer = String::new();
+    stream.take(64 * 1024).read_to_string(&mut answer)?;
+    first_line(&answer).ok_or_else(|| std::io::Error::other(format!("no HTTP answer: {answer:?}")))
+}
+
+/// The status when it is not 200, and the first line of the body that says something.
+fn first_line(answer: &str) -> Option<String> {
+    let (head, body) = answer.split_once("\r\n\r\n")?;
+    let status = head.split_whitespace().nth(1)?;
+    let line = body.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("");
+    Some(if status == "200" { line.to_owned() } else { format!("{status} {line}") })
+}
+
+/// A client that opens a new connection at a steady rate, whatever became of the earlier ones.
+#[derive(Debug)]
+pub struct Prober {
+    stop: Arc<AtomicBool>,
+    samples: Arc<Mutex<Vec<Sample>>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Prober {
+    /// How long one attempt may take in [`Prober::start`]. Shorter than TCP's first retransmission after a second, so that an attempt
+    /// made while nobody answered cannot be rescued later and hide the gap.
+    pub const PATIENCE: Duration = Duration::from_millis(900);
+
+    /// Starts asking `target` from inside `host`, once per `interval`.
+    ///
+    /// # Errors
+    /// When no thread can be started.
+    pub fn start(host: &Host, target: SocketAddr, interval: Duration) -> Result<Prober> {
+        Prober::with_patience(host, target, interval, Prober::PATIENCE)
+    }
+
+    /// As [`Prober::start`] with another limit for one attempt. More than a second lets TCP repair the loss of a packet.
+    ///
+    /// # Errors
+    /// When no thread can be started.
+    pub fn with_patience(
+        host: &Host,
+        target: SocketAddr,
+        interval: Duration,
+        patience: Duration,
+    ) -> Result<Prober> {
+        let (stop, samples) = (Arc::new(AtomicBool::new(false)), Arc::<Mutex<Vec<Sample>>>::default());
+        let (stopped, sink) = (Arc::clone(&stop), Arc::clone(&samples));
+        let work = move || {
+            let mut next = Instant::now();
+            std::thread::scope(|attempts| {
+                while !stopped.load(Ordering::Relaxed) {
+                    attempts.spawn(|| {
+                        let sample = ask(target, "/", patience);
+                        sink.lock().unwrap_or_else(PoisonError::into_inner).push(sample);
+                    });
+                    next += interval;
+                    std::thread::sleep(next.saturating_duration_since(Instant::now()));
+                }
+            });
+        };
+        let thread = host.namespace().spawn("prober", work)?;
+        Ok(Prober { stop, samples, thread: Some(thread) })
+    }
+
+    /// What was noticed so far, in the order in which the requests were begun.
+    pub fn report(&self) -> Report {
+        let mut samples = self.samples.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        samples.sort_by_key(|sample| sample.asked);
+        Report { samples }
+    }
+
+    /// Stops asking, waits for the attempts under way, and returns everything.
+    pub fn stop(mut self) -> Report {
+        self.end();
+        self.report()
+    }
+
+    fn end(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Prober {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// Requests in the order in which they were begun.
+#[derive(Debug, Clone, Default)]
+pub struct Report {
+    /// The requests.
+    pub samples: Vec<Sample>,
+}
+
+/// A time in which nobody answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Gap {
+    /// The last answer before it was complete.
+    pub from: Instant,
+    /// The first request that was answered after it was begun.
+    pub until: Instant,
+    /// How many requests were lost in it.
+    pub lost: usize,
+}
+
+impl Gap {
+    /// How long nobody answered.
+    pub fn length(&self) -> Duration {
+        self.until.saturating_duration_since(self.from)
+    }
+}
+
+impl Report {
+    /// Only the requests begun at `start` or later.
+    pub fn since(&self, start: Instant) -> Report {
+        Report { samples: self.samples.iter().filter(|s| s.asked >= start).cloned().collect() }
+    }
+
+    /// Only the requests begun before `end`.
+    pub fn until(&self, end: Instant) -> Report {
+        Report { samples: self.samples.iter().filter(|s| s.asked < end).cloned().collect() }
+    }
+
+    /// How many requests were answered, by the answer.
+    pub fn answers(&self) -> BTreeMap<String, usize> {
+        let mut counts = BTreeMap::new();
+        for answer in self.samples.iter().filter_map(|s| s.answer.as_ref().ok()) {
+            *counts.entry(answer.clone()).or_default() += 1;
+        }
+        counts
+    }
+
+    /// The requests that were not answered.
+    pub fn lost(&self) -> impl Iterator<Item = &Sample> {
+        self.samples.iter().filter(|s| s.answer.is_err())
+    }
+
+    /// The longest time without an answer in which requests were lost. None when none was lost, or when it has not ended.
+    pub fn longest_gap(&self) -> Option<Gap> {
+        let mut longest: Option<Gap> = None;
+        let (mut before, mut lost) = (None, 0);
+        for sample in &self.samples {
+            if sample.answer.is_err() {
+                lost += 1;
+                continue;
+            }
+            if let Some(from) = before.filter(|_| lost > 0) {
+                let gap = Gap { from, until: sample.asked, lost };
+                longest = longest.filter(|other| other.length() >= gap.length()).or(Some(gap));
+            }
+            before = before.max(Some(sample.done));
+            lost = 0;
+        }
+        longest
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let lost: Vec<&Sample> = self.lost().collect();
+        write!(f, "{} requests, {} lost", self.samples.len(), lost.len())?;
+        for (answer, count) in self.answers() {
+            write!(f, ", {count} × {answer}")?;
+        }
+        if let Some(Err(why)) = lost.first().map(|sample| &sample.answer) {
+            write!(f, " (first loss: {why})")?;
+        }
+        Ok(())
+    }
+}
+
+/// A connection that stays open and asks again and again.
+#[derive(Debug)]
+pub struct LongLived {
+    stream: BufReader<TcpStream>,
+    target: SocketAddr,
+}
+
+impl LongLived {
+    /// Connects from inside `host`.
+    ///
+    /// # Errors
+    /// When nobody accepts within five seconds.
+    pub fn open(host: &Host, target: SocketAddr) -> Result<LongLived> {
+        let patience = Duration::from_secs(5);
+        let stream = host.namespace().run(move || TcpStream::connect_timeout(&target, patience))??;
+        stream.set_read_timeout(Some(patience))?;
+        stream.set_nodelay(true)?;
+        Ok(LongLived { stream: BufReader::new(stream), target })
+    }
+
+    /// Asks once more over the same connection and returns the first line of the body.
+    ///
+    /// # Errors
+    /// When the connection is broken or silent for five seconds.
+    pub fn ask(&mut self) -> Result<String> {
+        write!(self.stream.get_mut(), "GET / HTTP/1.1\r\nHost: {}\r\n\r\n", self.target.ip())?;
+        let mut length = 0;
+        loop {
+            let mut line = String::new();
+            anyhow::ensure!(self.stream.read_line(&mut line)? > 0, "the connection was closed");
+            if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+                length = value.trim().parse()?;
+            }
+            if line.trim_end().is_empty() {
+                break;
+            }
+        }
+        let mut body = vec![0; length];
+        self.stream.read_exact(&mut body)?;
+        Ok(String::from_utf8_lossy(&body).trim().to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lab::preflight;
+    use crate::lab::segment::Segment;
+    use crate::lab::server::RealServer;
+
+    fn report(samples: &[(u64, u64, bool)]) -> (Instant, Report) {
+        let zero = Instant::now();
+        let at = |ms| zero + Duration::from_millis(ms);
+        let sample = |&(asked, done, good): &(u64, u64, bool)| Sample {
+            asked: at(asked),
+            done: at(done),
+            answer: if good { Ok("web1".into()) } else { Err("timed out".into()) },
+        };
+        (zero, Report { samples: samples.iter().map(sample).collect() })
+    }
+
+    #[test]
+    fn a_gap_runs_from_the_last_answer_to_the_first_request_answered() {
+        let (zero, report) = report(&[
+            (0, 3, true),
+            (20, 25, true),
+            (40, 940, false),
+            (60, 960, false),
+            (80, 84, true),
+            (100, 1000, false),
+            (120, 121, true),
+        ]);
+        let gap = report.longest_gap().unwrap();
+        assert_eq!(
+            gap,
+            Gap { from: zero + Duration::from_millis(25), until: zero + Duration::from_millis(80), lost: 2 }
+        );
+        assert_eq!(gap.length(), Duration::from_millis(55));
+        assert_eq!(report.lost().count(), 3);
+    }
+
+    #[test]
+    fn no_loss_is_no_gap() {
+        assert_eq!(report(&[(0, 3, true), (20, 700, true)]).1.longest_gap(), None);
+    }
+
+    #[test]
+    fn an_answer_is_the_first_line_of_the_body() {
+        assert_eq!(first_line("HTTP/1.1 200 OK\r\nA: b\r\n\r\nweb1\n").as_deref(), Some("web1"));
+        assert_eq!(
+            first_line("HTTP/1.1 503 No\r\n\r\n\n <h1>Sorry</h1>\n").as_deref(),
+            Some("503 <h1>Sorry</h1>")
+        );
+        assert_eq!(first_line(""), None);
+    }
+
+    #[test]
+    fn clients_ask_servers_over_a_segment() {
+        if let Err(why) = preflight::namespaces() {
+            eprintln!("skipped: {why:#}");
+            return;
+        }
+        let segment = Segment::new().unwrap();
+        let client = segment.host("client", "10.9.0.1/24").unwrap();
+        let host = segment.host("web1", "10.9.0.2/24").unwrap();
+        let target: SocketAddr = "10.9.0.2:80".parse().unwrap();
+        let mut server = RealServer::start(&host, target).unwrap();
+        let mut long = LongLived::open(&client, target).unwrap();
+        assert_eq!((long.ask().unwrap(), long.ask().unwrap()), ("web1".into(), "web1".into()));
+
+        let prober = Prober::start(&client, target, Duration::from_millis(5)).unwrap();
+        let await_count = |enough: &dyn Fn(&Report) -> bool| {
+            let end = Instant::now() + Duration::from_secs(20);
+            while !enough(&prober.report()) && Instant::now() < end {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        };
+        await_count(&|r| r.answers().values().sum::<usize>() >= 10);
+        server.stop();
+        assert!(long.ask().is_err());
+        await_count(&|r| r.lost().count() >= 3);
+        server.resume().unwrap();
+        let resumed = Instant::now();
+        await_count(&|r| !r.since(resumed).answers().is_empty());
+        let report = prober.stop();
+        assert!(report.longest_gap().is_some(), "{report}");
+        assert_eq!(report.answers().keys().collect::<Vec<_>>(), ["web1"]);
+        assert!(server.requests() >= 10);
+    }
+
+    #[test]
+    fn a_real_server_keeps_silent_about_the_vip() {
+        if let Err(why) = preflight::namespaces() {
+            eprintln!("skipped: {why:#}");
+            return;
+        }
+        let segment = Segment::new().unwrap();
+        let client = segment.host("client", "10.9.0.1/24").unwrap();
+        let web = segment.host("web1", "10.9.0.2/24").unwrap();
+        web.accept_vip("10.9.0.9".parse().unwrap()).unwrap();
+        assert!(client.pings("10.9.0.2".parse().unwrap()));
+        assert!(!client.pings("10.9.0.9".parse().unwrap()));
+    }
+}

@@ -1,0 +1,134 @@
+//! Private copies of disk images, with an operator's file put onto them.
+
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+
+use super::command;
+
+/// Copies a disk image to `to`, leaving holes where it has none but zeros. The original is never written.
+///
+/// # Errors
+/// When `cp` fails, for instance on a full disk.
+pub fn copy(from: &Path, to: &Path) -> Result<()> {
+    let [from, to] = [from, to].map(Path::as_os_str);
+    command::output("cp", &["--sparse=always".as_ref(), "--reflink=auto".as_ref(), from, to]).map(drop)
+}
+
+/// Puts `file` as `name` into the root folder of the FAT partition labelled `config` of the disk image `disk`.
+///
+/// # Errors
+/// When the image has no such partition or mtools fail.
+pub fn put_config(disk: &Path, file: &Path, name: &str) -> Result<()> {
+    let offset = partition(disk, "config")?;
+    put(&format!("{}@@{offset}", disk.display()), file, name)
+}
+
+/// Makes a USB stick: one FAT file system labelled DIRECTOR, with `file` as `director.toml` where given.
+///
+/// # Errors
+/// When dosfstools or mtools fail.
+pub fn usb_stick(stick: &Path, file: Option<&Path>) -> Result<()> {
+    let size = 40 << 20;
+    File::create(stick)
+        .and_then(|f| f.set_len(size))
+        .with_context(|| format!("writing {}", stick.display()))?;
+    command::output(
+        "mkfs.vfat",
+        &["-F".as_ref(), "32".as_ref(), "-n".as_ref(), "DIRECTOR".as_ref(), stick.as_os_str()],
+    )?;
+    file.map_or(Ok(()), |file| put(&stick.display().to_string(), file, "director.toml"))
+}
+
+fn put(image: &str, file: &Path, name: &str) -> Result<()> {
+    let target = format!("::/{name}");
+    let words = ["-o", "-i", image].map(Path::new);
+    command::output("mcopy", &[words.as_slice(), &[file, Path::new(&target)]].concat())
+        .map(drop)
+        .with_context(|| format!("putting {} onto {image}", file.display()))
+}
+
+/// Reads a file back from the FAT partition labelled `config`.
+///
+/// # Errors
+/// When the image has no such partition or no such file.
+pub fn read_config(disk: &Path, name: &str) -> Result<String> {
+    let image = format!("{}@@{}", disk.display(), partition(disk, "config")?);
+    command::output("mtype", &["-i", &image, &format!("::/{name}")])
+}
+
+/// Where the partition with this GPT name begins, in bytes (UEFI specification 2.10, section 5.3).
+///
+/// # Errors
+/// When the image has no GPT or no such partition.
+pub fn partition(disk: &Path, name: &str) -> Result<u64> {
+    let find = || -> Result<u64> {
+        let mut file = File::open(disk)?;
+        let mut table = vec![0; 34 * SECTOR];
+        file.seek(SeekFrom::Start(0))?;
+        file.read_exact(&mut table)?;
+        ensure!(table.get(SECTOR..SECTOR + 8) == Some(b"EFI PART"), "no GPT");
+        let entries = table.get(2 * SECTOR..).unwrap_or(&[]).chunks_exact(128);
+        let named = entries.filter_map(|entry| Some((entry.get(32..40)?, entry.get(56..128)?)));
+        let mut found = named.filter(|(_, label)| utf16(label) == name);
+        let (first, _) = found.next().with_context(|| format!("no partition named {name}"))?;
+        Ok(u64::from_le_bytes(first.try_into()?) * SECTOR as u64)
+    };
+    find().with_context(|| format!("disk image {}", disk.display()))
+}
+
+const SECTOR: usize = 512;
+
+fn utf16(bytes: &[u8]) -> String {
+    let units = bytes.chunks_exact(2).filter_map(|pair| Some(u16::from_le_bytes(pair.try_into().ok()?)));
+    char::decode_utf16(units.take_while(|&unit| unit != 0)).map(|c| c.unwrap_or('?')).collect()
+}
+
+/// A file of this name in `folder` with this content: what the functions above take.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn file(folder: &Path, name: &str, content: &str) -> Result<PathBuf> {
+    let path = folder.join(name);
+    std::fs::write(&path, content).with_context(|| format!("writing {}", path.display()))?;
+    Ok(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A disk with one partition `config`, made by hand: sector 1 the header's signature, sector 2 the first entry.
+    fn disk(folder: &Path) -> PathBuf {
+        let path = folder.join("disk.img");
+        let mut image = vec![0u8; 64 * SECTOR];
+        image[SECTOR..SECTOR + 8].copy_from_slice(b"EFI PART");
+        let entry = 2 * SECTOR + 128; // the second entry
+        image[entry + 32..entry + 40].copy_from_slice(&40u64.to_le_bytes());
+        for (at, unit) in "config".encode_utf16().enumerate() {
+            image[entry + 56 + 2 * at..entry + 58 + 2 * at].copy_from_slice(&unit.to_le_bytes());
+        }
+        std::fs::write(&path, image).unwrap();
+        path
+    }
+
+    #[test]
+    fn finds_a_partition_by_its_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let disk = disk(folder.path());
+        assert_eq!(partition(&disk, "config").unwrap(), 40 * 512);
+        assert!(format!("{:#}", partition(&disk, "data").unwrap_err()).contains("no partition named data"));
+        std::fs::write(&disk, vec![0; 64 * SECTOR]).unwrap();
+        assert!(format!("{:#}", partition(&disk, "config").unwrap_err()).contains("no GPT"));
+    }
+
+    #[test]
+    fn a_copy_keeps_the_content() {
+        let folder = tempfile::tempdir().unwrap();
+        let (from, to) = (disk(folder.path()), folder.path().join("copy.img"));
+        copy(&from, &to).unwrap();
+        assert_eq!(std::fs::read(from).unwrap(), std::fs::read(to).unwrap());
+    }
+}

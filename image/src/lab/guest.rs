@@ -1,0 +1,348 @@
+//! A QEMU process: what it boots from, its power, its control channel.
+
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use super::namespace::Namespace;
+use super::qmp::Qmp;
+use super::serial::Serial;
+use super::{command, scratch};
+
+/// What a guest boots from.
+#[derive(Debug, Clone)]
+pub enum Boot {
+    /// This disk, through SeaBIOS. The guest writes to it: give it a copy.
+    Bios(PathBuf),
+    /// This disk, through OVMF with fresh variables. The guest writes to it: give it a copy.
+    Uefi(PathBuf),
+    /// A kernel without firmware or boot loader, with a read-only root file system.
+    Kernel {
+        /// The kernel, a bzImage.
+        kernel: PathBuf,
+        /// The root file system's image: /dev/vda.
+        root: PathBuf,
+        /// The kernel's command line; serial console and root are added.
+        append: String,
+    },
+}
+
+/// A network card: a tap of a [`super::segment::Segment`] and its MAC address.
+#[derive(Debug, Clone)]
+pub struct Nic {
+    /// The tap's name in the namespace in which the guest is started.
+    pub tap: String,
+    /// The MAC address, as `52:54:00:00:00:01`.
+    pub mac: String,
+}
+
+/// A machine: 64 bit PC, one CPU, software emulation, hardware watchdog, entropy source.
+#[derive(Debug, Clone)]
+pub struct Machine {
+    /// Its name: in messages, and of its serial log `target/lab/NAME.serial.log`.
+    pub name: String,
+    /// What it boots from.
+    pub boot: Boot,
+    /// Memory in MiB.
+    pub memory: u32,
+    /// Network cards, in the order of `eth0`, `eth1`, …
+    pub nics: Vec<Nic>,
+    /// Images of USB sticks that are plugged in. The guest may write to them.
+    pub usb: Vec<PathBuf>,
+    /// Whether a reboot of the guest ends QEMU instead.
+    pub stop_at_reboot: bool,
+    /// A second serial line (ttyS1), if wanted.
+    pub second_serial: bool,
+}
+
+impl Machine {
+    /// A machine with 256 MiB and nothing plugged in.
+    pub fn new(name: &str, boot: Boot) -> Machine {
+        let (nics, usb) = (Vec::new(), Vec::new());
+        Machine {
+            name: name.to_owned(),
+            boot,
+            memory: 256,
+            nics,
+            usb,
+            stop_at_reboot: false,
+            second_serial: false,
+        }
+    }
+
+    /// Adds a network card.
+    pub fn nic(mut self, tap: String, mac: &str) -> Machine {
+        self.nics.push(Nic { tap, mac: mac.to_owned() });
+        self
+    }
+
+    /// QEMU's arguments, apart from those for sockets and files of one run.
+    fn arguments(&self) -> Vec<String> {
+        // KVM is not the default because where it exists without working, QEMU hangs or dies instead of saying so.
+        let accel = std::env::var("DIRECTOR_ACCEL").unwrap_or_else(|_| "tcg".into());
+        let cpu = if accel == "kvm" { "host" } else { "max" };
+        let memory = self.memory.to_string();
+        let mut words: Vec<String> = [
+            ["-M", "q35"],
+            ["-accel", &accel],
+            ["-cpu", cpu],
+            ["-smp", "1"],
+            ["-m", &memory],
+            ["-display", "none"],
+            ["-monitor", "none"],
+            ["-device", "i6300esb"],
+            ["-action", "watchdog=reset"],
+            ["-device", "virtio-rng-pci"],
+        ]
+        .concat()
+        .into_iter()
+        .map(str::to_owned)
+        .collect();
+        words.extend(["-nodefaults", "-no-user-config", "-vga", "std"].map(str::to_owned));
+        if self.stop_at_reboot {
+            words.push("-no-reboot".into());
+        }
+        if self.nics.is_empty() {
+            words.extend(["-nic".into(), "none".into()]);
+        }
+        for (at, nic) in self.nics.iter().enumerate() {
+            words.extend([
+                "-netdev".into(),
+                format!("tap,id=n{at},ifname={},script=no,downscript=no", nic.tap),
+            ]);
+            words.extend(["-device".into(), format!("virtio-net-pci,netdev=n{at},mac={},romfile=", nic.mac)]);
+        }
+        if !self.usb.is_empty() {
+            words.extend(["-device".into(), "qemu-xhci".into()]);
+        }
+        for (at, stick) in self.usb.iter().enumerate() {
+            words.extend(["-drive".into(), format!("if=none,id=u{at},format=raw,file={}", stick.display())]);
+            words.extend(["-device".into(), format!("usb-storage,drive=u{at},removable=on")]);
+        }
+        words
+    }
+
+    /// The arguments for what it boots from. OVMF's variables are copied into `folder`.
+    fn boot_arguments(&self, folder: &Path) -> Result<Vec<String>> {
+        let disk = |path: &Path, more: &str| format!("if=virtio,format=raw,file={}{more}", path.display());
+        Ok(match &self.boot {
+            Boot::Bios(path) => vec!["-drive".into(), disk(path, ",cache=unsafe")],
+            Boot::Uefi(path) => {
+                let variables = folder.join("OVMF_VARS.fd");
+                std::fs::copy(OVMF_VARIABLES, &variables)
+                    .with_context(|| format!("copying {OVMF_VARIABLES}: apt-get install ovmf"))?;
+                let flash = |unit, file: &Path, more| {
+                    format!("if=pflash,format=raw,unit={unit},file={}{more}", file.display())
+                };
+                vec![
+                    "-drive".into(),
+                    flash(0, Path::new(OVMF_CODE), ",readonly=on"),
+                    "-drive".into(),
+                    flash(1, &variables, ""),
+                    "-drive".into(),
+                    disk(path, ",cache=unsafe"),
+                ]
+            }
+            Boot::Kernel { kernel, root, append } => vec![
+                "-kernel".into(),
+                kernel.display().to_string(),
+                "-drive".into(),
+                disk(root, ",readonly=on"),
+                "-append".into(),
+                format!("console=ttyS0,115200 root=/dev/vda ro panic=-1 {append}"),
+            ],
+        })
+    }
+}
+
+const OVMF_CODE: &str = "/usr/share/OVMF/OVMF_CODE_4M.fd";
+const OVMF_VARIABLES: &str = "/usr/share/OVMF/OVMF_VARS_4M.fd";
+
+/// A machine with its power on. Dropping it is a power cut.
+#[derive(Debug)]
+pub struct Guest {
+    name: String,
+    child: Child,
+    powered: Instant,
+    serial: Serial,
+    second: Option<Serial>,
+    qmp: Qmp,
+    _folder: tempfile::TempDir,
+}
+
+impl Guest {
+    /// Switches the machine on, inside `namespace` where its taps are; without one, in the host's, for machines without cards
+    /// (then the calling thread must outlive the guest).
+    ///
+    /// # Errors
+    /// When QEMU is missing or refuses: its own words.
+    pub fn start(machine: &Machine, namespace: Option<&Namespace>) -> Result<Guest> {
+        Guest::try_start(machine, namespace).with_context(|| format!("starting guest {}", machine.name))
+    }
+
+    fn try_start(machine: &Machine, namespace: Option<&Namespace>) -> Result<Guest> {
+        let folder = scratch::folder(&machine.name)?;
+        let listen = |name: &str| UnixListener::bind(folder.path().join(name)).context("making a socket");
+        let (control, first) = (listen("qmp")?, listen("serial0")?);
+        let second = machine.second_serial.then(|| listen("serial1")).transpose()?;
+        let mut qemu = command::bound("qemu-system-x86_64");
+        qemu.args(machine.arguments())
+            .args(machine.boot_arguments(folder.path())?)
+            .current_dir(folder.path());
+        qemu.args(["-qmp", "unix:qmp", "-serial", "unix:serial0"]);
+        if second.is_some() {
+            qemu.args(["-serial", "unix:serial1"]);
+        }
+        let said = folder.path().join("qemu.log");
+        qemu.stdin(Stdio::null()).stdout(Stdio::null()).stderr(std::fs::File::create(&said)?);
+
+        let powered = Instant::now();
+        let mut child = match namespace {
+            Some(namespace) => namespace.run(move || qemu.spawn())?,
+            None => qemu.spawn(),
+        }
+        .context("setpriv (util-linux) is missing")?;
+        let mut connect = |listener: &UnixListener| accept(listener, &mut child, &said);
+        let log = |kind: &str| {
+            Ok::<_, anyhow::Error>(scratch::logs()?.join(format!("{}.{kind}.log", machine.name)))
+        };
+        let qmp = connect(&control)?;
+        let serial = Serial::new(connect(&first)?, &log("serial")?, powered)?;
+        let second = second.map(|l| Serial::new(connect(&l)?, &log("serial2")?, powered)).transpose()?;
+        Ok(Guest {
+            name: machine.name.clone(),
+            child,
+            powered,
+            serial,
+            second,
+            qmp: Qmp::new(qmp)?,
+            _folder: folder,
+        })
+    }
+
+    /// The machine's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// When the power was switched on: just before QEMU was started.
+    pub fn powered(&self) -> Instant {
+        self.powered
+    }
+
+    /// The first serial line (ttyS0): boot loader, kernel, console.
+    pub fn serial(&self) -> &Serial {
+        &self.serial
+    }
+
+    /// The second serial line (ttyS1), when the machine has one.
+    pub fn second(&self) -> Option<&Serial> {
+        self.second.as_ref()
+    }
+
+    /// The control channel.
+    pub fn qmp(&mut self) -> &mut Qmp {
+        &mut self.qmp
+    }
+
+    /// Cuts the power: the guest gets no chance to say goodbye.
+    ///
+    /// # Errors
+    /// When QEMU cannot be killed.
+    pub fn cut_power(&mut self) -> Result<()> {
+        self.child.kill().with_context(|| format!("killing guest {}", self.name))?;
+        self.child.wait().map(drop).with_context(|| format!("waiting for guest {}", self.name))
+    }
+
+    /// Waits until the guest has switched itself off, and returns how QEMU ended.
+    ///
+    /// # Errors
+    /// When it still has power after `patience`.
+    pub fn await_power_off(&mut self, patience: Duration) -> Result<ExitStatus> {
+        self.serial
+            .expect_end(patience)
+            .with_context(|| format!("waiting for guest {} to power off", self.name))?;
+        self.child.wait().with_context(|| format!("waiting for guest {}", self.name))
+    }
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Waits for QEMU to connect; when it ends instead, its own words are the error.
+fn accept(listener: &UnixListener, child: &mut Child, said: &Path) -> Result<UnixStream> {
+    listener.set_nonblocking(true)?;
+    let end = Instant::now() + Duration::from_secs(30);
+    loop {
+        match listener.accept() {
+            Ok((stream, _)) => {
+                stream.set_nonblocking(false)?;
+                return Ok(stream);
+            }
+            Err(error) if error.kind() != std::io::ErrorKind::WouldBlock => bail!("socket of QEMU: {error}"),
+            Err(_) => {}
+        }
+        if let Some(status) = child.try_wait()? {
+            bail!("QEMU: {status}: {}", std::fs::read_to_string(said).unwrap_or_default().trim());
+        }
+        if Instant::now() > end {
+            let _ = child.kill();
+            bail!("QEMU did not connect within 30 s");
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// QEMU, if it is installed.
+///
+/// # Errors
+/// What to install.
+pub fn installed() -> Result<()> {
+    let found =
+        Command::new("qemu-system-x86_64").arg("--version").output().is_ok_and(|out| out.status.success());
+    if !found {
+        bail!("qemu-system-x86_64 is missing: apt-get install qemu-system-x86");
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// SeaBIOS with nothing to boot: enough to see power, serial line and control channel work.
+    #[test]
+    fn power_and_control_channel() {
+        if let Err(why) = installed() {
+            eprintln!("skipped: {why:#}");
+            return;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let disk = folder.path().join("empty.img");
+        std::fs::File::create(&disk).unwrap().set_len(1 << 20).unwrap();
+        let mut guest = Guest::start(&Machine::new("empty", Boot::Bios(disk)), None).unwrap();
+        let status = guest.qmp().command("query-status", serde_json::json!({})).unwrap();
+        assert_eq!(status["status"], "running");
+        guest.qmp().press(&["ctrl", "alt", "delete"]).unwrap();
+        assert!(guest.qmp().command("nonsense", serde_json::json!({})).is_err());
+        guest.cut_power().unwrap();
+        guest.serial().expect_end(Duration::from_secs(10)).unwrap();
+    }
+
+    #[test]
+    fn a_machine_that_cannot_start_says_why() {
+        if installed().is_err() {
+            return;
+        }
+        let machine = Machine::new("nodisk", Boot::Bios("/nonexistent.img".into()));
+        let said = format!("{:#}", Guest::start(&machine, None).unwrap_err());
+        assert!(said.contains("/nonexistent.img"), "{said}");
+    }
+}

@@ -1,0 +1,33 @@
+//! The lab: what the tests and the demonstration run on.
+//!
+//! ```text
+//!   Segment (a bridge in a namespace of its own: the host's network is never touched)
+//!     ├─ tap ── Guest      a whole box, or the shipped kernel alone, in QEMU
+//!     ├─ veth ─ Host       a namespace with one address: clients, real servers, other routers
+//!     └─ veth ─ Host …
+//! ```
+//!
+//! - [`namespace`]  a network namespace, and the thread that works in it
+//! - [`segment`]    one Ethernet segment, its hosts and taps
+//! - [`guest`]      a QEMU process: what it boots from, its power, its control channel
+//! - [`serial`]     a guest's serial line: everything it said, waiting for words, typing
+//! - [`qmp`]        QEMU's control channel: reset, power button, keys, screen
+//! - [`disk`]       private copies of disk images, with an operator's file put onto them
+//! - [`server`]     tiny real servers; [`client`] tiny clients and what they noticed
+//! - [`preflight`]  may we do all that here? says what is missing
+//!
+//! Nothing outlives the process: namespaces are anonymous (they exist as long as somebody is inside), and children are
+//! told by the kernel to die with the thread that started them. So neither Ctrl-C nor SIGKILL leaves anything behind
+//! but a folder below `target/lab`, swept at the next start.
+
+pub mod client;
+pub mod command;
+pub mod disk;
+pub mod guest;
+pub mod namespace;
+pub mod preflight;
+pub mod qmp;
+pub mod scratch;
+pub mod segment;
+pub mod serial;
+pub mod server;
