@@ -1,23 +1,18 @@
-//! Running other programs: with their own words in the error, and never outliving us.
+//! Running other programs: in one line, and never outliving us.
 
 use std::ffi::OsStr;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::Result;
+
+use crate::tool;
 
 /// Runs a program to its end and returns its standard output.
 ///
 /// # Errors
-/// When it cannot be started or fails: what was run, its exit status, and what it wrote to standard error.
+/// As [`tool::output`].
 pub fn output<A: AsRef<OsStr>>(program: &str, arguments: &[A]) -> Result<String> {
-    let shown = arguments.iter().map(|a| a.as_ref().to_string_lossy()).collect::<Vec<_>>().join(" ");
-    let out = Command::new(program).args(arguments).stdin(Stdio::null()).output().with_context(|| {
-        format!("starting {program}: is it installed? `cargo image setup` installs what is missing")
-    })?;
-    if !out.status.success() {
-        bail!("{program} {shown}: {}: {}", out.status, String::from_utf8_lossy(&out.stderr).trim());
-    }
-    Ok(String::from_utf8_lossy(&out.stdout).into_owned())
+    tool::output(tool::command(program).args(arguments))
 }
 
 /// A command that the kernel kills when the *thread* that started it ends, however that happens.

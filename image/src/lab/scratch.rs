@@ -4,19 +4,16 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
+use crate::project;
+
 /// Where serial logs are kept after a run: `target/lab`.
 ///
 /// # Errors
 /// When the folder cannot be made.
 pub fn logs() -> Result<PathBuf> {
-    let folder = target().join("lab");
+    let folder = project::target().join("lab");
     std::fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
     Ok(folder)
-}
-
-/// The workspace's `target` folder.
-pub fn target() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or_else(|| Path::new(".")).join("target")
 }
 
 /// A folder of this process that goes away when dropped. First sweeps those of processes that are dead.
