@@ -17,6 +17,7 @@
 pub mod config; // director.toml: the user's words → a checked model, every fault in one report
 pub mod ipc; // the messages between processes, one JSON document a line, and the sockets that carry them
 pub mod logging; // `log` records → "<6>text" lines on stderr, which the supervisor rings
+pub mod owner; // whose an address or a route in the kernel is
 pub mod paths; // where the processes meet: the run directory and what lies in it
 pub mod role; // the processes that one binary can be, as data
 pub mod sys; // the only `unsafe`: what nix does not offer
