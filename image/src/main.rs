@@ -8,6 +8,7 @@ mod lab;
 mod progress;
 mod project;
 mod setup;
+mod test;
 mod tool;
 
 use std::process::ExitCode;
@@ -26,6 +27,8 @@ struct Cli {
 enum Command {
     /// Install what the other commands need: Debian packages and the Rust target
     Setup,
+    /// Run everything that must pass
+    Test(test::Args),
 }
 
 /// A request that can never succeed as it was made: exit code 2, as for a wrong option.
@@ -44,6 +47,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let outcome = match cli.command {
         Command::Setup => setup::run(),
+        Command::Test(args) => test::run(&args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,0 +1,108 @@
+//! The steps that cargo does.
+
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result};
+
+use super::outcome::Outcome;
+use crate::{project, tool};
+
+/// Every file is formatted as rustfmt.toml says.
+///
+/// # Errors
+/// When cargo cannot be started.
+pub fn format() -> Result<Outcome> {
+    verdict(&["fmt", "--all", "--check"])
+}
+
+/// No warning of clippy in any target of the workspace.
+///
+/// # Errors
+/// When cargo cannot be started.
+pub fn clippy() -> Result<Outcome> {
+    verdict(&["clippy", "--quiet", "--workspace", "--all-targets", "--", "--deny", "warnings"])
+}
+
+/// Licences, advisories and sources of the dependencies.
+///
+/// # Errors
+/// When cargo cannot be started.
+pub fn deny() -> Result<Outcome> {
+    if !cargo(&["deny", "--version"]).output().is_ok_and(|out| out.status.success()) {
+        return Ok(Outcome::skipped("cargo-deny is not installed (cargo install --locked cargo-deny)"));
+    }
+    verdict(&["deny", "--workspace", "check"])
+}
+
+/// Unit, golden and scenario tests: all targets but those that want namespaces or the shipped kernel.
+///
+/// # Errors
+/// When cargo cannot be started or nothing was tested.
+pub fn unit() -> Result<Outcome> {
+    let mut words = vec!["--lib".to_owned(), "--bins".to_owned()];
+    words.extend(targets(|name| !name.starts_with("netns_") && !name.starts_with("kernel_"))?);
+    tests(&words)
+}
+
+/// Tests in network namespaces of their own, on this kernel.
+///
+/// # Errors
+/// When cargo cannot be started.
+pub fn netns() -> Result<Outcome> {
+    let targets = targets(|name| name.starts_with("netns_"))?;
+    if targets.is_empty() { Ok(Outcome::default()) } else { tests(&targets) }
+}
+
+/// Cargo's options for the integration tests whose names `fits` accepts.
+fn targets(fits: impl Fn(&str) -> bool) -> Result<Vec<String>> {
+    let mut names: Vec<String> = names()?.into_iter().filter(|name| fits(name)).collect();
+    names.sort();
+    Ok(names.into_iter().flat_map(|name| ["--test".to_owned(), name]).collect())
+}
+
+/// The integration tests of the package `director`: the files, and the folders with a `main.rs`, in `tests/`.
+pub(super) fn names() -> Result<Vec<String>> {
+    let folder = project::root().join("tests");
+    if !folder.exists() {
+        return Ok(Vec::new());
+    }
+    let entries = folder.read_dir().with_context(|| format!("reading {}", folder.display()))?;
+    let name = |path: std::path::PathBuf| {
+        let is_test = path.extension().is_some_and(|end| end == "rs") || path.join("main.rs").exists();
+        is_test.then(|| path.file_stem().map(|stem| stem.to_string_lossy().into_owned())).flatten()
+    };
+    Ok(entries.flatten().filter_map(|entry| name(entry.path())).collect())
+}
+
+fn tests(targets: &[String]) -> Result<Outcome> {
+    let mut command = cargo(&["test", "--quiet", "--workspace", "--no-fail-fast"]);
+    command.args(targets).args(["--", "--format=pretty", "--show-output"]);
+    let out = command.output().context("running cargo test")?;
+    let text = String::from_utf8_lossy(&out.stdout);
+    let mut outcome = Outcome::default();
+    outcome.read_libtest(&text);
+    if !out.status.success() {
+        eprintln!("{text}{}", String::from_utf8_lossy(&out.stderr));
+        if outcome.failed.is_empty() {
+            outcome.failed.push(format!("cargo test: {}", out.status));
+        }
+    }
+    Ok(outcome)
+}
+
+/// Runs cargo with its output on the terminal; its status is the verdict.
+fn verdict(words: &[&str]) -> Result<Outcome> {
+    let status = cargo(words).status().context("running cargo")?;
+    Ok(if status.success() {
+        Outcome::passed()
+    } else {
+        Outcome::failed(format!("cargo {}: {status}", words.join(" ")))
+    })
+}
+
+/// Cargo in the root of the workspace, the one that runs us.
+pub(super) fn cargo(words: &[&str]) -> Command {
+    let mut command = tool::command(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(project::root()).args(words).stdin(Stdio::null());
+    command
+}
