@@ -15,6 +15,7 @@
 //! `apply` touch the kernel.
 
 pub mod config; // director.toml: the user's words → a checked model, every fault in one report
+pub mod ctl; // the verbs of the command line, as a table
 pub mod ipc; // the messages between processes, one JSON document a line, and the sockets that carry them
 pub mod logging; // `log` records → "<6>text" lines on stderr, which the supervisor rings
 pub mod owner; // whose an address or a route in the kernel is
@@ -22,3 +23,4 @@ pub mod paths; // where the processes meet: the run directory and what lies in i
 pub mod role; // the processes that one binary can be, as data
 pub mod sys; // the only `unsafe`: what nix does not offer
 pub mod units; // Vrid, Priority, Weight, IfName, Cidr…: checked once, by TryFrom
+pub mod worker; // the entry point of each process that the supervisor starts

@@ -1,0 +1,152 @@
+//! The verbs of the command line.
+//!
+//! A verb is a row of [`VERBS`]; the same table is the help. Exit codes: 0 done, 1 failed, 2 wrong use or a faulty file.
+
+mod suggest;
+mod verbs;
+
+use std::ffi::{OsStr, OsString};
+use std::io::{ErrorKind, Write};
+use std::process::ExitCode;
+
+pub use suggest::closest;
+
+/// Why a verb did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The command line is wrong: exit code 2.
+    #[error("{0}")]
+    Usage(String),
+    /// The command line is right, the thing failed: exit code 1.
+    #[error("{0}")]
+    Failed(String),
+}
+
+impl Error {
+    /// What the process ends with.
+    #[must_use]
+    pub const fn exit_code(&self) -> u8 {
+        match self {
+            Self::Usage(_) => 2,
+            Self::Failed(_) => 1,
+        }
+    }
+
+    /// A failure told by its cause.
+    pub fn failed(cause: impl std::fmt::Display) -> Self {
+        Self::Failed(cause.to_string())
+    }
+}
+
+impl From<lexopt::Error> for Error {
+    fn from(error: lexopt::Error) -> Self {
+        Self::Usage(error.to_string())
+    }
+}
+
+/// One verb.
+pub struct Verb {
+    /// The word.
+    pub name: &'static str,
+    /// What may follow it.
+    pub usage: &'static str,
+    /// What it does, in a line.
+    pub summary: &'static str,
+    /// Does it.
+    pub run: fn(lexopt::Parser) -> Result<ExitCode, Error>,
+}
+
+/// Every verb, in the order of the help.
+pub const VERBS: &[Verb] = &[
+    Verb { name: "help", usage: "[VERB]", summary: "explain a verb", run: help },
+    Verb { name: "version", usage: "", summary: "print the version", run: verbs::version },
+    Verb {
+        name: "worker",
+        usage: "ROLE --run-dir DIR [--tty TTY] [--file FILE]",
+        summary: "be one worker (started by the supervisor, not by people)",
+        run: verbs::worker,
+    },
+];
+
+/// Runs what was asked: `called` is the name of the program, `args` what follows it.
+///
+/// # Errors
+/// Wrong use, or the failure of the verb.
+pub fn main(called: &OsStr, args: Vec<OsString>) -> Result<ExitCode, Error> {
+    if let Some(verb) = called.to_str().and_then(find) {
+        return (verb.run)(lexopt::Parser::from_args(args));
+    }
+    let mut args = args.into_iter();
+    let Some(word) = args.next() else {
+        return Err(Error::Usage(format!("no verb given: one of {}", names())));
+    };
+    let word = word.to_string_lossy();
+    let verb = match word.as_ref() {
+        "-h" | "--help" => find("help"),
+        "-V" | "--version" => find("version"),
+        word => find(word),
+    };
+    let verb = verb.ok_or_else(|| unknown(&word))?;
+    let args: Vec<OsString> = args.collect();
+    if args.iter().any(|arg| arg == "--help" || arg == "-h") {
+        return print(&explain(verb));
+    }
+    (verb.run)(lexopt::Parser::from_args(args))
+}
+
+/// Writes `text` to standard output; a reader that has gone is no failure.
+pub(crate) fn print(text: &str) -> Result<ExitCode, Error> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(Error::Failed(format!("cannot write: standard output: {error}")))
+        }
+        _ => Ok(ExitCode::SUCCESS),
+    }
+}
+
+/// Writes a line to standard error.
+pub fn complain(line: &str) {
+    // Nobody is left to be told when this fails.
+    let _ = writeln!(std::io::stderr().lock(), "{line}");
+}
+
+fn find(word: &str) -> Option<&'static Verb> {
+    VERBS.iter().find(|verb| verb.name == word)
+}
+
+fn names() -> String {
+    VERBS.iter().map(|verb| verb.name).collect::<Vec<_>>().join(", ")
+}
+
+fn unknown(word: &str) -> Error {
+    let near = closest(word, VERBS.iter().map(|verb| verb.name));
+    let hint = near.map(|near| format!("did you mean `{near}`? ")).unwrap_or_default();
+    Error::Usage(format!("unknown verb `{word}`: {hint}one of {}", names()))
+}
+
+fn help(mut args: lexopt::Parser) -> Result<ExitCode, Error> {
+    match args.next()? {
+        None => print(&overview()),
+        Some(lexopt::Arg::Value(word)) => {
+            let word = word.to_string_lossy();
+            print(&explain(find(&word).ok_or_else(|| unknown(&word))?))
+        }
+        Some(other) => Err(other.unexpected().into()),
+    }
+}
+
+fn overview() -> String {
+    let mut text = String::from("Director: a dedicated LVS director.\n\nusage: director VERB …\n\n");
+    for verb in VERBS {
+        text.push_str(&format!("  {:<10} {}\n", verb.name, verb.summary));
+    }
+    text.push_str(
+        "\nVerbs that ask a running Director take --run-dir DIR (default /run/director, or $DIRECTOR_RUN).\n",
+    );
+    text
+}
+
+fn explain(verb: &Verb) -> String {
+    format!("usage: director {} {}\n\n{}\n", verb.name, verb.usage, verb.summary).replace(" \n", "\n")
+}
