@@ -5,6 +5,7 @@
 //! installed).
 
 mod lab;
+mod licences;
 mod progress;
 mod project;
 mod setup;
