@@ -1,0 +1,47 @@
+//! Health checks: who is asked when ([`schedule`], [`plan`]: pure), how ([`tcp`], [`http`]), and the loop that asks ([`runner`]).
+//!
+//! A [`Target`] is an address together with how it is asked. Equal targets of many services are asked once.
+
+pub mod http;
+pub mod plan;
+pub mod reason;
+pub mod runner;
+pub mod schedule;
+pub mod tcp;
+
+use std::borrow::Cow;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use crate::config::model::Check;
+
+/// Who is asked, and how. The identity of a check: services that agree on it share its verdict.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Target {
+    /// Address and port that the probe connects to.
+    pub address: SocketAddr,
+    /// What is asked, how often, and how many answers make a verdict.
+    pub check: Arc<Check>,
+}
+
+impl Target {
+    /// The target of a real server: its address, with the port of the check where that names one.
+    #[must_use]
+    pub fn new(server: SocketAddr, check: Arc<Check>) -> Self {
+        Self { address: SocketAddr::new(server.ip(), check.port.unwrap_or_else(|| server.port())), check }
+    }
+}
+
+/// Words for people: `200 OK`, `connection refused`.
+pub type Reason = Cow<'static, str>;
+
+/// What one probe learnt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// The server answers as wanted.
+    Success(Reason),
+    /// It does not.
+    Failure(Reason),
+    /// Nothing about the server: this box could not ask (no file descriptor, no memory). Changes nothing.
+    Inconclusive(Reason),
+}

@@ -1,0 +1,307 @@
+//! Every target with its schedule and standing. Pure: events and time in, probes to start and verdicts out.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use super::schedule::{Cadence, Tally};
+use super::{Outcome, Reason, Target};
+use crate::config::model::CheckKind;
+use crate::ipc::message::Health;
+
+/// Names a target as long as it is in the plan; never used twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Id(u64);
+
+/// What is known about a target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// The verdict.
+    pub health: Health,
+    /// The last answer in words: `200 OK`, `connection refused`.
+    pub reason: Reason,
+    /// Consecutive answers against the verdict, as long as they do not suffice.
+    pub against: u8,
+    /// When the last answer came.
+    pub answered: Option<Instant>,
+    /// What the last probe took from start to answer.
+    pub latency: Option<Duration>,
+}
+
+/// A verdict that changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verdict {
+    /// Whose.
+    pub target: Target,
+    /// The new verdict, never [`Health::Unknown`].
+    pub health: Health,
+    /// The answer that decided.
+    pub reason: Reason,
+}
+
+/// All targets.
+#[derive(Debug, Default)]
+pub struct Plan {
+    entries: BTreeMap<Id, Entry>,
+    ids: BTreeMap<Target, Id>,
+    due: BTreeSet<(Instant, Id)>,
+    born: u64,
+}
+
+#[derive(Debug)]
+struct Entry {
+    target: Target,
+    tally: Tally,
+    cadence: Cadence,
+    since: Instant,
+    answered: Option<Instant>,
+    latency: Option<Duration>,
+    reason: Reason,
+}
+
+impl Plan {
+    /// Makes `targets` the whole of what is asked. Unchanged targets keep schedule and standing; a target whose timing or
+    /// counters alone changed keeps its verdict. Returns the verdicts that need no probe ([`CheckKind::None`]).
+    pub fn set(&mut self, now: Instant, targets: &BTreeSet<Target>) -> Vec<Verdict> {
+        let gone: Vec<Target> = self.ids.keys().filter(|t| !targets.contains(*t)).cloned().collect();
+        let mut heritage = BTreeMap::new();
+        for target in gone {
+            if let Some(entry) = self.remove(&target) {
+                heritage.insert((target.address, target.check.kind.clone()), entry);
+            }
+        }
+        let new: Vec<&Target> = targets.iter().filter(|t| !self.ids.contains_key(*t)).collect();
+        new.iter().filter_map(|target| self.insert(now, target, new.len(), &heritage)).collect()
+    }
+
+    /// When the next probe is due, if any waits to start.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        self.due.first().map(|(due, _)| *due)
+    }
+
+    /// The probes to start now, the longest due first, at most `room`. Each must be answered by [`Self::finish`].
+    pub fn start(&mut self, now: Instant, room: usize) -> Vec<(Id, Target)> {
+        let mut started = Vec::new();
+        while started.len() < room {
+            let Some((due, id)) = self.due.first().copied().filter(|(due, _)| *due <= now) else { break };
+            self.due.remove(&(due, id));
+            if let Some(entry) = self.entries.get(&id) {
+                started.push((id, entry.target.clone()));
+            }
+        }
+        started
+    }
+
+    /// A probe has ended at `now` after `latency`; plans the next. An answer about a target that is gone is dropped.
+    pub fn finish(&mut self, now: Instant, id: Id, outcome: Outcome, latency: Duration) -> Option<Verdict> {
+        let entry = self.entries.get_mut(&id)?;
+        entry.cadence.advance(now);
+        self.due.insert((entry.cadence.due(), id));
+        let (success, reason) = match outcome {
+            Outcome::Success(reason) => (true, reason),
+            Outcome::Failure(reason) => (false, reason),
+            Outcome::Inconclusive(_) => return None,
+        };
+        entry.answered = Some(now);
+        entry.latency = Some(latency);
+        entry.reason = reason;
+        let check = &entry.target.check;
+        entry.tally.observe(success, check.rise, check.fall).then(|| entry.verdict())
+    }
+
+    /// What is known about a target; `None` if it is not in the plan.
+    #[must_use]
+    pub fn standing(&self, target: &Target) -> Option<Standing> {
+        self.ids.get(target).and_then(|id| self.entries.get(id)).map(Entry::standing)
+    }
+
+    /// Targets without an answer for longer than their interval and timeout allow: the checker itself is in trouble.
+    pub fn overdue(&self, now: Instant) -> impl Iterator<Item = &Target> {
+        self.entries.values().filter(move |e| e.overdue(now)).map(|e| &e.target)
+    }
+
+    fn remove(&mut self, target: &Target) -> Option<Entry> {
+        let id = self.ids.remove(target)?;
+        let entry = self.entries.remove(&id)?;
+        self.due.remove(&(entry.cadence.due(), id));
+        Some(entry)
+    }
+
+    fn insert(
+        &mut self,
+        now: Instant,
+        target: &Target,
+        company: usize,
+        heritage: &BTreeMap<(SocketAddr, CheckKind), Entry>,
+    ) -> Option<Verdict> {
+        let id = Id(self.born);
+        // The number only gives a phase, so it may wrap.
+        let number = u32::try_from(self.born & u64::from(u32::MAX)).unwrap_or_default();
+        self.born += 1;
+        let mut entry = Entry {
+            target: target.clone(),
+            tally: Tally::default(),
+            cadence: Cadence::new(now, target.check.interval, number, company),
+            since: now,
+            answered: None,
+            latency: None,
+            reason: Reason::Borrowed("not asked yet"),
+        };
+        let never_asked = target.check.kind == CheckKind::None;
+        if never_asked {
+            entry.tally.observe(true, 1, 1);
+            entry.reason = Reason::Borrowed("not checked");
+        } else {
+            if let Some(old) = heritage.get(&(target.address, target.check.kind.clone())) {
+                entry.inherit(old);
+            }
+            self.due.insert((entry.cadence.due(), id));
+        }
+        let verdict = never_asked.then(|| entry.verdict());
+        self.ids.insert(target.clone(), id);
+        self.entries.insert(id, entry);
+        verdict
+    }
+}
+
+impl Entry {
+    fn verdict(&self) -> Verdict {
+        Verdict { target: self.target.clone(), health: self.tally.health(), reason: self.reason.clone() }
+    }
+
+    fn standing(&self) -> Standing {
+        Standing {
+            health: self.tally.health(),
+            reason: self.reason.clone(),
+            against: self.tally.against(),
+            answered: self.answered,
+            latency: self.latency,
+        }
+    }
+
+    fn overdue(&self, now: Instant) -> bool {
+        self.target.check.kind != CheckKind::None
+            && now.saturating_duration_since(self.answered.unwrap_or(self.since))
+                > self.cadence.patience(self.target.check.timeout)
+    }
+
+    fn inherit(&mut self, old: &Self) {
+        self.tally = old.tally;
+        self.answered = old.answered;
+        self.latency = old.latency;
+        self.reason = old.reason.clone();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::config::model::Check;
+
+    fn check(kind: CheckKind, interval: u64, fall: u8) -> Arc<Check> {
+        let interval = Duration::from_secs(interval);
+        Arc::new(Check { kind, interval, timeout: Duration::from_secs(1), fall, rise: 2, port: None })
+    }
+
+    fn tcp(server: &str, fall: u8) -> Target {
+        Target::new(server.parse().unwrap(), check(CheckKind::Tcp, 2, fall))
+    }
+
+    fn set(targets: &[&Target]) -> BTreeSet<Target> {
+        targets.iter().map(|t| (*t).clone()).collect()
+    }
+
+    fn answer(plan: &mut Plan, now: Instant, outcome: Outcome) -> Vec<Verdict> {
+        let started = plan.start(now, usize::MAX);
+        started
+            .into_iter()
+            .filter_map(|(id, _)| plan.finish(now, id, outcome.clone(), Duration::from_millis(1)))
+            .collect()
+    }
+
+    #[test]
+    fn equal_targets_are_asked_once_and_by_the_port_of_the_check() {
+        let mut other = (*check(CheckKind::Tcp, 2, 3)).clone();
+        other.port = Some(8080);
+        let moved = Target::new("10.0.0.1:80".parse().unwrap(), Arc::new(other));
+        assert_eq!(moved.address, "10.0.0.1:8080".parse().unwrap());
+        let mut plan = Plan::default();
+        plan.set(Instant::now(), &set(&[&tcp("10.0.0.1:80", 3), &tcp("10.0.0.1:80", 3), &moved]));
+        assert_eq!(plan.start(Instant::now() + Duration::from_secs(2), 10).len(), 2);
+    }
+
+    #[test]
+    fn an_unchanged_target_keeps_its_standing_and_a_changed_counter_keeps_the_verdict() {
+        let now = Instant::now();
+        let (stays, changes) = (tcp("10.0.0.1:80", 3), tcp("10.0.0.2:80", 3));
+        let mut plan = Plan::default();
+        plan.set(now, &set(&[&stays, &changes]));
+        let later = now + Duration::from_secs(2);
+        assert_eq!(answer(&mut plan, later, Outcome::Success("connected".into())).len(), 2);
+        let due = plan.deadline();
+        let changed = tcp("10.0.0.2:80", 1);
+        plan.set(later, &set(&[&stays, &changed]));
+        assert_eq!(plan.standing(&stays).unwrap().health, Health::Up);
+        assert_eq!(plan.standing(&changed).unwrap().health, Health::Up);
+        assert_eq!(plan.standing(&changes), None);
+        assert!(plan.deadline() <= due, "nothing was postponed");
+    }
+
+    #[test]
+    fn a_probe_of_a_target_that_left_says_nothing() {
+        let now = Instant::now();
+        let mut plan = Plan::default();
+        plan.set(now, &set(&[&tcp("10.0.0.1:80", 3)]));
+        let started = plan.start(now + Duration::from_secs(2), 10);
+        plan.set(now, &set(&[]));
+        let refused = Outcome::Failure("connection refused".into());
+        assert_eq!(plan.finish(now, started[0].0, refused, Duration::ZERO), None);
+        assert_eq!(plan.deadline(), None);
+    }
+
+    #[test]
+    fn none_is_up_without_being_asked() {
+        let never = Target::new("10.0.0.1:0".parse().unwrap(), check(CheckKind::None, 2, 3));
+        let mut plan = Plan::default();
+        let now = Instant::now();
+        let verdicts = plan.set(now, &set(&[&never]));
+        assert_eq!(
+            verdicts.first().map(|v| (v.health, v.reason.as_ref())),
+            Some((Health::Up, "not checked"))
+        );
+        assert_eq!(plan.deadline(), None);
+        assert_eq!(plan.overdue(now + Duration::from_secs(3600)).count(), 0);
+    }
+
+    #[test]
+    fn what_cannot_be_asked_changes_nothing_and_shows_as_overdue() {
+        let now = Instant::now();
+        let target = tcp("10.0.0.1:80", 1);
+        let mut plan = Plan::default();
+        plan.set(now, &set(&[&target]));
+        let second = Duration::from_secs(1);
+        assert_eq!(answer(&mut plan, now + second, Outcome::Success("connected".into())).len(), 1);
+        let cannot = Outcome::Inconclusive("cannot ask: too many open files".into());
+        for n in 2..7 {
+            assert_eq!(answer(&mut plan, now + second * n, cannot.clone()), []);
+        }
+        assert_eq!(plan.standing(&target).unwrap().health, Health::Up);
+        assert_eq!(plan.overdue(now + second * 4).count(), 0);
+        assert_eq!(plan.overdue(now + second * 6).collect::<Vec<_>>(), [&target]);
+    }
+
+    #[test]
+    fn no_more_start_than_there_is_room_and_the_longest_due_goes_first() {
+        let now = Instant::now();
+        let targets: BTreeSet<Target> = (1..=200).map(|n| tcp(&format!("10.0.0.{n}:80"), 3)).collect();
+        let mut plan = Plan::default();
+        plan.set(now, &targets);
+        let later = now + Duration::from_secs(1);
+        assert_eq!(plan.start(later, 150).len(), 150);
+        assert_eq!(plan.start(later, 150).len(), 50);
+        assert_eq!(plan.start(later, 150).len(), 0);
+    }
+}

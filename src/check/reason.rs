@@ -1,0 +1,51 @@
+//! Errors of sockets in words that a person understands, and whose fault they are.
+
+use std::io;
+
+use nix::errno::Errno;
+
+use super::{Outcome, Reason};
+
+/// What a failed socket call says about the server: its fault, or that this box could not ask.
+#[must_use]
+pub fn outcome(error: &io::Error) -> Outcome {
+    match errno(error) {
+        Some(Errno::EMFILE | Errno::ENFILE | Errno::ENOBUFS | Errno::ENOMEM | Errno::EAGAIN) => {
+            Outcome::Inconclusive(Reason::Owned(format!("cannot ask: {}", words(error))))
+        }
+        _ => Outcome::Failure(words(error)),
+    }
+}
+
+/// The error in words: lower case, no number.
+#[must_use]
+pub fn words(error: &io::Error) -> Reason {
+    match errno(error) {
+        Some(Errno::ECONNREFUSED) => Reason::Borrowed("connection refused"),
+        Some(Errno::ECONNRESET | Errno::EPIPE) => Reason::Borrowed("connection reset"),
+        Some(Errno::EHOSTUNREACH) => Reason::Borrowed("no route to host"),
+        Some(Errno::ENETUNREACH) => Reason::Borrowed("network unreachable"),
+        Some(Errno::ETIMEDOUT) => Reason::Borrowed("connection timed out"),
+        Some(Errno::EADDRNOTAVAIL) => Reason::Borrowed("no local address to ask from"),
+        Some(Errno::EACCES | Errno::EPERM) => Reason::Borrowed("forbidden by a local rule"),
+        Some(other) => Reason::Owned(other.desc().to_lowercase()),
+        None => Reason::Owned(error.to_string().to_lowercase()),
+    }
+}
+
+fn errno(error: &io::Error) -> Option<Errno> {
+    error.raw_os_error().map(Errno::from_raw)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lack_of_descriptors_is_not_the_servers_fault() {
+        let out = outcome(&io::Error::from_raw_os_error(Errno::EMFILE as i32));
+        assert_eq!(out, Outcome::Inconclusive("cannot ask: too many open files".into()));
+        let out = outcome(&io::Error::from_raw_os_error(Errno::ECONNREFUSED as i32));
+        assert_eq!(out, Outcome::Failure("connection refused".into()));
+    }
+}

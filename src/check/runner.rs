@@ -1,0 +1,142 @@
+//! The loop that asks: starts what is due, bounds how much runs at once, and hands out verdicts.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::future::Future;
+use std::pin::Pin;
+use std::time::{Duration, Instant};
+
+use futures_util::FutureExt;
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use log::warn;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
+use super::plan::{Id, Plan, Standing, Verdict};
+use super::{Outcome, Reason, Target, http, tcp};
+use crate::config::model::CheckKind;
+use crate::units::show_duration;
+
+/// Most probes at one time, however many descriptors there are.
+const MOST_AT_ONCE: usize = 4096;
+/// Descriptors left for everything else in the process.
+const RESERVED_DESCRIPTORS: usize = 256;
+
+/// Runs the checks of all targets in the task that calls [`Self::next`]; nothing else moves them.
+pub struct Runner {
+    plan: Plan,
+    running: FuturesUnordered<Pin<Box<dyn Future<Output = Answer> + Send>>>,
+    at_once: usize,
+    verdicts: VecDeque<Verdict>,
+    hindered: bool,
+}
+
+struct Answer {
+    id: Id,
+    outcome: Outcome,
+    latency: Duration,
+}
+
+impl Runner {
+    /// A runner without targets that runs at most `at_once` probes at a time (at least one).
+    #[must_use]
+    pub fn new(at_once: usize) -> Self {
+        Self {
+            plan: Plan::default(),
+            running: FuturesUnordered::new(),
+            at_once: at_once.max(1),
+            verdicts: VecDeque::new(),
+            hindered: false,
+        }
+    }
+
+    /// Makes `targets` the whole of what is asked. Unchanged targets keep schedule and standing. The verdict of a target
+    /// that is never asked comes by [`Self::next`] like any other.
+    pub fn set(&mut self, now: Instant, targets: &BTreeSet<Target>) {
+        self.verdicts.retain(|verdict| targets.contains(&verdict.target));
+        self.verdicts.extend(self.plan.set(now, targets));
+    }
+
+    /// Waits for the next verdict that changed, running the checks meanwhile. Cancel-safe: nothing is lost when the future
+    /// is dropped, and probes go on with the next call.
+    pub async fn next(&mut self) -> Verdict {
+        loop {
+            self.start();
+            if let Some(verdict) = self.verdicts.pop_front() {
+                return verdict;
+            }
+            let wake = self.plan.deadline().filter(|_| self.running.len() < self.at_once);
+            tokio::select! {
+                Some(answer) = self.running.next() => self.take(answer),
+                () = sleep_until(wake) => {}
+            }
+            while let Some(Some(answer)) = self.running.next().now_or_never() {
+                self.take(answer);
+            }
+        }
+    }
+
+    /// What is known about a target; `None` if it is not one.
+    #[must_use]
+    pub fn standing(&self, target: &Target) -> Option<Standing> {
+        self.plan.standing(target)
+    }
+
+    /// Targets without an answer for longer than their interval and timeout allow: the checker itself is in trouble.
+    pub fn overdue(&self, now: Instant) -> impl Iterator<Item = &Target> {
+        self.plan.overdue(now)
+    }
+
+    fn start(&mut self) {
+        let room = self.at_once.saturating_sub(self.running.len());
+        for (id, target) in self.plan.start(Instant::now(), room) {
+            self.running.push(Box::pin(ask(id, target)));
+        }
+    }
+
+    fn take(&mut self, answer: Answer) {
+        if let Outcome::Inconclusive(reason) = &answer.outcome {
+            if !self.hindered {
+                warn!("checks are hindered: running={} reason={reason}", self.running.len());
+            }
+            self.hindered = true;
+        } else {
+            self.hindered = false;
+        }
+        let verdict = self.plan.finish(Instant::now(), answer.id, answer.outcome, answer.latency);
+        self.verdicts.extend(verdict);
+    }
+}
+
+/// Raises the limit of open files as far as allowed, and says how many probes may run at once under it.
+#[must_use]
+pub fn probes_allowed() -> usize {
+    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return 128 };
+    let open =
+        if soft < hard && setrlimit(Resource::RLIMIT_NOFILE, hard, hard).is_ok() { hard } else { soft };
+    usize::try_from(open).unwrap_or(usize::MAX).saturating_sub(RESERVED_DESCRIPTORS).clamp(16, MOST_AT_ONCE)
+}
+
+async fn sleep_until(wake: Option<Instant>) {
+    match wake {
+        Some(wake) => tokio::time::sleep_until(wake.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn ask(id: Id, target: Target) -> Answer {
+    let started = Instant::now();
+    let timeout = target.check.timeout;
+    let outcome = tokio::time::timeout(timeout, probe(&target)).await.unwrap_or_else(|_| {
+        Outcome::Failure(Reason::Owned(format!("no answer within {}", show_duration(timeout))))
+    });
+    Answer { id, outcome, latency: started.elapsed() }
+}
+
+async fn probe(target: &Target) -> Outcome {
+    match &target.check.kind {
+        CheckKind::None => Outcome::Success(Reason::Borrowed("not checked")),
+        CheckKind::Tcp => tcp::probe(target.address).await,
+        CheckKind::Http { path, host, status } => {
+            http::probe(target.address, path, host.as_deref(), status).await
+        }
+    }
+}
