@@ -4,10 +4,19 @@
 //! are), [`tool`] (other programs), [`progress`] (what the person sees), [`setup`] (what must be
 //! installed).
 
+mod build {
+    pub fn image() -> anyhow::Result<std::path::PathBuf> {
+        let p = crate::project::images().join("director-pc.img");
+        anyhow::ensure!(p.exists(), "no image");
+        Ok(p)
+    }
+}
+mod demo;
 mod lab;
 mod licences;
 mod progress;
 mod project;
+mod run;
 mod setup;
 mod test;
 mod tool;
@@ -28,6 +37,10 @@ struct Cli {
 enum Command {
     /// Install what the other commands need: Debian packages and the Rust target
     Setup,
+    /// Boot one box in QEMU, with its serial console on this terminal
+    Run(run::Args),
+    /// Boot a pair and show balancing, a dead server, a failover and recovery, with measured times
+    Demo(demo::Args),
     /// Run everything that must pass
     Test(test::Args),
 }
@@ -48,6 +61,8 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let outcome = match cli.command {
         Command::Setup => setup::run(),
+        Command::Run(args) => run::run(&args),
+        Command::Demo(args) => demo::run(&args),
         Command::Test(args) => test::run(&args),
     };
     match outcome {

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
 use super::segment::Host;
 
@@ -106,6 +106,29 @@ impl Prober {
         let mut samples = self.samples.lock().unwrap_or_else(PoisonError::into_inner).clone();
         samples.sort_by_key(|sample| sample.asked);
         Report { samples }
+    }
+
+    /// Waits until what was noticed since `start` is `enough`, and returns that.
+    ///
+    /// # Errors
+    /// When it is not within `patience`: what was noticed instead.
+    pub fn wait(
+        &self,
+        start: Instant,
+        patience: Duration,
+        enough: impl Fn(&Report) -> bool,
+    ) -> Result<Report> {
+        let end = Instant::now() + patience;
+        loop {
+            let report = self.report().since(start);
+            if enough(&report) {
+                return Ok(report);
+            }
+            if Instant::now() >= end {
+                bail!("after {patience:?}: {report}");
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// Stops asking, waits for the attempts under way, and returns everything.
@@ -323,19 +346,13 @@ mod tests {
         assert_eq!((long.ask().unwrap(), long.ask().unwrap()), ("web1".into(), "web1".into()));
 
         let prober = Prober::start(&client, target, Duration::from_millis(5)).unwrap();
-        let await_count = |enough: &dyn Fn(&Report) -> bool| {
-            let end = Instant::now() + Duration::from_secs(20);
-            while !enough(&prober.report()) && Instant::now() < end {
-                std::thread::sleep(Duration::from_millis(5));
-            }
-        };
-        await_count(&|r| r.answers().values().sum::<usize>() >= 10);
+        let (start, patience) = (Instant::now(), Duration::from_secs(20));
+        prober.wait(start, patience, |r| r.answers().values().sum::<usize>() >= 10).unwrap();
         server.stop();
         assert!(long.ask().is_err());
-        await_count(&|r| r.lost().count() >= 3);
+        prober.wait(start, patience, |r| r.lost().count() >= 3).unwrap();
         server.resume().unwrap();
-        let resumed = Instant::now();
-        await_count(&|r| !r.since(resumed).answers().is_empty());
+        prober.wait(Instant::now(), patience, |r| !r.answers().is_empty()).unwrap();
         let report = prober.stop();
         assert!(report.longest_gap().is_some(), "{report}");
         assert_eq!(report.answers().keys().collect::<Vec<_>>(), ["web1"]);

@@ -30,13 +30,22 @@ pub enum Boot {
     },
 }
 
-/// A network card: a tap of a [`super::segment::Segment`] and its MAC address.
+/// A network card.
 #[derive(Debug, Clone)]
 pub struct Nic {
-    /// The tap's name in the namespace in which the guest is started.
-    pub tap: String,
+    /// What it is plugged into.
+    pub network: Network,
     /// The MAC address, as `52:54:00:00:00:01`.
     pub mac: String,
+}
+
+/// What a network card is plugged into.
+#[derive(Debug, Clone)]
+pub enum Network {
+    /// A tap, by its name in the namespace in which the guest is started: [`super::segment::Segment::tap`].
+    Tap(String),
+    /// QEMU's own: DHCP, a way out as this user, no way in.
+    User,
 }
 
 /// A machine: 64 bit PC, one CPU, software emulation, hardware watchdog, entropy source.
@@ -74,13 +83,20 @@ impl Machine {
     }
 
     /// Adds a network card.
-    pub fn nic(mut self, tap: String, mac: &str) -> Machine {
-        self.nics.push(Nic { tap, mac: mac.to_owned() });
+    pub fn nic(mut self, network: Network, mac: &str) -> Machine {
+        self.nics.push(Nic { network, mac: mac.to_owned() });
         self
     }
 
-    /// QEMU's arguments, apart from those for sockets and files of one run.
-    fn arguments(&self) -> Vec<String> {
+    /// QEMU's arguments, apart from those for serial lines and control channel. OVMF's variables are put into `folder`.
+    ///
+    /// # Errors
+    /// When OVMF is missing.
+    pub fn arguments(&self, folder: &Path) -> Result<Vec<String>> {
+        Ok([self.hardware(), self.boot_arguments(folder)?].concat())
+    }
+
+    fn hardware(&self) -> Vec<String> {
         // KVM is not the default because where it exists without working, QEMU hangs or dies instead of saying so.
         let accel = std::env::var("DIRECTOR_ACCEL").unwrap_or_else(|_| "tcg".into());
         let cpu = if accel == "kvm" { "host" } else { "max" };
@@ -109,10 +125,11 @@ impl Machine {
             words.extend(["-nic".into(), "none".into()]);
         }
         for (at, nic) in self.nics.iter().enumerate() {
-            words.extend([
-                "-netdev".into(),
-                format!("tap,id=n{at},ifname={},script=no,downscript=no", nic.tap),
-            ]);
+            let network = match &nic.network {
+                Network::Tap(name) => format!("tap,id=n{at},ifname={name},script=no,downscript=no"),
+                Network::User => format!("user,id=n{at}"),
+            };
+            words.extend(["-netdev".into(), network]);
             words.extend(["-device".into(), format!("virtio-net-pci,netdev=n{at},mac={},romfile=", nic.mac)]);
         }
         if !self.usb.is_empty() {
@@ -125,7 +142,6 @@ impl Machine {
         words
     }
 
-    /// The arguments for what it boots from. OVMF's variables are copied into `folder`.
     fn boot_arguments(&self, folder: &Path) -> Result<Vec<String>> {
         let disk = |path: &Path, more: &str| format!("if=virtio,format=raw,file={}{more}", path.display());
         Ok(match &self.boot {
@@ -189,9 +205,7 @@ impl Guest {
         let (control, first) = (listen("qmp")?, listen("serial0")?);
         let second = machine.second_serial.then(|| listen("serial1")).transpose()?;
         let mut qemu = command::bound("qemu-system-x86_64");
-        qemu.args(machine.arguments())
-            .args(machine.boot_arguments(folder.path())?)
-            .current_dir(folder.path());
+        qemu.args(machine.arguments(folder.path())?).current_dir(folder.path());
         qemu.args(["-qmp", "unix:qmp", "-serial", "unix:serial0"]);
         if second.is_some() {
             qemu.args(["-serial", "unix:serial1"]);

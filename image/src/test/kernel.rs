@@ -60,7 +60,7 @@ fn build(names: &[String]) -> Result<Built> {
     let init = executables(guest.args(target))?;
     let mut tests = cargo::cargo(&["test", "--quiet", "--no-run", "--package", "director"]);
     let mut binaries = executables(tests.args(names.iter().flat_map(|name| ["--test", name])).args(target))?;
-    let mut take = |name: &str, from: &mut Vec<(String, PathBuf)>| {
+    let take = |name: &str, from: &mut Vec<(String, PathBuf)>| {
         let at = from.iter().position(|(other, _)| other == name);
         at.map(|at| from.swap_remove(at).1).with_context(|| format!("cargo built no {name}"))
     };
