@@ -12,7 +12,6 @@ mod build {
     }
 }
 mod demo;
-mod lab;
 mod licences;
 mod progress;
 mod project;

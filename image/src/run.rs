@@ -5,9 +5,9 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use crate::lab::guest::{Boot, Machine, Network};
-use crate::lab::{disk, guest, scratch};
 use crate::{WrongUse, build, setup};
+use director_lab::guest::{Boot, Machine, Network};
+use director_lab::{disk, guest, scratch};
 
 /// What to boot and with what plugged in.
 #[derive(Debug, clap::Args)]
@@ -37,7 +37,7 @@ pub struct Args {
 /// # Errors
 /// A file is missing, the image cannot be built, or QEMU fails.
 pub fn run(args: &Args) -> Result<()> {
-    for file in args.config.iter().chain(&args.usb).chain(&args.image).filter(|file| !file.is_file()) {
+    if let Some(file) = args.config.iter().chain(&args.usb).chain(&args.image).find(|file| !file.is_file()) {
         bail!(WrongUse(format!("{}: no such file", file.display())));
     }
     setup::ensure()?;

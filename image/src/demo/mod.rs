@@ -9,8 +9,8 @@ use anyhow::{Result, bail};
 
 pub use play::{Finding, play};
 
-use crate::lab::{guest, preflight};
 use crate::{WrongUse, build, setup};
+use director_lab::{guest, preflight};
 
 /// What to demonstrate with.
 #[derive(Debug, clap::Args)]

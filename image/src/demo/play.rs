@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use super::stage::{INTERVAL, Stage, WEIGHTS, Which, explain, master_down};
-use crate::lab::client::{Prober, Report};
-use crate::lab::guest::Guest;
-use crate::lab::server::RealServer;
 use crate::progress::Step;
+use director_lab::client::{Prober, Report};
+use director_lab::guest::Guest;
+use director_lab::server::RealServer;
 
 /// One line of the summary.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -242,8 +242,9 @@ fn preemption(stage: &Stage, prober: &Prober) -> Result<(Guest, Finding)> {
     let time = taken.saturating_duration_since(guest.powered());
     let report = prober.report().since(guest.powered());
     let lost = report.lost().count();
-    let gap =
-        report.longest_gap().map_or("no gap".to_owned(), |gap| format!("gap {}", seconds(gap.length())));
+    let gap = report
+        .longest_gap()
+        .map_or_else(|| "no gap".to_owned(), |gap| format!("gap {}", seconds(gap.length())));
     step.done(&format!("master again {} after power-on, {lost} requests lost ({gap})", seconds(time)));
     let measured = format!("{}, {lost} lost ({gap})", seconds(time));
     Ok((

@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use crate::lab::client::{self, Sample};
-use crate::lab::guest::{Boot, Guest, Machine, Network};
-use crate::lab::segment::{Host, Segment};
-use crate::lab::server::RealServer;
-use crate::lab::{disk, preflight, scratch};
+use director_lab::client::{self, Sample};
+use director_lab::guest::{Boot, Guest, Machine, Network};
+use director_lab::segment::{Host, Segment};
+use director_lab::server::RealServer;
+use director_lab::{disk, preflight, scratch};
 
 /// The operator's file that both boxes get.
 pub const CONFIG: &str = include_str!("director.toml");

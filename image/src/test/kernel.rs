@@ -10,10 +10,10 @@ use serde_json::Value;
 
 use super::outcome::Outcome;
 use super::{cargo, rootfs};
-use crate::lab::guest::{Boot, Guest, Machine};
-use crate::lab::scratch;
-use crate::lab::serial::Serial;
 use crate::{project, setup};
+use director_lab::guest::{Boot, Guest, Machine};
+use director_lab::scratch;
+use director_lab::serial::Serial;
 
 /// How long one test may take inside the guest.
 const PATIENCE: Duration = Duration::from_secs(180);

@@ -24,9 +24,10 @@ impl Outcome {
         Outcome { failed: vec![why], ..Outcome::default() }
     }
 
-    /// One test that could not run.
-    pub fn skipped(why: &str) -> Outcome {
-        Outcome { skipped: vec![why.to_owned()], ..Outcome::default() }
+    /// The same, and one test more that could not run.
+    pub fn and_skipped(mut self, why: &str) -> Outcome {
+        self.skipped.push(why.to_owned());
+        self
     }
 
     /// Adds the results of libtest's output: `test NAME ... ok`, and lines that begin with `skipped:` from tests that

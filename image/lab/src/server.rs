@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use super::segment::Host;
+use crate::segment::Host;
 
 /// A real server: answers `200` with its name as body to every HTTP request, several on one connection if asked so.
 /// Requests whose path is `/health` or begins with it are answered too but not counted.

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
-use super::segment::Host;
+use crate::segment::Host;
 
 /// One request over a TCP connection of its own.
 #[derive(Debug, Clone)]
@@ -26,7 +26,7 @@ pub struct Sample {
 
 /// Asks once for `path` and gives up after `patience`.
 ///
-/// It must be called inside the client's namespace ([`super::namespace::Namespace::run`]).
+/// It must be called inside the client's namespace ([`crate::namespace::Namespace::run`]).
 pub fn ask(target: SocketAddr, path: &str, patience: Duration) -> Sample {
     let asked = Instant::now();
     let answer = exchange(target, path, patience).map_err(|error| error.to_string());
@@ -281,9 +281,9 @@ impl LongLived {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lab::preflight;
-    use crate::lab::segment::Segment;
-    use crate::lab::server::RealServer;
+    use crate::preflight;
+    use crate::segment::Segment;
+    use crate::server::RealServer;
 
     fn report(samples: &[(u64, u64, bool)]) -> (Instant, Report) {
         let zero = Instant::now();

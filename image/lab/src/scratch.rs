@@ -4,16 +4,19 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use crate::project;
-
 /// Where serial logs are kept after a run: `target/lab`.
 ///
 /// # Errors
 /// When the folder cannot be made.
 pub fn logs() -> Result<PathBuf> {
-    let folder = project::target().join("lab");
+    let folder = target().join("lab");
     std::fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
     Ok(folder)
+}
+
+fn target() -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap_or_else(|| Path::new("."));
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), |folder| root.join(folder))
 }
 
 /// A folder of this process that goes away when dropped. First sweeps those of processes that are dead.

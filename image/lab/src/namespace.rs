@@ -13,7 +13,7 @@ type Job = Box<dyn FnOnce() + Send>;
 /// An anonymous network namespace: it lives as long as the thread in it and the processes and threads started there.
 ///
 /// A namespace belongs to a thread, so everything that must happen inside is sent to the one that made it. Processes
-/// started there may ask to be killed with it ([`super::command::bound`]), which the kernel also does when this process dies.
+/// started there may ask to be killed with it ([`crate::command::bound`]), which the kernel also does when this process dies.
 pub struct Namespace {
     name: String,
     path: String,
@@ -100,7 +100,7 @@ impl Namespace {
     /// When `ip` is missing or refuses; its own words are in the error.
     pub fn ip(&self, arguments: &str) -> Result<String> {
         let words: Vec<String> = arguments.split_whitespace().map(str::to_owned).collect();
-        self.run(move || super::command::output("ip", &words))?
+        self.run(move || crate::command::output("ip", &words))?
             .with_context(|| format!("in namespace {}", self.name))
     }
 
@@ -128,7 +128,7 @@ impl Drop for Namespace {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lab::preflight;
+    use crate::preflight;
 
     #[test]
     fn has_a_network_of_its_own() {
@@ -139,7 +139,7 @@ mod tests {
         let ns = Namespace::new("own").unwrap();
         ns.ip("link add name br7 type bridge").unwrap();
         assert!(ns.ip("-o link show").unwrap().contains("br7"));
-        assert!(!crate::lab::command::output("ip", &["-o", "link", "show"]).unwrap().contains("br7"));
+        assert!(!crate::command::output("ip", &["-o", "link", "show"]).unwrap().contains("br7"));
     }
 
     #[test]

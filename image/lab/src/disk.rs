@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 
-use super::command;
+use crate::command;
 
 /// Copies a disk image to `to`, leaving holes where it has none but zeros. The original is never written.
 ///

@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use super::namespace::Namespace;
-use super::qmp::Qmp;
-use super::serial::Serial;
-use super::{command, scratch};
+use crate::namespace::Namespace;
+use crate::qmp::Qmp;
+use crate::serial::Serial;
+use crate::{command, scratch};
 
 /// What a guest boots from.
 #[derive(Debug, Clone)]
@@ -42,7 +42,7 @@ pub struct Nic {
 /// What a network card is plugged into.
 #[derive(Debug, Clone)]
 pub enum Network {
-    /// A tap, by its name in the namespace in which the guest is started: [`super::segment::Segment::tap`].
+    /// A tap, by its name in the namespace in which the guest is started: [`crate::segment::Segment::tap`].
     Tap(String),
     /// QEMU's own: DHCP, a way out as this user, no way in.
     User,

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::Result;
 
-use super::namespace::Namespace;
+use crate::namespace::Namespace;
 
 /// A bridge in a namespace of its own. It forwards at once and learns, as a switch without spanning tree does.
 #[derive(Debug)]
@@ -135,7 +135,7 @@ impl Host {
     /// Pings once and says whether an answer came within a second.
     pub fn pings(&self, address: IpAddr) -> bool {
         let target = address.to_string();
-        let ping = move || super::command::output("ping", &["-n", "-c", "1", "-W", "1", &target]).is_ok();
+        let ping = move || crate::command::output("ping", &["-n", "-c", "1", "-W", "1", &target]).is_ok();
         self.namespace.run(ping).unwrap_or(false)
     }
 }
