@@ -1,16 +1,11 @@
 //! `cargo image`: the one door to building, booting, demonstrating, testing and flashing Director.
 //!
 //! One file or folder for each subcommand; each has `Args` and `run(args)`. What several need: [`project`] (where things
-//! are), [`tool`] (other programs), [`progress`] (what the person sees), [`setup`] (what must be
-//! installed).
+//! are), [`tool`] (other programs), [`progress`] (what the person sees), [`cache`] (slow products), [`setup`] (what must
+//! be installed).
 
-mod build {
-    pub fn image() -> anyhow::Result<std::path::PathBuf> {
-        let p = crate::project::images().join("director-pc.img");
-        anyhow::ensure!(p.exists(), "no image");
-        Ok(p)
-    }
-}
+mod build;
+mod cache;
 mod demo;
 mod licences;
 mod progress;
@@ -34,6 +29,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Build the disk image and say what is in it
+    Build(build::Args),
     /// Install what the other commands need: Debian packages and the Rust target
     Setup,
     /// Boot one box in QEMU, with its serial console on this terminal
@@ -59,6 +56,7 @@ impl std::error::Error for WrongUse {}
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let outcome = match cli.command {
+        Command::Build(args) => build::run(&args),
         Command::Setup => setup::run(),
         Command::Run(args) => run::run(&args),
         Command::Demo(args) => demo::run(&args),

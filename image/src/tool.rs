@@ -9,8 +9,12 @@ use anyhow::{Context, Result, bail};
 const LINES_SHOWN: usize = 15;
 
 /// A program that takes the C locale and a fixed time zone, so that its output does not depend on the user's machine.
+///
+/// It is also looked for where Debian keeps what only root is supposed to need: veritysetup, mkfs.vfat, mke2fs.
 pub fn command(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(program);
+    let path = std::env::var("PATH").unwrap_or_default();
+    command.env("PATH", format!("{path}:/usr/sbin:/sbin"));
     command.env("LC_ALL", "C").env("TZ", "UTC").stdin(Stdio::null());
     command
 }

@@ -2,7 +2,7 @@
 //!
 //! The guest's first process is `image/guest`; its header says what a test finds there and how results come back.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::outcome::Outcome;
 use super::{cargo, rootfs};
-use crate::{project, setup};
+use crate::setup;
 use director_lab::guest::{Boot, Guest, Machine};
 use director_lab::scratch;
 use director_lab::serial::Serial;
@@ -83,17 +83,12 @@ fn executables(cargo: &mut std::process::Command) -> Result<Vec<(String, PathBuf
     Ok(text.lines().filter_map(artefact).collect())
 }
 
-/// The shipped kernel: the one that DIRECTOR_KERNEL names, or the newest in the cache.
+/// The shipped kernel: the one that DIRECTOR_KERNEL names, or that of the image.
 fn kernel() -> Result<PathBuf> {
     if let Some(path) = std::env::var_os("DIRECTOR_KERNEL") {
         return Ok(path.into());
     }
-    let folders = project::cache().read_dir().into_iter().flatten().flatten().map(|entry| entry.path());
-    let is_kernel =
-        |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("kernel-"));
-    let kernels = folders.filter(is_kernel).map(|folder| folder.join("bzImage")).filter(|path| path.exists());
-    let age = |path: &PathBuf| Path::new(path).metadata().and_then(|data| data.modified()).ok();
-    kernels.max_by_key(age).context("no kernel in the cache: `cargo image build` makes it")
+    crate::build::kernel()
 }
 
 /// Follows the reports of the guest until it is done.
