@@ -2,6 +2,7 @@
 //!
 //! A verb is a row of [`VERBS`]; the same table is the help. Exit codes: 0 done, 1 failed, 2 wrong use or a faulty file.
 
+pub mod status;
 mod suggest;
 mod verbs;
 

@@ -1,0 +1,341 @@
+//! The status of each role as lines for people: what `director status` prints and the console shows. Pure.
+//!
+//! Plain ASCII, fit for 80 columns wherever names and addresses are of ordinary length.
+
+use std::time::Duration;
+
+use crate::ipc::message::{
+    Health, InitStatus, LinkStatus, LvsStatus, NetStatus, RouterState, RouterStatus, ServerStatus,
+    ServiceStatus, Source, Status, StoreStatus, VrrpStatus, WorkerStatus,
+};
+
+/// From so many consecutive short lives on, a worker is in alarm.
+const ALARM: u32 = 5;
+
+/// The status of any role.
+#[must_use]
+pub fn lines(status: &Status) -> Vec<String> {
+    match status {
+        Status::Init(status) => init(status),
+        Status::Store(status) => store(status),
+        Status::Net(status) => net(status),
+        Status::Vrrp(status) => vrrp(status),
+        Status::Lvs(status) => lvs(status),
+    }
+}
+
+/// The box and its workers.
+#[must_use]
+pub fn init(status: &InitStatus) -> Vec<String> {
+    let mut first = format!("Director {}  host {}", status.version, status.hostname);
+    if let Some(slot) = &status.slot {
+        first.push_str(&format!("  slot {slot}"));
+    }
+    first.push_str(&format!("  mode {}  up {}", status.mode, age(status.uptime_ms)));
+    let watchdog = status.watchdog.as_deref().unwrap_or("none");
+    let mut out = vec![first, format!("hardware watchdog: {watchdog}")];
+    out.extend(workers(&status.workers));
+    out
+}
+
+/// A table of workers.
+#[must_use]
+pub fn workers(workers: &[WorkerStatus]) -> Vec<String> {
+    let head = ["worker", "state", "pid", "age", "restarts", "last end"].map(str::to_owned).to_vec();
+    let rows = workers.iter().map(|worker| {
+        let name = worker
+            .tty
+            .as_ref()
+            .map_or_else(|| worker.role.to_string(), |tty| format!("{} {tty}", worker.role));
+        let state =
+            if worker.failures >= ALARM { format!("{} ALARM", worker.state) } else { worker.state.clone() };
+        vec![
+            name,
+            state,
+            worker.pid.map_or_else(dash, |pid| pid.to_string()),
+            worker.age_ms.map_or_else(dash, age),
+            worker.restarts.to_string(),
+            worker.last_exit.clone().unwrap_or_else(dash),
+        ]
+    });
+    table(std::iter::once(head).chain(rows).collect())
+}
+
+/// Which configuration runs, and why. The fault reports are not in it.
+#[must_use]
+pub fn store(status: &StoreStatus) -> Vec<String> {
+    let node = status.node.as_ref().map(|node| format!(", node {node}")).unwrap_or_default();
+    let mut out = vec![
+        format!("configuration {}: {}{node}", status.generation, source(status.source)),
+        format!("  {}", status.why),
+    ];
+    let candidates = status.candidates.iter();
+    let rows =
+        candidates.map(|c| vec![format!("  {}", source(c.source)), c.verdict.clone(), c.place.clone()]);
+    out.extend(table(rows.collect()));
+    if status.slot != "none" {
+        out.push(format!("boot slot: {}", status.slot));
+    }
+    out
+}
+
+/// A source of configuration in words.
+#[must_use]
+pub const fn source(source: Source) -> &'static str {
+    match source {
+        Source::Usb => "USB stick",
+        Source::Partition => "partition DIRECTOR",
+        Source::LastGood => "last good",
+        Source::Safe => "built-in safe one",
+        Source::File => "file",
+    }
+}
+
+/// Links, addresses, gateways.
+#[must_use]
+pub fn net(status: &NetStatus) -> Vec<String> {
+    let rows = status.links.iter().map(|(name, link)| {
+        vec![
+            name.to_string(),
+            link_state(link).to_owned(),
+            link.mac.map_or_else(dash, |mac| mac.to_string()),
+            link_addresses(link),
+        ]
+    });
+    let mut out = table(rows.collect());
+    if !status.gateways.is_empty() {
+        out.push(format!("gateway: {}", join(&status.gateways)));
+    }
+    if !status.dns.is_empty() {
+        out.push(format!("name servers: {}", join(&status.dns)));
+    }
+    out.extend(status.pending.iter().map(|what| format!("! {what}")));
+    out
+}
+
+/// The state of a link in two words at most.
+#[must_use]
+pub const fn link_state(link: &LinkStatus) -> &'static str {
+    match (link.up, link.carrier) {
+        (true, true) => "up",
+        (true, false) => "no carrier",
+        (false, _) => "down",
+    }
+}
+
+/// The addresses of a link, or what it waits for.
+#[must_use]
+pub fn link_addresses(link: &LinkStatus) -> String {
+    let addresses = join(&link.addresses);
+    match (addresses.is_empty(), link.dhcp.as_str()) {
+        (true, "off") => "no address".to_owned(),
+        (true, dhcp) => format!("DHCP {dhcp}"),
+        (false, "off") => addresses,
+        (false, dhcp) => format!("{addresses} (DHCP {dhcp})"),
+    }
+}
+
+/// Virtual routers.
+#[must_use]
+pub fn vrrp(status: &VrrpStatus) -> Vec<String> {
+    if status.instances.is_empty() {
+        return vec!["no virtual router is configured".to_owned()];
+    }
+    status.instances.iter().flat_map(router).collect()
+}
+
+fn router(router: &RouterStatus) -> Vec<String> {
+    let state = match router.state {
+        RouterState::Initialize => "INITIALIZE",
+        RouterState::Backup => "BACKUP",
+        RouterState::Master => "MASTER",
+        RouterState::Fault => "FAULT",
+    };
+    let priority = if router.priority == router.base_priority {
+        router.priority.to_string()
+    } else {
+        format!("{} (file: {})", router.priority, router.base_priority)
+    };
+    let master = match (router.state, router.master) {
+        (RouterState::Backup, Some(address)) => {
+            let priority = router.master_priority.map(|p| format!(" (priority {p})")).unwrap_or_default();
+            format!(", master is {address}{priority}")
+        }
+        (RouterState::Initialize | RouterState::Master | RouterState::Fault | RouterState::Backup, _) => {
+            String::new()
+        }
+    };
+    vec![
+        format!(
+            "{}  {state} for {}  on {} vrid {} version {} priority {priority}",
+            router.name,
+            age(router.since_ms),
+            router.interface,
+            router.vrid,
+            router.version
+        ),
+        format!("  {}{master}", router.reason),
+        format!("  {}", join(&router.addresses)),
+    ]
+}
+
+/// Services and their servers.
+#[must_use]
+pub fn lvs(status: &LvsStatus) -> Vec<String> {
+    let mut out: Vec<String> = status.services.iter().flat_map(service).collect();
+    if status.services.is_empty() {
+        out.push("no service is configured".to_owned());
+    }
+    if let Some(problem) = &status.problem {
+        out.push(format!("! {problem}"));
+    }
+    if status.foreign_changes > 0 {
+        out.push(format!("foreign changes repaired: {}", status.foreign_changes));
+    }
+    out
+}
+
+fn service(service: &ServiceStatus) -> Vec<String> {
+    let state = match (service.up, service.sorry) {
+        (true, _) => "UP",
+        (false, true) => "DOWN (sorry)",
+        (false, false) => "DOWN",
+    };
+    let protocol = service.protocol.map(|p| format!("{p:?} ").to_lowercase()).unwrap_or_default();
+    let persistence = service.persistence_s.map(|s| format!(" persistent {s}s")).unwrap_or_default();
+    let mut out = vec![format!(
+        "{}  {state}  {protocol}{} {}{persistence}  live weight {} of {}, {} connections",
+        service.name,
+        service.listen,
+        service.scheduler,
+        service.live_weight,
+        service.quorum,
+        service.connections
+    )];
+    out.extend(table(service.servers.iter().map(server).collect()));
+    out
+}
+
+fn server(server: &ServerStatus) -> Vec<String> {
+    let health = match server.health {
+        Health::Unknown => "unknown",
+        Health::Up => "up",
+        Health::Down => "DOWN",
+    };
+    let weight = match server.kernel_weight {
+        Some(weight) if weight == server.weight => format!("weight {weight}"),
+        Some(weight) => format!("weight {weight} (file: {})", server.weight),
+        None => "out".to_owned(),
+    };
+    let latency = server.latency_us.map(|us| format!(" in {}", latency(us))).unwrap_or_default();
+    let checked = server.checked_ms.map(|ms| format!(", {} ago", age(ms))).unwrap_or_default();
+    vec![
+        format!("  {}{}", server.address, if server.sorry { " sorry" } else { "" }),
+        format!("{:?}", server.method).to_lowercase(),
+        health.to_owned(),
+        weight,
+        format!("{}+{}", server.active, server.inactive),
+        format!("{}{latency}{checked}", server.reason),
+    ]
+}
+
+/// A span of time in its two largest units: `850 ms`, `12 s`, `3 m 20 s`, `5 h 1 m`, `12 d 4 h`.
+#[must_use]
+pub fn age(milliseconds: u64) -> String {
+    let seconds = Duration::from_millis(milliseconds).as_secs();
+    let (days, hours, minutes) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60);
+    match (days, hours, minutes, seconds) {
+        (0, 0, 0, 0) => format!("{milliseconds} ms"),
+        (0, 0, 0, s) => format!("{s} s"),
+        (0, 0, m, s) => format!("{m} m {} s", s % 60),
+        (0, h, m, _) => format!("{h} h {m} m"),
+        (d, h, _, _) => format!("{d} d {h} h"),
+    }
+}
+
+fn latency(microseconds: u64) -> String {
+    if microseconds < 10_000 {
+        format!("{}.{} ms", microseconds / 1_000, microseconds / 100 % 10)
+    } else {
+        format!("{} ms", microseconds / 1_000)
+    }
+}
+
+/// Columns of equal width, two spaces apart, nothing after the last word of a line.
+#[must_use]
+pub fn table(rows: Vec<Vec<String>>) -> Vec<String> {
+    let mut widths: Vec<usize> = Vec::new();
+    for row in &rows {
+        widths.resize(widths.len().max(row.len()), 0);
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    rows.iter()
+        .map(|row| {
+            let cells: Vec<String> =
+                row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+            cells.join("  ").trim_end().to_owned()
+        })
+        .collect()
+}
+
+fn join<T: ToString>(items: &[T]) -> String {
+    items.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+fn dash() -> String {
+    "-".to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn show(json: &str) -> String {
+        lines(&serde_json::from_str(json).unwrap()).join("\n")
+    }
+
+    #[test]
+    fn a_pair_of_routers() {
+        let shown = show(
+            r#"{"role":"vrrp","generation":1,"instances":[
+            {"name":"VI_1","interface":"eth0","vrid":51,"version":3,"state":"backup","reason":"heard a master",
+             "since_ms":65000,"base_priority":100,"priority":40,"master":"192.168.61.46","master_priority":50,
+             "interval_us":1000000,"addresses":["192.168.61.45/32"],"counters":{}}]}"#,
+        );
+        assert_eq!(
+            shown,
+            "VI_1  BACKUP for 1 m 5 s  on eth0 vrid 51 version 3 priority 40 (file: 100)\n  \
+             heard a master, master is 192.168.61.46 (priority 50)\n  192.168.61.45/32"
+        );
+    }
+
+    #[test]
+    fn a_service_with_a_dead_server() {
+        let shown = show(
+            r#"{"role":"lvs","problem":null,"foreign_changes":0,"generation":1,"services":[
+            {"name":"web","listen":"192.168.61.45:80","protocol":"tcp","scheduler":"wlc","persistence_s":50,"up":true,
+             "sorry":false,"live_weight":1,"quorum":1,"connections":17,"servers":[
+             {"address":"192.168.61.22:80","method":"dr","weight":1,"kernel_weight":1,"sorry":false,"health":"up",
+              "reason":"200 OK","checked_ms":700,"latency_us":1234,"active":3,"inactive":12},
+             {"address":"192.168.61.33:80","method":"dr","weight":2,"kernel_weight":null,"sorry":false,"health":"down",
+              "reason":"connection refused","checked_ms":1500,"latency_us":90,"active":0,"inactive":0}]}]}"#,
+        );
+        assert_eq!(
+            shown,
+            "web  UP  tcp 192.168.61.45:80 wlc persistent 50s  live weight 1 of 1, 17 connections\n  \
+             192.168.61.22:80  dr  up    weight 1  3+12  200 OK in 1.2 ms, 700 ms ago\n  \
+             192.168.61.33:80  dr  DOWN  out       0+0   connection refused in 0.0 ms, 1 s ago"
+        );
+    }
+
+    #[test]
+    fn ages_use_two_units() {
+        for (ms, text) in [(850, "850 ms"), (12_345, "12 s"), (200_000, "3 m 20 s"), (18_060_000, "5 h 1 m")]
+        {
+            assert_eq!(age(ms), text);
+        }
+        assert_eq!(age(1_051_200_000), "12 d 4 h");
+    }
+}
