@@ -20,6 +20,7 @@ pub mod ctl; // the verbs of the command line, as a table
 pub mod ipc; // the messages between processes, one JSON document a line, and the sockets that carry them
 pub mod logging; // `log` records → "<6>text" lines on stderr, which the supervisor rings
 pub mod lvs; // IPVS services and real servers, their quorum, and the sorry page
+pub mod net; // links, addresses of NICs, routes, network sysctls
 pub mod owner; // whose an address or a route in the kernel is
 pub mod paths; // where the processes meet: the run directory and what lies in it
 pub mod role; // the processes that one binary can be, as data

@@ -1,1 +1,6 @@
 //! The only `unsafe` of the project: what nix does not offer, one small safe function each.
+
+#![allow(unsafe_code)]
+
+pub mod async_fd; // descriptors in tokio's event loop
+pub mod packet; // addresses of packet sockets

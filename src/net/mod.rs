@@ -1,0 +1,20 @@
+//! Links, addresses of NICs, routes and network sysctls: the role `net`.
+//!
+//! ```text
+//! config + observed + leases ─▶ desired ─▶ diff ─▶ ops ─▶ apply ─▶ kernel ─▶ watch, observe ─┐
+//!                 ▲                                                                           │
+//!                 └───────────────────────────────────────────────────────────────────────────┘
+//! ```
+//!
+//! Start, reload, repair and a restart after a crash are one path: observe, compare, apply.
+
+pub mod apply; // one operation → one netlink request or file write
+pub mod backoff; // how soon the same operation may be tried again (pure)
+pub mod desired; // configuration + what is there → what should be (pure)
+pub mod dhcp; // DHCPv4 client
+pub mod diff; // what is → what should be, as ordered operations (pure)
+pub mod kernel; // the netlink connection and its errors in words
+pub mod observe; // the kernel's dumps → State
+pub mod state; // one shape for what is and what should be
+pub mod sysctl; // what a director wants of /proc/sys/net, each with its reason
+pub mod watch; // "something changed", by netlink multicast
