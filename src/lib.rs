@@ -18,8 +18,9 @@ pub mod check; // health checks: when to ask (pure), how to ask, and the loop th
 pub mod config; // director.toml: the user's words → a checked model, every fault in one report
 pub mod ctl; // the verbs of the command line, as a table
 pub mod ipc; // the messages between processes, one JSON document a line, and the sockets that carry them
+pub mod ipvs; // the kernel's balancer over generic netlink: its table, and the client that reads and edits it
 pub mod logging; // `log` records → "<6>text" lines on stderr, which the supervisor rings
-pub mod lvs; // IPVS services and real servers, their quorum, and the sorry page
+pub mod lvs; // the worker that owns IPVS: services, real servers, quorum, the sorry page
 pub mod net; // links, addresses of NICs, routes, network sysctls
 pub mod owner; // whose an address or a route in the kernel is
 pub mod paths; // where the processes meet: the run directory and what lies in it

@@ -3,4 +3,5 @@
 #![allow(unsafe_code)]
 
 pub mod async_fd; // descriptors in tokio's event loop
+pub mod netlink; // options of netlink sockets
 pub mod packet; // addresses of packet sockets

@@ -1,0 +1,15 @@
+//! IPVS, the kernel's layer 4 balancer, over its generic netlink family. Knows nothing of health or configuration.
+//!
+//! [`table`]: what the kernel's table holds · [`wire`]: netlink as bytes · [`codec`]: the table as netlink · [`client`]: the
+//! socket, requests, dumps and batches.
+
+pub mod client;
+pub mod codec;
+pub mod table;
+pub mod wire;
+
+pub use client::{Client, Error, Failure};
+pub use table::{
+    Command, Connections, Family, Forward, Name, Persistence, Server, ServerEntry, Service, ServiceEntry,
+    ServiceId, Stats, Tunnel,
+};

@@ -1,0 +1,201 @@
+//! From the table that is to the table that should be, by the fewest commands, in an order in which each is possible.
+//!
+//! What exists is edited, never deleted and added: that would drop its connections, and the kernel searches every server
+//! deleted within the last minutes on each addition (`ip_vs_trash_get_dest`). Deletions come last, so a service is never
+//! without servers while its servers are exchanged.
+
+use super::state::{ServiceState, State};
+use crate::ipvs::{Command, ServiceId};
+
+/// The commands that lead from `observed` to `desired`; none when they are equal.
+#[must_use]
+pub fn diff(observed: &State, desired: &State) -> Vec<Command> {
+    let mut commands = Vec::new();
+    let mut deletions = Vec::new();
+    for (id, wanted) in &desired.services {
+        service(id, observed.services.get(id), wanted, &mut commands, &mut deletions);
+    }
+    commands.append(&mut deletions);
+    let gone = observed.services.keys().filter(|id| !desired.services.contains_key(id));
+    commands.extend(gone.map(|id| Command::DeleteService(*id)));
+    commands
+}
+
+/// The same for one service, which exists afterwards.
+#[must_use]
+pub fn diff_service(id: &ServiceId, observed: Option<&ServiceState>, desired: &ServiceState) -> Vec<Command> {
+    let mut commands = Vec::new();
+    let mut deletions = Vec::new();
+    service(id, observed, desired, &mut commands, &mut deletions);
+    commands.append(&mut deletions);
+    commands
+}
+
+fn service(
+    id: &ServiceId,
+    observed: Option<&ServiceState>,
+    desired: &ServiceState,
+    commands: &mut Vec<Command>,
+    deletions: &mut Vec<Command>,
+) {
+    match observed {
+        None => commands.push(Command::AddService(*id, desired.service.clone())),
+        Some(there) if there.service != desired.service => {
+            commands.push(Command::EditService(*id, desired.service.clone()));
+        }
+        Some(_) => {}
+    }
+    for (address, wanted) in &desired.servers {
+        match observed.and_then(|service| service.servers.get(address)) {
+            None => commands.push(Command::AddServer(*id, *address, *wanted)),
+            Some(there) if there != wanted => commands.push(Command::EditServer(*id, *address, *wanted)),
+            Some(_) => {}
+        }
+    }
+    let there = observed.iter().flat_map(|service| service.servers.keys());
+    let gone = there.filter(|address| !desired.servers.contains_key(address));
+    deletions.extend(gone.map(|address| Command::DeleteServer(*id, *address)));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+    use std::net::SocketAddr;
+
+    use crate::ipvs::{Family, Forward, Name, Persistence, Server, Service, Tunnel};
+
+    /// xorshift64*: the same tables in every run.
+    struct Dice(u64);
+
+    impl Dice {
+        fn roll(&mut self, below: u64) -> u64 {
+            self.0 ^= self.0 >> 12;
+            self.0 ^= self.0 << 25;
+            self.0 ^= self.0 >> 27;
+            (self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33) % below
+        }
+
+        fn small(&mut self, below: u8) -> u8 {
+            u8::try_from(self.roll(u64::from(below))).unwrap()
+        }
+
+        fn id(&mut self) -> ServiceId {
+            match self.roll(4) {
+                0 => ServiceId::Fwmark {
+                    mark: 1 + u32::from(self.small(3)),
+                    family: if self.roll(2) == 0 { Family::V4 } else { Family::V6 },
+                },
+                1 => ServiceId::Address {
+                    address: format!("[2001:db8::{}]:80", self.small(3)).parse().unwrap(),
+                    protocol: ServiceId::TCP,
+                },
+                _ => ServiceId::Address {
+                    address: format!("192.0.2.{}:80", self.small(4)).parse().unwrap(),
+                    protocol: if self.roll(2) == 0 { ServiceId::TCP } else { ServiceId::UDP },
+                },
+            }
+        }
+
+        fn service(&mut self) -> Service {
+            let scheduler = ["rr", "wlc", "sh"][usize::from(self.small(3))];
+            let persistence = (self.roll(3) == 0).then(|| Persistence { timeout: 50, mask: u32::MAX });
+            Service { scheduler: Name::try_from(scheduler).unwrap(), flags: 0, persistence, engine: None }
+        }
+
+        fn server(&mut self) -> Server {
+            let forward = [Forward::Route, Forward::Masquerade][usize::from(self.small(2))];
+            let weight = u32::from(self.small(3));
+            Server { forward, weight, upper: 0, lower: 0, tunnel: Tunnel::default() }
+        }
+
+        fn state(&mut self) -> State {
+            let mut state = State::default();
+            for _ in 0..self.roll(8) {
+                let id = self.id();
+                let mut service = ServiceState { service: self.service(), servers: Default::default() };
+                for _ in 0..self.roll(7) {
+                    let address: SocketAddr = format!("10.0.0.{}:80", self.small(8)).parse().unwrap();
+                    let server = self.server();
+                    service.servers.insert(address, server);
+                }
+                state.services.insert(id, service);
+            }
+            state
+        }
+    }
+
+    /// The kernel's rules: adding what exists and touching what does not are errors.
+    fn apply(state: &mut State, command: &Command) {
+        match command.clone() {
+            Command::AddService(id, service) => {
+                let new = ServiceState { service, servers: Default::default() };
+                assert!(state.services.insert(id, new).is_none(), "{command}: exists");
+            }
+            Command::EditService(id, service) => {
+                let there = state.services.get_mut(&id).expect("service to edit");
+                assert_ne!(there.service, service, "{command}: changes nothing");
+                there.service = service;
+            }
+            Command::DeleteService(id) => {
+                state.services.remove(&id).expect("service to delete");
+            }
+            Command::AddServer(id, address, server) => {
+                let servers = &mut state.services.get_mut(&id).expect("its service").servers;
+                assert!(servers.insert(address, server).is_none(), "{command}: exists");
+            }
+            Command::EditServer(id, address, server) => {
+                let servers = &mut state.services.get_mut(&id).expect("its service").servers;
+                let before = servers.insert(address, server).expect("server to edit");
+                assert_ne!(before, server, "{command}: changes nothing");
+            }
+            Command::DeleteServer(id, address) => {
+                let servers = &mut state.services.get_mut(&id).expect("its service").servers;
+                servers.remove(&address).expect("server to delete");
+            }
+        }
+    }
+
+    fn is_deletion(command: &Command) -> bool {
+        matches!(command, Command::DeleteServer(..) | Command::DeleteService(_))
+    }
+
+    #[test]
+    fn applied_it_leads_from_any_table_to_any_other() {
+        let mut dice = Dice(0x1dea_1dea_1dea_1dea);
+        for round in 0..20_000 {
+            let (from, to) = (dice.state(), dice.state());
+            let commands = diff(&from, &to);
+            let mut state = from.clone();
+            for command in &commands {
+                apply(&mut state, command);
+            }
+            assert_eq!(state, to, "round {round}");
+            assert!(diff(&state, &to).is_empty(), "round {round}: a second diff has nothing to do");
+            let first = commands.iter().position(is_deletion).unwrap_or(commands.len());
+            assert!(commands[first..].iter().all(is_deletion), "round {round}: deletions come last");
+            let distinct: BTreeSet<String> = commands.iter().map(ToString::to_string).collect();
+            assert_eq!(distinct.len(), commands.len(), "round {round}: nothing is said twice");
+        }
+    }
+
+    #[test]
+    fn one_service_is_a_part_of_the_whole() {
+        let mut dice = Dice(7);
+        for _ in 0..2_000 {
+            let (from, mut to) = (dice.state(), dice.state());
+            to.services.extend(
+                from.services
+                    .iter()
+                    .map(|(id, s)| (*id, s.clone()))
+                    .filter(|(id, _)| to.services.keys().next() != Some(id))
+                    .collect::<Vec<_>>(),
+            );
+            let Some((id, wanted)) = to.services.iter().next() else { continue };
+            let whole = State { services: [(*id, wanted.clone())].into() };
+            let part =
+                State { services: from.services.get(id).map(|s| (*id, s.clone())).into_iter().collect() };
+            assert_eq!(diff_service(id, from.services.get(id), wanted), diff(&part, &whole));
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! The table as Director sees it: one type for what the kernel has and for what it should have, so "is it right?" is `==`.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+
+use crate::config::model::{Listen, Method, Protocol, ServiceKey};
+use crate::ipvs::{Family, Forward, Server, Service, ServiceEntry, ServiceId};
+
+/// Services and their real servers, without counters.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct State {
+    /// By what makes them unique in the kernel.
+    pub services: BTreeMap<ServiceId, ServiceState>,
+}
+
+/// One service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServiceState {
+    /// How it is set.
+    pub service: Service,
+    /// Its real servers, and the sorry servers while they answer.
+    pub servers: BTreeMap<SocketAddr, Server>,
+}
+
+impl State {
+    /// What a dump of the kernel's table shows.
+    #[must_use]
+    pub fn of(table: &[ServiceEntry]) -> Self {
+        let services = table.iter().map(|entry| {
+            let servers = entry.servers.iter().map(|server| (server.address, server.server)).collect();
+            (entry.id, ServiceState { service: entry.service.clone(), servers })
+        });
+        Self { services: services.collect() }
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (id, state) in &self.services {
+            writeln!(f, "{id} {}", state.service)?;
+            for (address, server) in &state.servers {
+                writeln!(f, "  -> {address} {server}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The kernel's name for a service of the file.
+#[must_use]
+pub const fn id_of(key: &ServiceKey) -> ServiceId {
+    match key.listen {
+        Listen::Address(address) => {
+            let protocol = match key.protocol {
+                Some(Protocol::Udp) => ServiceId::UDP,
+                Some(Protocol::Tcp) | None => ServiceId::TCP,
+            };
+            ServiceId::Address { address, protocol }
+        }
+        Listen::Fwmark { mark, ipv6 } => {
+            ServiceId::Fwmark { mark, family: if ipv6 { Family::V6 } else { Family::V4 } }
+        }
+    }
+}
+
+/// The kernel's word for a method of the file.
+#[must_use]
+pub const fn forward_of(method: Method) -> Forward {
+    match method {
+        Method::Dr => Forward::Route,
+        Method::Nat => Forward::Masquerade,
+        Method::Tun => Forward::Tunnel,
+    }
+}
