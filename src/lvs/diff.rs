@@ -99,7 +99,7 @@ mod tests {
 
         fn service(&mut self) -> Service {
             let scheduler = ["rr", "wlc", "sh"][usize::from(self.small(3))];
-            let persistence = (self.roll(3) == 0).then(|| Persistence { timeout: 50, mask: u32::MAX });
+            let persistence = (self.roll(3) == 0).then_some(Persistence { timeout: 50, mask: u32::MAX });
             Service { scheduler: Name::try_from(scheduler).unwrap(), flags: 0, persistence, engine: None }
         }
 
