@@ -1,3 +1,100 @@
 //! `director.toml`: from the operator's words to a model in which every invariant holds.
+//!
+//! ```text
+//! bytes ─▶ document (tree, places) ─▶ node (merge) ─▶ raw (the manual's keys) ─▶ validate ─▶ model
+//!              └──────────────┴──────────────┴──────────── every fault ─────────────┘─▶ report
+//! ```
 
+mod document;
+mod load;
 pub mod model;
+mod node;
+mod raw;
+mod report;
+mod validate;
+mod value;
+mod watch;
+
+pub use document::LARGEST;
+pub use load::{Active, LoadError, active, load_file};
+pub use node::NodeFacts;
+pub use report::{Located, Problem, Report, Span};
+pub use watch::Watcher;
+
+use model::Config;
+use toml::de::DeTable;
+use value::{Faults, FromTable};
+
+/// A file without fault, as one box has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Checked {
+    /// The configuration.
+    pub config: Config,
+    /// The section `[node.NAME]` that is merged in.
+    pub node: Option<String>,
+}
+
+/// Checks a whole file, called `name` in the report: the file as it is and as each of its nodes has it.
+///
+/// # Errors
+/// Every fault that was found. Pure; never panics, whatever the bytes are.
+pub fn check(text: impl AsRef<[u8]>, name: &str, facts: &NodeFacts) -> Result<Checked, Report> {
+    let text = document::decode(text.as_ref())
+        .map_err(|(problem, readable)| Report::new(name, readable, vec![problem]))?;
+    let (tree, syntax) = document::parse(text);
+    let mut faults = Faults::new(text);
+    if let Some(other_version) = version(tree.get_ref(), &mut faults) {
+        return Err(Report::new(name, text, vec![other_version]));
+    }
+    let nodes = node::nodes(tree.get_ref(), &mut faults);
+    let chosen = node::choose(&nodes, facts, &mut faults);
+    let mut checked = Checked { config: examine(tree.get_ref(), None, &mut faults), node: None };
+    for (index, node) in nodes.iter().enumerate() {
+        let config = examine(&node::merge(tree.get_ref(), node), Some(node.name), &mut faults);
+        if Some(index) == chosen {
+            checked = Checked { config, node: Some(node.name.to_owned()) };
+        }
+    }
+    let problems = without_consequences(text, syntax, faults.into_problems());
+    if problems.is_empty() { Ok(checked) } else { Err(Report::new(name, text, problems)) }
+}
+
+/// Reads `version` before all else: a file of another version is not judged by the rules of this one.
+fn version(root: &DeTable<'_>, faults: &mut Faults<'_>) -> Option<Problem> {
+    let help = "this firmware reads `version = 1`";
+    match root.get("version") {
+        None => {
+            faults.add_with_help(Span::default(), "`version` is missing", "the first line is `version = 1`")
+        }
+        Some(value) => match value.get_ref().as_integer() {
+            Some(number) if number.as_str() == "1" => {}
+            Some(number) => {
+                let what = format!("the file is of version {}", number.as_str());
+                return Some(Problem { span: value.span().into(), what, help: Some(help.to_owned()) });
+            }
+            None => faults.add_with_help(value.span().into(), "`version` is not a whole number", help),
+        },
+    }
+    None
+}
+
+/// Reads and judges one tree; faults that only `node` has say so.
+fn examine(tree: &DeTable<'_>, node: Option<&str>, faults: &mut Faults<'_>) -> Config {
+    let raw = raw::Root::from_table(tree, Span::default(), faults);
+    faults.on_node(node);
+    let config = validate::config(&raw, faults);
+    faults.on_node(None);
+    config
+}
+
+/// Drops what a fault of syntax in the same line has led to.
+fn without_consequences(text: &str, mut syntax: Vec<Problem>, rest: Vec<Problem>) -> Vec<Problem> {
+    if syntax.is_empty() {
+        return rest;
+    }
+    let lines = report::Lines::new(text);
+    let line = |problem: &Problem| lines.place(problem.span.start).0;
+    let broken: std::collections::BTreeSet<usize> = syntax.iter().map(line).collect();
+    syntax.extend(rest.into_iter().filter(|problem| !broken.contains(&line(problem))));
+    syntax
+}

@@ -1,0 +1,158 @@
+//! The rules that take more than one value to judge: from the operator's words to the model.
+//!
+//! Each function notes every fault it finds and gives what it could make of the rest. The caller uses the result only when
+//! no fault was noted at all, so a placeholder that stands for a faulty value is never seen by anybody.
+
+mod check;
+mod link;
+mod route;
+mod server;
+mod service;
+mod system;
+mod vrrp;
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use super::model::Config;
+use super::raw;
+use super::report::Span;
+use super::value::{At, Faults, Field, List};
+use crate::units::show_duration;
+
+/// Judges a whole file.
+pub fn config(raw: &raw::Root, faults: &mut Faults<'_>) -> Config {
+    let system = raw.system.get().map(|system| system::system(system, faults)).unwrap_or_default();
+    let (interfaces, links) = link::interfaces(&raw.interface, faults);
+    let routes = route::routes(&raw.route, &links, faults);
+    let names = service::names(&raw.service);
+    let (vrrp, vips) = vrrp::instances(&raw.vrrp, &links, &names, faults);
+    let local = LocalAddresses::new(&links, vips);
+    let services = service::services(&raw.service, &local, faults);
+    Config { system, interfaces, routes, vrrp, services }
+}
+
+/// The elements of a list that may be absent.
+fn items<T>(field: &Field<List<T>>) -> &[At<T>] {
+    field.get().map_or(&[], |list| &list.items)
+}
+
+/// Whether every element of a list could be read.
+fn complete<T>(field: &Field<List<T>>) -> bool {
+    !field.is_faulty() && field.get().is_none_or(|list| list.complete)
+}
+
+/// Addresses that this box has at some time: of interfaces and of virtual routers.
+struct LocalAddresses {
+    addresses: BTreeMap<IpAddr, Span>,
+    complete: bool,
+}
+
+impl LocalAddresses {
+    fn new(links: &link::Links, vips: vrrp::Vips) -> Self {
+        let mut addresses = vips.addresses;
+        addresses.extend(links.addresses());
+        Self { addresses, complete: vips.complete && links.complete }
+    }
+}
+
+/// What may be there once only.
+struct Unique<K>(BTreeMap<K, Span>);
+
+impl<K: Ord> Unique<K> {
+    const fn new() -> Self {
+        Self(BTreeMap::new())
+    }
+
+    /// Takes `key` for the value at `span`; if it is taken, notes that `what` is already there.
+    fn claim(&mut self, key: K, span: Span, what: impl Display, faults: &mut Faults<'_>) -> bool {
+        match self.0.get(&key) {
+            Some(first) => {
+                faults.add(span, format!("{what} is already in line {}", faults.line(*first)));
+                false
+            }
+            None => {
+                self.0.insert(key, span);
+                true
+            }
+        }
+    }
+}
+
+/// Bounds of a duration.
+struct Bounds {
+    least: Duration,
+    most: Duration,
+    step: Duration,
+}
+
+impl Bounds {
+    const fn new(least: Duration, most: Duration, step: Duration) -> Self {
+        Self { least, most, step }
+    }
+
+    /// The value of `field`, or `default`; a fault if it is outside.
+    fn take(
+        &self,
+        key: &str,
+        field: &Field<Duration>,
+        default: Duration,
+        faults: &mut Faults<'_>,
+    ) -> Duration {
+        let Some(At { value, span }) = field.set() else { return default };
+        let (least, most) = (show_duration(self.least), show_duration(self.most));
+        let shown = show_duration(*value);
+        if *value < self.least || *value > self.most {
+            faults.add(*span, format!("`{key}` {shown} is out of range: {least} to {most}"));
+        } else if !value.as_nanos().is_multiple_of(self.step.as_nanos()) {
+            let step = show_duration(self.step);
+            faults.add(*span, format!("`{key}` {shown} is not a multiple of {step}: {least} to {most}"));
+        }
+        *value
+    }
+}
+
+/// A name of an instance or a service: it appears in logs, events and on the console.
+fn name(field: &Field<String>, table: Span, example: &str, faults: &mut Faults<'_>) -> Option<String> {
+    const LONGEST: usize = 64;
+    let At { value, span } = field.required(table, "name", example, faults)?;
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
+    if value.is_empty() || value.len() > LONGEST || !value.chars().all(plain) {
+        faults.add_with_help(
+            *span,
+            format!("name {value:?} cannot be used"),
+            format!("1 to {LONGEST} letters, digits, `_`, `-` and `.`"),
+        );
+    }
+    Some(value.clone())
+}
+
+/// An address that a host can have.
+fn host_address(address: IpAddr, span: Span, what: &str, faults: &mut Faults<'_>) {
+    let broadcast = matches!(address, IpAddr::V4(v4) if v4.is_broadcast());
+    if address.is_unspecified() || address.is_multicast() || broadcast {
+        faults.add(span, format!("{what} {address} is not the address of a host"));
+    }
+    if let IpAddr::V6(v6) = address
+        && v6.to_ipv4_mapped().is_some()
+    {
+        faults.add_with_help(
+            span,
+            format!("{what} {address} is an IPv4 address in disguise"),
+            "write it as IPv4",
+        );
+    }
+}
+
+/// `"a", "b"` or `none`, for help lines.
+fn list(names: impl IntoIterator<Item = impl Display>) -> String {
+    let names: Vec<_> = names.into_iter().map(|name| format!("`{name}`")).collect();
+    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+}
+
+/// `IPv4` or `IPv6`.
+const fn family(address: IpAddr) -> &'static str {
+    if address.is_ipv4() { "IPv4" } else { "IPv6" }
+}

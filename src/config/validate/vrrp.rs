@@ -1,0 +1,302 @@
+//! `[[vrrp]]`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::time::Duration;
+
+use super::super::model::{Garp, Track, TrackTarget, VirtualAddress, VrrpAuth, VrrpInstance, VrrpVersion};
+use super::super::raw;
+use super::super::report::Span;
+use super::super::value::{At, Faults, Field, List};
+use super::link::Links;
+use super::service::Names;
+use super::{Bounds, Unique, complete, family, host_address, items, list, name};
+use crate::units::{Priority, Vrid};
+
+/// RFC 9568 section 5.2.7: 12 bits of centiseconds.
+const INTERVAL_V3: Bounds =
+    Bounds::new(Duration::from_millis(10), Duration::from_millis(40_950), Duration::from_millis(10));
+/// RFC 3768 section 5.3.7: 8 bits of seconds.
+const INTERVAL_V2: Bounds =
+    Bounds::new(Duration::from_secs(1), Duration::from_secs(255), Duration::from_secs(1));
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// The VIPs of all instances.
+pub(super) struct Vips {
+    pub addresses: BTreeMap<IpAddr, Span>,
+    pub complete: bool,
+}
+
+pub(super) fn instances(
+    raw: &Field<List<raw::Vrrp>>,
+    links: &Links,
+    services: &Names,
+    faults: &mut Faults<'_>,
+) -> (Vec<VrrpInstance>, Vips) {
+    let mut names = Unique::new();
+    let mut routers = Unique::new();
+    let mut vips = Unique::new();
+    let mut complete_vips = complete(raw);
+    let mut instances = Vec::new();
+    for At { value: raw, .. } in items(raw) {
+        complete_vips &= complete(&raw.addresses);
+        for (address, span) in given_addresses(raw) {
+            vips.claim(address, span, format!("VIP {address}"), faults);
+        }
+        let Some(instance) = instance(raw, links, services, faults) else { continue };
+        let span = raw.name.span().unwrap_or(raw.at);
+        names.claim(instance.name.clone(), span, format!("virtual router `{}`", instance.name), faults);
+        let ipv4 = instance.addresses.first().is_none_or(|vip| vip.cidr.address.is_ipv4());
+        let what = format!("virtual router identifier {} on `{}`", instance.vrid, instance.interface);
+        let span = raw.vrid.span().unwrap_or(raw.at);
+        routers.claim((instance.interface.clone(), instance.vrid, ipv4), span, what, faults);
+        instances.push(instance);
+    }
+    (instances, Vips { addresses: vips.0, complete: complete_vips })
+}
+
+fn given_addresses(raw: &raw::Vrrp) -> impl Iterator<Item = (IpAddr, Span)> + '_ {
+    items(&raw.addresses).iter().filter_map(|at| {
+        let address = at.value.address.set()?;
+        Some((address.value.address, address.span))
+    })
+}
+
+fn instance(
+    raw: &raw::Vrrp,
+    links: &Links,
+    services: &Names,
+    faults: &mut Faults<'_>,
+) -> Option<VrrpInstance> {
+    let name = name(&raw.name, raw.at, "name = \"VI_1\"", faults);
+    let interface = raw.interface.required(raw.at, "interface", "interface = \"eth0\"", faults);
+    let vrid = raw.vrid.required(raw.at, "vrid", "vrid = 51, the same on every box of the group", faults);
+    if let Some(At { value, span }) = interface {
+        links.require(value, *span, faults);
+    }
+    let priority = raw.priority.get().copied().unwrap_or(Priority::DEFAULT);
+    let addresses = addresses(raw, links, priority, faults);
+    let ipv4 = addresses.first().is_none_or(|vip| vip.cidr.address.is_ipv4());
+    let version = version(raw, ipv4, faults);
+    let bounds = if version == VrrpVersion::V2 { INTERVAL_V2 } else { INTERVAL_V3 };
+    let interval = bounds.take("interval", &raw.interval, INTERVAL, faults);
+    let auth = auth(raw, version, faults);
+    fits_mtu(raw, links, addresses.len(), ipv4, auth.is_some(), faults);
+    let checksum = raw.checksum.get().copied().unwrap_or_default();
+    if let Some(span) = raw.checksum.span()
+        && (!ipv4 || version == VrrpVersion::V2)
+    {
+        faults.add(span, "`checksum` is a choice of IPv4 in version 3 only");
+    }
+    let peers = peers(raw, links, ipv4, faults);
+    source(raw, links, ipv4, faults);
+    let garp = raw.garp.get().map(|garp| announcements(garp, faults)).unwrap_or_default();
+    let track = tracks(raw, links, services, priority, faults);
+    Some(VrrpInstance {
+        name: name?,
+        interface: interface?.value.clone(),
+        vrid: vrid.map(|at: &At<Vrid>| at.value)?,
+        priority,
+        interval,
+        version,
+        auth,
+        checksum,
+        preempt: raw.preempt.get().copied().unwrap_or(true),
+        addresses,
+        peers,
+        source: raw.source.get().copied(),
+        garp,
+        track,
+    })
+}
+
+fn addresses(
+    raw: &raw::Vrrp,
+    links: &Links,
+    priority: Priority,
+    faults: &mut Faults<'_>,
+) -> Vec<VirtualAddress> {
+    let given = raw.addresses.required(raw.at, "addresses", "addresses = [\"192.168.61.45/32\"]", faults);
+    if let Some(given) = given
+        && given.value.items.is_empty()
+        && given.value.complete
+    {
+        faults.add(given.span, "`addresses` is empty, a virtual router has at least one");
+    }
+    let first = given_addresses(raw).next().map(|(address, _)| address);
+    let mut addresses = Vec::new();
+    for At { value: vip, .. } in items(&raw.addresses) {
+        if let Some(At { value, span }) = vip.interface.set() {
+            links.require(value, *span, faults);
+        }
+        let Some(At { value: cidr, span }) = vip.address.set() else { continue };
+        host_address(cidr.address, *span, "VIP", faults);
+        if let Some(first) = first.filter(|first| first.is_ipv4() != cidr.address.is_ipv4()) {
+            let what =
+                format!("VIP {} is {}, the first is {}", cidr.address, family(cidr.address), family(first));
+            faults.add_with_help(*span, what, "one [[vrrp]] for each family; they may have the same `vrid`");
+        }
+        if let Some((_, place)) = links.addresses().find(|(address, _)| *address == cidr.address)
+            && priority != Priority::OWNER
+        {
+            let what =
+                format!("VIP {} is also set on an interface in line {}", cidr.address, faults.line(place));
+            faults.add_with_help(
+                *span,
+                what,
+                "an address moves with the master or stays, not both; an owner has priority 255",
+            );
+        }
+        addresses.push(VirtualAddress { cidr: *cidr, interface: vip.interface.get().cloned() });
+    }
+    addresses
+}
+
+fn version(raw: &raw::Vrrp, ipv4: bool, faults: &mut Faults<'_>) -> VrrpVersion {
+    match raw.version.set() {
+        Some(At { value, span }) if value.get() == 2 => {
+            if !ipv4 {
+                faults.add(*span, "version 2 knows IPv4 only: IPv6 needs `version = 3`");
+            }
+            VrrpVersion::V2
+        }
+        _ => VrrpVersion::V3,
+    }
+}
+
+fn auth(raw: &raw::Vrrp, version: VrrpVersion, faults: &mut Faults<'_>) -> Option<VrrpAuth> {
+    let At { value: auth, span } = raw.auth.set()?;
+    if version == VrrpVersion::V3 && !raw.version.is_faulty() {
+        faults.add_with_help(*span, "`auth` is not part of version 3", "remove it, or set `version = 2`");
+    }
+    auth.kind.required(auth.at, "type", "type = \"pass\"", faults);
+    let At { value: key, span } = auth.key.required(auth.at, "key", "key = \"1111\"", faults)?;
+    let key = Some(key).filter(|key| !key.is_empty());
+    let bytes = key.and_then(|key| heapless::Vec::from_slice(key.as_bytes()).ok());
+    if bytes.is_none() {
+        faults.add(*span, "`key` of an `auth` by password is 1 to 8 bytes long");
+    }
+    bytes.map(VrrpAuth::Pass)
+}
+
+/// All VIPs stand in one advertisement (RFC 9568 section 5.2.5), which is never fragmented.
+fn fits_mtu(raw: &raw::Vrrp, links: &Links, count: usize, ipv4: bool, auth: bool, faults: &mut Faults<'_>) {
+    let Some(interface) = raw.interface.get() else { return };
+    let (ip_header, each) = if ipv4 { (20, 4) } else { (40, 16) };
+    let trailer = if auth { 8 } else { 0 };
+    let mtu = usize::try_from(links.mtu(interface)).unwrap_or(usize::MAX);
+    let most = (mtu.saturating_sub(ip_header + 8 + trailer) / each).min(255);
+    if let Some(span) = raw.addresses.span()
+        && count > most
+    {
+        faults
+            .add(span, format!("{count} VIPs do not fit one advertisement on `{interface}`: at most {most}"));
+    }
+}
+
+fn peers(raw: &raw::Vrrp, links: &Links, ipv4: bool, faults: &mut Faults<'_>) -> Vec<IpAddr> {
+    let own: BTreeSet<IpAddr> = links.addresses().map(|(address, _)| address).collect();
+    let mut seen = Unique::new();
+    let mut peers = Vec::new();
+    for At { value: peer, span } in items(&raw.peers) {
+        host_address(*peer, *span, "peer", faults);
+        seen.claim(*peer, *span, format!("peer {peer}"), faults);
+        if peer.is_ipv4() != ipv4 {
+            faults.add(*span, format!("peer {peer} is {}, the VIPs are not", family(*peer)));
+        }
+        if !own.contains(peer) {
+            peers.push(*peer);
+        }
+    }
+    if let Some(given) = raw.peers.set()
+        && given.value.complete
+        && peers.is_empty()
+    {
+        faults.add_with_help(
+            given.span,
+            "`peers` names no other box",
+            "without `peers` the multicast group is used",
+        );
+    }
+    peers
+}
+
+fn source(raw: &raw::Vrrp, links: &Links, ipv4: bool, faults: &mut Faults<'_>) {
+    let Some(At { value: source, span }) = raw.source.set() else { return };
+    host_address(*source, *span, "source", faults);
+    if source.is_ipv4() != ipv4 {
+        faults.add(*span, format!("source {source} is {}, the VIPs are not", family(*source)));
+        return;
+    }
+    let Some(link) = raw.interface.get().and_then(|name| links.get(name)) else { return };
+    let has = link.addresses.iter().any(|at| at.value.address == *source);
+    if ipv4 && !link.dhcp && !has && links.complete {
+        let known = list(link.addresses.iter().map(|at| at.value.address));
+        let what = format!("source {source} is not an address of the interface");
+        faults.add_with_help(*span, what, format!("its addresses: {known}"));
+    }
+}
+
+fn announcements(raw: &raw::Garp, faults: &mut Faults<'_>) -> Garp {
+    const fn up_to(most: Duration) -> Bounds {
+        Bounds::new(Duration::ZERO, most, Duration::from_micros(1))
+    }
+    let default = Garp::default();
+    Garp {
+        repeat: raw.repeat.get().map_or(default.repeat, |repeat| repeat.to(default.repeat)),
+        delay: up_to(Duration::from_secs(1000)).take("delay", &raw.delay, default.delay, faults),
+        refresh: up_to(Duration::from_secs(86_400)).take("refresh", &raw.refresh, default.refresh, faults),
+        interval: up_to(Duration::from_secs(1)).take("interval", &raw.interval, default.interval, faults),
+    }
+}
+
+fn tracks(
+    raw: &raw::Vrrp,
+    links: &Links,
+    services: &Names,
+    priority: Priority,
+    faults: &mut Faults<'_>,
+) -> Vec<Track> {
+    let mut seen = Unique::new();
+    let mut tracks = Vec::new();
+    for At { value: raw, span } in items(&raw.track) {
+        let weight = track_weight(raw, priority, faults);
+        let target = match (raw.interface.set(), raw.service.set()) {
+            (Some(interface), None) => {
+                links.require(&interface.value, interface.span, faults);
+                TrackTarget::Interface(interface.value.clone())
+            }
+            (None, Some(service)) => {
+                services.require(&service.value, service.span, faults);
+                TrackTarget::Service(service.value.clone())
+            }
+            _ => {
+                if !raw.interface.is_faulty() && !raw.service.is_faulty() {
+                    let help = "{ interface = \"eth1\" } or { service = \"web\", weight = -60 }";
+                    faults.add_with_help(raw.at, "a tracked object is either `interface` or `service`", help);
+                }
+                continue;
+            }
+        };
+        let key = match &target {
+            TrackTarget::Interface(name) => format!("interface `{name}`"),
+            TrackTarget::Service(name) => format!("service `{name}`"),
+        };
+        seen.claim(key.clone(), *span, format!("tracked {key}"), faults);
+        tracks.push(Track { target, weight });
+    }
+    tracks
+}
+
+fn track_weight(raw: &raw::Track, priority: Priority, faults: &mut Faults<'_>) -> Option<i16> {
+    let At { value, span } = raw.weight.set()?;
+    if value.get() == 0 {
+        let help = "without `weight` a failure is a FAULT; −253 to 253 changes the priority";
+        faults.add_with_help(*span, "`weight` of a tracked object is 0", help);
+    }
+    if priority == Priority::OWNER {
+        let help = "leave out `weight`, so that a failure is a FAULT, or use a priority up to 254";
+        faults.add_with_help(*span, "the priority of an owner (255) never changes", help);
+    }
+    Some(value.to(0))
+}

@@ -1,0 +1,372 @@
+//! How one value of the file becomes a typed one: every fault is noted, none stops the reading.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::str::FromStr;
+use std::time::Duration;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::report::{Lines, Problem, Span};
+use crate::units::{Cidr, IfName, Mac, Priority, Refused, Vrid, Weight, parse_duration};
+
+/// The faults found so far, each once.
+#[derive(Debug)]
+pub struct Faults<'t> {
+    problems: BTreeSet<Problem>,
+    lines: Lines<'t>,
+    node: Option<String>,
+}
+
+impl<'t> Faults<'t> {
+    /// No fault yet of `text`.
+    #[must_use]
+    pub fn new(text: &'t str) -> Self {
+        Self { problems: BTreeSet::new(), lines: Lines::new(text), node: None }
+    }
+
+    /// From here on, new faults concern the file as this node has it (`None`: as it is).
+    pub fn on_node(&mut self, node: Option<&str>) {
+        self.node = node.map(str::to_owned);
+    }
+
+    /// Notes a fault.
+    pub fn add(&mut self, span: Span, what: impl Into<String>) {
+        self.note(Problem { span, what: what.into(), help: None });
+    }
+
+    /// Notes a fault and says what would be accepted.
+    pub fn add_with_help(&mut self, span: Span, what: impl Into<String>, help: impl Into<String>) {
+        self.note(Problem { span, what: what.into(), help: Some(help.into()) });
+    }
+
+    fn note(&mut self, mut problem: Problem) {
+        if self.problems.contains(&problem) {
+            return;
+        }
+        if let Some(node) = &self.node {
+            problem.what.push_str(&format!(" (on node `{node}`)"));
+        }
+        self.problems.insert(problem);
+    }
+
+    /// The line, from 1, in which `span` begins.
+    #[must_use]
+    pub fn line(&self, span: Span) -> usize {
+        self.lines.place(span.start).0
+    }
+
+    /// What was noted, by place.
+    #[must_use]
+    pub fn into_problems(self) -> Vec<Problem> {
+        self.problems.into_iter().collect()
+    }
+}
+
+/// A value with its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct At<T> {
+    /// The value.
+    pub value: T,
+    /// Its place.
+    pub span: Span,
+}
+
+/// What stands for a key: nothing, something that was refused (and reported), or a value.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Field<T> {
+    /// The key is not there.
+    #[default]
+    Absent,
+    /// The key is there, its value was refused: rules that need it say nothing more.
+    Faulty,
+    /// A value.
+    Set(At<T>),
+}
+
+impl<T> Field<T> {
+    /// The value with its place.
+    pub const fn set(&self) -> Option<&At<T>> {
+        match self {
+            Self::Set(at) => Some(at),
+            Self::Absent | Self::Faulty => None,
+        }
+    }
+
+    /// The value.
+    pub fn get(&self) -> Option<&T> {
+        self.set().map(|at| &at.value)
+    }
+
+    /// The place of the value.
+    pub fn span(&self) -> Option<Span> {
+        self.set().map(|at| at.span)
+    }
+
+    /// Whether the file gives the key at all.
+    pub const fn is_given(&self) -> bool {
+        !matches!(self, Self::Absent)
+    }
+
+    /// Whether its value was refused.
+    pub const fn is_faulty(&self) -> bool {
+        matches!(self, Self::Faulty)
+    }
+
+    /// The value, or a fault at `table` that says that `key` is missing.
+    pub fn required(&self, table: Span, key: &str, example: &str, faults: &mut Faults<'_>) -> Option<&At<T>> {
+        if let Self::Absent = self {
+            faults.add_with_help(table, format!("`{key}` is missing"), format!("for example {example}"));
+        }
+        self.set()
+    }
+}
+
+/// A list; `complete` unless an element was refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct List<T> {
+    /// The elements that could be read.
+    pub items: Vec<At<T>>,
+    /// Whether these are all.
+    pub complete: bool,
+}
+
+/// What can be read from a value.
+pub trait FromValue: Sized {
+    /// In words, after "expected".
+    const WANTS: &'static str;
+
+    /// Reads `value` of the key `key`; on `None` a fault was noted.
+    fn from_value(key: &str, value: &Spanned<DeValue<'_>>, faults: &mut Faults<'_>) -> Option<Self>;
+}
+
+/// Notes that `value` has the wrong type.
+pub fn wrong_type(key: &str, value: &Spanned<DeValue<'_>>, wants: &str, faults: &mut Faults<'_>) {
+    let found = match value.get_ref().type_str() {
+        "integer" => "a whole number",
+        "float" => "a number with a fraction",
+        "string" => "a string",
+        "boolean" => "true or false",
+        "array" => "a list",
+        "table" => "a table",
+        _ => "a date or time",
+    };
+    faults.add(value.span().into(), format!("`{key}` is {found}, expected {wants}"));
+}
+
+/// The text of a string value; else a fault was noted.
+pub fn text<'v>(
+    key: &str,
+    value: &'v Spanned<DeValue<'_>>,
+    wants: &str,
+    faults: &mut Faults<'_>,
+) -> Option<&'v str> {
+    let text = value.get_ref().as_str();
+    if text.is_none() {
+        wrong_type(key, value, wants, faults);
+    }
+    text
+}
+
+fn number(key: &str, value: &Spanned<DeValue<'_>>, wants: &str, faults: &mut Faults<'_>) -> Option<i64> {
+    let Some(integer) = value.get_ref().as_integer() else {
+        wrong_type(key, value, wants, faults);
+        return None;
+    };
+    let number = i64::from_str_radix(integer.as_str(), integer.radix()).ok();
+    if number.is_none() {
+        faults.add(value.span().into(), format!("`{key}` is too large a number"));
+    }
+    number
+}
+
+/// The value of a checked conversion; else a fault was noted.
+pub fn accept<T>(
+    value: &Spanned<DeValue<'_>>,
+    result: Result<T, Refused>,
+    faults: &mut Faults<'_>,
+) -> Option<T> {
+    result.map_err(|Refused(why)| faults.add(value.span().into(), why)).ok()
+}
+
+impl FromValue for bool {
+    const WANTS: &'static str = "true or false";
+
+    fn from_value(key: &str, value: &Spanned<DeValue<'_>>, faults: &mut Faults<'_>) -> Option<Self> {
+        let found = value.get_ref().as_bool();
+        if found.is_none() {
+            wrong_type(key, value, Self::WANTS, faults);
+        }
+        found
+    }
+}
+
+impl FromValue for String {
+    const WANTS: &'static str = "a string";
+
+    fn from_value(key: &str, value: &Spanned<DeValue<'_>>, faults: &mut Faults<'_>) -> Option<Self> {
+        text(key, value, Self::WANTS, faults).map(str::to_owned)
+    }
+}
+
+impl FromValue for Duration {
+    const WANTS: &'static str = "a duration such as \"500ms\" or \"2s\"";
+
+    fn from_value(key: &str, value: &Spanned<DeValue<'_>>, faults: &mut Faults<'_>) -> Option<Self> {
+        let text = text(key, value, Self::WANTS, faults)?;
+        accept(value, parse_duration(text), faults)
+    }
+}
+
+impl FromValue for IpAddr {
+    const WANTS: &'static str = "an address such as \"192.168.61.1\" or \"2001:db8::1\"";
+
+    fn from_value(key: &str, value: &Spanned<DeValue<'_>>, faults: &mut Faults<'_>) -> Option<Self> {
+        let text = text(key, value, Self::WANTS, faults)?;
+        let parsed = text.parse().map_err(|_| Refused(format!("`{key}` {text:?} is not {}", Self::WANTS)));
+        accept(value, parsed, faults)
+    }
+}
+
+macro_rules! from_text {
+    ($($type:ty: $wants:literal),* $(,)?) => {$(
+        impl FromValue for $type {
+            const WANTS: &'static str = $wants;
+
+            fn from_value(key: &str, value: &Spanned<DeValue<'_>>, faults: &mut Faults<'_>) -> Option<Self> {
+                let text = text(key, value, Self::WANTS, faults)?;
+                accept(value, <$type>::from_str(text), faults)
+            }
+        }
+    )*};
+}
+
+from_text! {
+    IfName: "the name of an interface such as \"eth0\"",
+    Mac: "a hardware address such as \"52:54:00:00:00:01\"",
+    Cidr: "an address such as \"192.168.61.44/24\" or \"2001:db8::1/64\"",
+}
+
+macro_rules! from_number {
+    ($($type:ty: $wants:literal),* $(,)?) => {$(
+        impl FromValue for $type {
+            const WANTS: &'static str = $wants;
+
+            fn from_value(key: &str, value: &Spanned<DeValue<'_>>, faults: &mut Faults<'_>) -> Option<Self> {
+                let number = number(key, value, Self::WANTS, faults)?;
+                accept(value, <$type>::try_from(number), faults)
+            }
+        }
+    )*};
+}
+
+from_number! {
+    Vrid: "a whole number from 1 to 255",
+    Priority: "a whole number from 1 to 255",
+    Weight: "a whole number from 0 to 65535",
+}
+
+/// A whole number from `MIN` to `MAX`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Int<const MIN: i64, const MAX: i64>(i64);
+
+impl<const MIN: i64, const MAX: i64> Int<MIN, MAX> {
+    /// The number as `N`; the saturated one where the bounds do not fit `N`.
+    pub fn to<N: TryFrom<i64>>(self, saturated: N) -> N {
+        N::try_from(self.0).unwrap_or(saturated)
+    }
+
+    /// The plain number.
+    pub const fn get(self) -> i64 {
+        self.0
+    }
+}
+
+impl<const MIN: i64, const MAX: i64> FromValue for Int<MIN, MAX> {
+    const WANTS: &'static str = "a whole number";
+
+    fn from_value(key: &str, value: &Spanned<DeValue<'_>>, faults: &mut Faults<'_>) -> Option<Self> {
+        let number = number(key, value, Self::WANTS, faults)?;
+        if (MIN..=MAX).contains(&number) {
+            return Some(Self(number));
+        }
+        faults.add(value.span().into(), format!("`{key}` {number} is out of range: {MIN} to {MAX}"));
+        None
+    }
+}
+
+impl<T: FromValue> FromValue for List<T> {
+    const WANTS: &'static str = "a list";
+
+    fn from_value(key: &str, value: &Spanned<DeValue<'_>>, faults: &mut Faults<'_>) -> Option<Self> {
+        let Some(array) = value.get_ref().as_array() else {
+            let help = if value.get_ref().is_table() {
+                format!("a list of tables is written [[{key}]], in two brackets")
+            } else {
+                format!("a list in brackets, each element {}", T::WANTS)
+            };
+            faults.add_with_help(value.span().into(), format!("`{key}` is not a list"), help);
+            return None;
+        };
+        let mut list = Self { items: Vec::with_capacity(array.len()), complete: true };
+        for element in array.iter() {
+            match T::from_value(key, element, faults) {
+                Some(value) => list.items.push(At { value, span: element.span().into() }),
+                None => list.complete = false,
+            }
+        }
+        Some(list)
+    }
+}
+
+/// What can be read from a table.
+pub trait FromTable: Sized {
+    /// The keys it knows, in the order of the manual.
+    const KEYS: &'static [&'static str];
+
+    /// Reads `table`, whose place is `at`.
+    fn from_table(table: &DeTable<'_>, at: Span, faults: &mut Faults<'_>) -> Self;
+}
+
+impl<T: FromTable> FromValue for T {
+    const WANTS: &'static str = "a table";
+
+    fn from_value(key: &str, value: &Spanned<DeValue<'_>>, faults: &mut Faults<'_>) -> Option<Self> {
+        let Some(table) = value.get_ref().as_table() else {
+            faults.add_with_help(
+                value.span().into(),
+                format!("`{key}` is not a table"),
+                format!("{{ … }} with the keys {}", list_keys(Self::KEYS)),
+            );
+            return None;
+        };
+        Some(T::from_table(table, value.span().into(), faults))
+    }
+}
+
+/// Reads the value of `key`.
+pub fn field<T: FromValue>(table: &DeTable<'_>, key: &str, faults: &mut Faults<'_>) -> Field<T> {
+    let Some(value) = table.get(key) else { return Field::Absent };
+    match T::from_value(key, value, faults) {
+        Some(found) => Field::Set(At { value: found, span: value.span().into() }),
+        None => Field::Faulty,
+    }
+}
+
+/// Notes each key of `table` that is not one of `known`.
+pub fn unknown_keys(table: &DeTable<'_>, known: &[&str], faults: &mut Faults<'_>) {
+    for (key, _) in table.iter() {
+        if !known.contains(&key.get_ref().as_ref()) {
+            faults.add_with_help(
+                key.span().into(),
+                format!("unknown key `{}`", key.get_ref().escape_debug()),
+                format!("known here: {}", list_keys(known)),
+            );
+        }
+    }
+}
+
+fn list_keys(keys: &[&str]) -> String {
+    keys.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ")
+}
