@@ -2,7 +2,7 @@
 //!
 //! In a guest with the shipped kernel: `cargo image test --only kernel/kernel_pair`.
 
-#![allow(clippy::unwrap_used)] // helpers of a test are tests, which clippy does not see
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod pair;
 
@@ -74,7 +74,8 @@ fn changes_of_the_file_break_no_connection() {
         (0..12).map(|_| LongLived::open(&pair.client, VIP).unwrap()).collect();
     let homes: Vec<String> = connections.iter_mut().map(|connection| connection.ask().unwrap()).collect();
     let load = pair.load();
-    let edits: [(&str, fn(&str) -> String); 4] = [
+    type Edit = fn(&str) -> String;
+    let edits: [(&str, Edit); 4] = [
         ("a server added", |text| {
             format!("{text}\n[[service.server]]\naddress = \"10.78.0.23:80\"\nweight = 3\n")
         }),
