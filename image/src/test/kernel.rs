@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::outcome::Outcome;
 use super::{cargo, rootfs};
-use crate::setup;
+use crate::{build, setup};
 use director_lab::guest::{Boot, Guest, Machine};
 use director_lab::scratch;
 use director_lab::serial::Serial;
@@ -30,14 +30,15 @@ pub fn run(filter: &str) -> Result<Outcome> {
     if names.is_empty() {
         return Ok(Outcome { notes: vec!["there is no tests/kernel_*.rs".into()], ..Outcome::default() });
     }
-    let built = build(&names)?;
+    let kernel = kernel()?;
+    let built = compile(&names)?;
     let folder = scratch::folder("kernel")?;
     let root = rootfs::make(&folder.path().join("root"), &built.init, &built.director, &built.tests)?;
     let append = format!(
         "init=/sbin/init quiet loglevel=4 director.filter={filter} director.patience={}",
         PATIENCE.as_secs()
     );
-    let mut machine = Machine::new("kernel", Boot::Kernel { kernel: kernel()?, root, append });
+    let mut machine = Machine::new("kernel", Boot::Kernel { kernel, root, append });
     machine.memory = 768;
     machine.second_serial = true;
     let guest = Guest::start(&machine, None)?;
@@ -54,7 +55,7 @@ struct Built {
 }
 
 /// Builds static binaries: the guest needs no library of theirs.
-fn build(names: &[String]) -> Result<Built> {
+fn compile(names: &[String]) -> Result<Built> {
     let target = ["--target", setup::TARGET, "--message-format=json-render-diagnostics"];
     let mut guest = cargo::cargo(&["build", "--quiet", "--package", "director-guest"]);
     let init = executables(guest.args(target))?;
@@ -83,12 +84,12 @@ fn executables(cargo: &mut std::process::Command) -> Result<Vec<(String, PathBuf
     Ok(text.lines().filter_map(artefact).collect())
 }
 
-/// The shipped kernel: the one that DIRECTOR_KERNEL names, or that of the image.
+/// The shipped kernel, or the one that DIRECTOR_KERNEL names.
 fn kernel() -> Result<PathBuf> {
-    if let Some(path) = std::env::var_os("DIRECTOR_KERNEL") {
-        return Ok(path.into());
+    match std::env::var_os("DIRECTOR_KERNEL") {
+        Some(path) => Ok(path.into()),
+        None => build::kernel(),
     }
-    crate::build::kernel()
 }
 
 /// Follows the reports of the guest until it is done.
