@@ -7,6 +7,7 @@
 mod build;
 mod cache;
 mod demo;
+mod flash;
 mod licences;
 mod progress;
 mod project;
@@ -31,6 +32,8 @@ struct Cli {
 enum Command {
     /// Build the disk image and say what is in it
     Build(build::Args),
+    /// Write the image to a disk or stick, and verify it
+    Flash(flash::Args),
     /// Install what the other commands need: Debian packages and the Rust target
     Setup,
     /// Boot one box in QEMU, with its serial console on this terminal
@@ -57,6 +60,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let outcome = match cli.command {
         Command::Build(args) => build::run(&args),
+        Command::Flash(args) => flash::run(&args),
         Command::Setup => setup::run(),
         Command::Run(args) => run::run(&args),
         Command::Demo(args) => demo::run(&args),
