@@ -27,7 +27,10 @@ pub fn decode(bytes: &[u8]) -> Result<&str, (Problem, &str)> {
         Ok(text) => Ok(text),
         Err(fault) => {
             let good = bytes.get(..fault.valid_up_to()).unwrap_or_default();
-            let good = std::str::from_utf8(good).unwrap_or_default();
+            let mut good = std::str::from_utf8(good).unwrap_or_default();
+            if good.contains('\0') {
+                good = ""; // a program or an image: nothing of it is worth showing
+            }
             let what = match bytes {
                 [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => "this is UTF-16 text, not UTF-8",
                 _ => "this is not UTF-8 text",

@@ -9,6 +9,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::report::{Lines, Problem, Span};
+use crate::ctl::closest;
 use crate::units::{Cidr, IfName, Mac, Priority, Refused, Vrid, Weight, parse_duration};
 
 /// The faults found so far, each once.
@@ -361,7 +362,10 @@ pub fn unknown_keys(table: &DeTable<'_>, known: &[&str], faults: &mut Faults<'_>
             faults.add_with_help(
                 key.span().into(),
                 format!("unknown key `{}`", key.get_ref().escape_debug()),
-                format!("known here: {}", list_keys(known)),
+                match near(key.get_ref(), known) {
+                    Some(near) => format!("did you mean `{near}`? known here: {}", list_keys(known)),
+                    None => format!("known here: {}", list_keys(known)),
+                },
             );
         }
     }
@@ -369,4 +373,9 @@ pub fn unknown_keys(table: &DeTable<'_>, known: &[&str], faults: &mut Faults<'_>
 
 fn list_keys(keys: &[&str]) -> String {
     keys.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ")
+}
+
+fn near<'k>(key: &str, known: &[&'k str]) -> Option<&'k str> {
+    const LONGEST: usize = 32; // longer than any key of ours: not a slip
+    if key.len() > LONGEST { None } else { closest(key, known.iter().copied()) }
 }

@@ -2,6 +2,7 @@
 //!
 //! A verb is a row of [`VERBS`]; the same table is the help. Exit codes: 0 done, 1 failed, 2 wrong use or a faulty file.
 
+mod check;
 pub mod status;
 mod suggest;
 mod verbs;
@@ -60,6 +61,12 @@ pub struct Verb {
 /// Every verb, in the order of the help.
 pub const VERBS: &[Verb] = &[
     Verb { name: "help", usage: "[VERB]", summary: "explain a verb", run: help },
+    Verb {
+        name: "check",
+        usage: "FILE [--node NAME] [--json]",
+        summary: "check a configuration file, every fault at once",
+        run: check::check,
+    },
     Verb { name: "version", usage: "", summary: "print the version", run: verbs::version },
     Verb {
         name: "worker",

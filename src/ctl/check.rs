@@ -1,0 +1,99 @@
+//! `director check`: the very code that judges a file on the box, on any machine.
+
+use std::ffi::OsString;
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use lexopt::Arg;
+use serde_json::json;
+
+use super::{Error, complain, print};
+use crate::config::{Checked, LoadError, NodeFacts, load_file};
+
+/// A file that cannot be used, for whatever reason.
+const FAULTY: u8 = 2;
+
+struct Options {
+    file: PathBuf,
+    json: bool,
+    node: Option<String>,
+}
+
+/// Checks a file: exit code 0 without faults, 2 with faults or when it cannot be read.
+///
+/// # Errors
+/// Wrong use.
+pub fn check(args: lexopt::Parser) -> Result<ExitCode, Error> {
+    let Options { file, json, node } = parse(args)?;
+    let facts = NodeFacts { node, ..NodeFacts::default() };
+    let result = load_file(&file, &facts);
+    if json {
+        print(&format!("{:#}\n", as_json(&file, &result)))?;
+    } else {
+        tell(&file, &result)?;
+    }
+    Ok(if result.is_ok() { ExitCode::SUCCESS } else { ExitCode::from(FAULTY) })
+}
+
+fn parse(mut args: lexopt::Parser) -> Result<Options, Error> {
+    let mut file: Option<OsString> = None;
+    let (mut json, mut node) = (false, None);
+    while let Some(arg) = args.next()? {
+        match arg {
+            Arg::Long("json") => json = true,
+            Arg::Long("node") => {
+                let name = args.value()?;
+                node = Some(
+                    name.into_string().map_err(|name| Error::Usage(format!("node {name:?} is no text")))?,
+                );
+            }
+            Arg::Value(value) if file.is_none() => file = Some(value),
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    let file = file.ok_or_else(|| Error::Usage("no file given: director check FILE".to_owned()))?;
+    Ok(Options { file: file.into(), json, node })
+}
+
+fn tell(file: &Path, result: &Result<Checked, LoadError>) -> Result<ExitCode, Error> {
+    match result {
+        Ok(checked) => print(&format!("{}: no fault: {}\n", file.display(), summary(checked))),
+        Err(LoadError::Faulty(report)) => {
+            let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+            let count = report.problems().len();
+            let faults = if count == 1 { "fault" } else { "faults" };
+            complain(&format!("{}{}: {count} {faults}", report.render(colour), file.display()));
+            Ok(ExitCode::from(FAULTY))
+        }
+        Err(error) => {
+            complain(&format!("director: {error}"));
+            Ok(ExitCode::from(FAULTY))
+        }
+    }
+}
+
+fn summary(checked: &Checked) -> String {
+    let Checked { config, node } = checked;
+    let servers: usize = config.services.iter().map(|service| service.servers.len()).sum();
+    let count = |number: usize, what: &str| format!("{number} {what}{}", if number == 1 { "" } else { "s" });
+    let parts = [
+        count(config.interfaces.len(), "interface"),
+        count(config.routes.len(), "route"),
+        count(config.vrrp.len(), "virtual router"),
+        count(config.services.len(), "service"),
+        count(servers, "real server"),
+    ];
+    let of_node = node.as_ref().map(|node| format!("node {node}: ")).unwrap_or_default();
+    format!("{of_node}{}", parts.join(", "))
+}
+
+fn as_json(file: &Path, result: &Result<Checked, LoadError>) -> serde_json::Value {
+    let faults = match result {
+        Ok(_) => json!([]),
+        Err(LoadError::Faulty(report)) => json!(report),
+        Err(error) => json!([{ "file": file.display().to_string(), "line": null, "column": null,
+                               "message": error.to_string(), "help": null }]),
+    };
+    json!({ "file": file.display().to_string(), "ok": result.is_ok(), "faults": faults })
+}
