@@ -1,0 +1,525 @@
+//! The states of a client (RFC 2131 section 4.4, figure 5), without clock and socket.
+//!
+//! Where it differs from the RFC: the first question is asked at once and repeated after 1 s, 2 s, 4 s … 64 s (not after
+//! 4 s), since a box that boots waits for the answer; a link that gets its carrier back has its lease confirmed but keeps
+//! the address meanwhile; a NAK is followed by a pause that doubles.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use super::lease::Lease;
+use super::message::{Answer, Asking, Incoming, Outgoing};
+use crate::units::{Cidr, Mac};
+
+const SECOND: Duration = Duration::from_secs(1);
+/// Questions about an offer, or about a remembered lease, before it is given up.
+const PATIENCE: u32 = 4;
+/// Least time between two renewals (section 4.4.5).
+const RENEW_FLOOR: Duration = Duration::from_secs(60);
+/// From this repetition on the server is asked to broadcast: some networks cannot deliver to an address without owner.
+const BROADCAST_FROM: u32 = 2;
+
+/// A client of one link. Times are boot time.
+#[derive(Debug, Clone)]
+pub struct Client {
+    mac: Mac,
+    hostname: Option<String>,
+    random: u64,
+    state: State,
+    /// `None` until it is known.
+    carrier: Option<bool>,
+    xid: u32,
+    started: Duration,
+    /// When the question that is being answered was first sent: a lease counts from there.
+    asked: Duration,
+    tries: u32,
+    naks: u32,
+    wake: Option<Duration>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum State {
+    Init,
+    Selecting,
+    Requesting { address: Ipv4Addr, server: Ipv4Addr },
+    Rebooting(Lease),
+    Bound(Lease),
+    Renewing(Lease),
+    Rebinding(Lease),
+}
+
+/// What happens to a client.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// [`Client::deadline`] has come.
+    Timer,
+    /// A server's message, of anybody's transaction.
+    Received(Incoming),
+    /// The link has carrier, or has not.
+    Carrier(bool),
+}
+
+/// What is to be done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Say this to everybody on the link, with the source address that the message uses.
+    Broadcast(Outgoing),
+    /// Say this to the server, by the address of the lease.
+    Unicast(Ipv4Addr, Outgoing),
+    /// There is a lease, new or extended.
+    Gained(Lease),
+    /// The lease is over, and why.
+    Lost(&'static str),
+}
+
+impl Client {
+    /// A client that takes up `remembered` where it is still valid at `now`. `seed` is any random number.
+    #[must_use]
+    pub fn new(
+        now: Duration,
+        mac: Mac,
+        hostname: Option<String>,
+        seed: u64,
+        remembered: Option<Lease>,
+    ) -> Self {
+        let state = remembered.filter(|lease| now < lease.expires_at).map_or(State::Init, State::Bound);
+        let mut client = Self {
+            mac,
+            hostname,
+            random: seed | 1,
+            state,
+            carrier: None,
+            xid: 0,
+            started: now,
+            asked: now,
+            tries: 0,
+            naks: 0,
+            wake: None,
+        };
+        client.xid = client.draw();
+        if let State::Bound(lease) = &client.state {
+            client.wake = Some(lease.renew_at);
+        }
+        client
+    }
+
+    /// When [`Event::Timer`] is due; `None` while there is nothing to wait for.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Duration> {
+        self.wake.filter(|wake| *wake != Duration::MAX)
+    }
+
+    /// The lease held.
+    #[must_use]
+    pub const fn lease(&self) -> Option<&Lease> {
+        match &self.state {
+            State::Rebooting(lease)
+            | State::Bound(lease)
+            | State::Renewing(lease)
+            | State::Rebinding(lease) => Some(lease),
+            State::Init | State::Selecting | State::Requesting { .. } => None,
+        }
+    }
+
+    /// Whether an answer is awaited: only then a socket has to be open.
+    #[must_use]
+    pub const fn listening(&self) -> bool {
+        !matches!(self.state, State::Init | State::Bound(_))
+    }
+
+    /// Takes an event at `now`.
+    pub fn step(&mut self, now: Duration, event: Event) -> Vec<Action> {
+        match event {
+            Event::Timer if self.deadline().is_none_or(|deadline| now < deadline) => Vec::new(),
+            Event::Timer => self.timer(now),
+            Event::Carrier(carrier) => self.carrier(now, carrier),
+            Event::Received(message) if message.xid != self.xid || message.mac != self.mac => Vec::new(),
+            Event::Received(message) => self.received(now, &message),
+        }
+    }
+
+    fn carrier(&mut self, now: Duration, carrier: bool) -> Vec<Action> {
+        let before = self.carrier.replace(carrier);
+        if before == Some(carrier) {
+            return Vec::new();
+        }
+        match (carrier, self.state.clone()) {
+            (false, State::Init | State::Selecting | State::Requesting { .. }) => {
+                (self.state, self.wake) = (State::Init, None);
+                Vec::new()
+            }
+            (false, State::Rebooting(lease)) => {
+                self.rest(lease);
+                Vec::new()
+            }
+            (false, State::Bound(_) | State::Renewing(_) | State::Rebinding(_)) => Vec::new(),
+            (true, State::Init | State::Selecting | State::Requesting { .. }) => self.discover(now),
+            // A process that takes up a lease learns of the carrier: nothing has happened to the link.
+            (true, State::Bound(_)) if before.is_none() => Vec::new(),
+            (true, State::Bound(lease) | State::Renewing(lease) | State::Rebinding(lease)) => {
+                self.begin(now);
+                self.state = State::Rebooting(lease);
+                self.ask(now)
+            }
+            (true, State::Rebooting(_)) => Vec::new(),
+        }
+    }
+
+    fn timer(&mut self, now: Duration) -> Vec<Action> {
+        if self.lease().is_some_and(|lease| now >= lease.expires_at) {
+            return self.lose(now, "it has expired");
+        }
+        match self.state.clone() {
+            State::Init => self.discover(now),
+            State::Selecting => self.ask(now),
+            State::Requesting { .. } if self.tries >= PATIENCE => self.discover(now),
+            State::Requesting { .. } => self.ask(now),
+            State::Rebooting(lease) if self.tries >= PATIENCE => {
+                self.rest(lease);
+                Vec::new()
+            }
+            State::Rebooting(_) => self.ask(now),
+            State::Bound(lease) | State::Renewing(lease) | State::Rebinding(lease) => self.extend(now, lease),
+        }
+    }
+
+    fn received(&mut self, now: Duration, message: &Incoming) -> Vec<Action> {
+        match (self.state.clone(), message.kind) {
+            (State::Selecting, Answer::Offer) => match (granted(message, now), message.server) {
+                (Some(_), Some(server)) => {
+                    self.tries = 0;
+                    self.asked = now;
+                    self.state = State::Requesting { address: message.address, server };
+                    self.ask(now)
+                }
+                _ => Vec::new(),
+            },
+            (State::Requesting { server, .. }, Answer::Ack | Answer::Nak)
+                if message.server.is_some_and(|from| from != server) =>
+            {
+                Vec::new()
+            }
+            (State::Requesting { .. }, Answer::Nak) => {
+                self.refused(now);
+                Vec::new()
+            }
+            (
+                State::Requesting { .. } | State::Rebooting(_) | State::Renewing(_) | State::Rebinding(_),
+                Answer::Ack,
+            ) => match granted(message, self.asked) {
+                Some(lease) => {
+                    self.naks = 0;
+                    self.rest(lease.clone());
+                    vec![Action::Gained(lease)]
+                }
+                None => Vec::new(),
+            },
+            (State::Rebooting(_) | State::Renewing(_) | State::Rebinding(_), Answer::Nak) => {
+                self.refused(now);
+                vec![Action::Lost("the server refuses it")]
+            }
+            (State::Init | State::Selecting | State::Bound(_), _) | (_, Answer::Offer) => Vec::new(),
+        }
+    }
+
+    /// Begins to look for a server.
+    fn discover(&mut self, now: Duration) -> Vec<Action> {
+        self.begin(now);
+        self.state = State::Selecting;
+        self.ask(now)
+    }
+
+    fn begin(&mut self, now: Duration) {
+        self.xid = self.draw();
+        (self.started, self.asked, self.tries) = (now, now, 0);
+    }
+
+    /// Bound to `lease` until its T1.
+    fn rest(&mut self, lease: Lease) {
+        self.wake = Some(lease.renew_at);
+        self.state = State::Bound(lease);
+    }
+
+    fn lose(&mut self, now: Duration, why: &'static str) -> Vec<Action> {
+        let mut actions = vec![Action::Lost(why)];
+        if self.carrier == Some(true) {
+            actions.extend(self.discover(now));
+        } else {
+            (self.state, self.wake) = (State::Init, None);
+        }
+        actions
+    }
+
+    fn refused(&mut self, now: Duration) {
+        let pause = SECOND.saturating_mul(1 << self.naks.min(6));
+        self.naks = self.naks.saturating_add(1);
+        self.state = State::Init;
+        self.wake = Some(now + pause);
+    }
+
+    /// T1 has passed: asks the server, after T2 everybody.
+    fn extend(&mut self, now: Duration, lease: Lease) -> Vec<Action> {
+        if !matches!(self.state, State::Renewing(_) | State::Rebinding(_)) {
+            self.begin(now);
+        }
+        self.asked = now;
+        let rebinding = now >= lease.rebind_at;
+        let limit = if rebinding { lease.expires_at } else { lease.rebind_at };
+        let pause = (limit.saturating_sub(now) / 2).max(RENEW_FLOOR);
+        self.wake = Some(now.saturating_add(pause).min(limit));
+        let message = self.message(now, Asking::Request, lease.ip(), None, None);
+        let server = lease.server;
+        self.tries = self.tries.saturating_add(1);
+        self.state = if rebinding { State::Rebinding(lease) } else { State::Renewing(lease) };
+        vec![if rebinding { Action::Broadcast(message) } else { Action::Unicast(server, message) }]
+    }
+
+    /// Asks what the state wants to know, and again after a pause that doubles.
+    fn ask(&mut self, now: Duration) -> Vec<Action> {
+        let (kind, requested, server) = match &self.state {
+            State::Requesting { address, server } => (Asking::Request, Some(*address), Some(*server)),
+            State::Rebooting(lease) => (Asking::Request, lease.ip(), None),
+            _ => (Asking::Discover, None, None),
+        };
+        let message = self.message(now, kind, None, requested, server);
+        let pause = self.jitter(SECOND.saturating_mul(1 << self.tries.min(6)));
+        self.tries = self.tries.saturating_add(1);
+        self.wake = Some(now + pause);
+        vec![Action::Broadcast(message)]
+    }
+
+    fn message(
+        &self,
+        now: Duration,
+        kind: Asking,
+        using: Option<Ipv4Addr>,
+        requested: Option<Ipv4Addr>,
+        server: Option<Ipv4Addr>,
+    ) -> Outgoing {
+        Outgoing {
+            kind,
+            xid: self.xid,
+            secs: u16::try_from(now.saturating_sub(self.started).as_secs()).unwrap_or(u16::MAX),
+            mac: self.mac,
+            using: using.unwrap_or(Ipv4Addr::UNSPECIFIED),
+            requested,
+            server,
+            broadcast: using.is_none() && self.tries >= BROADCAST_FROM,
+            hostname: self.hostname.clone(),
+        }
+    }
+
+    /// The next of a series of random numbers (xorshift64*).
+    #[allow(clippy::cast_possible_truncation, reason = "the upper half is wanted")]
+    const fn draw(&mut self) -> u32 {
+        self.random ^= self.random >> 12;
+        self.random ^= self.random << 25;
+        self.random ^= self.random >> 27;
+        (self.random.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 32) as u32
+    }
+
+    /// Within a tenth of `pause`.
+    fn jitter(&mut self, pause: Duration) -> Duration {
+        let tenth = pause / 10;
+        pause - tenth + (tenth / 512) * (self.draw() % 1024)
+    }
+}
+
+/// The lease in a server's message, counted from `asked`; `None` if it cannot be used.
+fn granted(message: &Incoming, asked: Duration) -> Option<Lease> {
+    let address = message.address;
+    if address.is_unspecified() || address.is_loopback() || address.is_multicast() || address.is_broadcast() {
+        return None;
+    }
+    let length = message.lease.filter(|seconds| *seconds > 0)?;
+    let at = |seconds: u32| match seconds {
+        u32::MAX => Duration::MAX,
+        seconds => asked.saturating_add(Duration::from_secs(seconds.into())),
+    };
+    let share = |numerator: u64| match length {
+        u32::MAX => u32::MAX,
+        // Never zero, so that a lease of a second is not renewed without end.
+        _ => u32::try_from(u64::from(length) * numerator / 8).unwrap_or(length).max(1),
+    };
+    let rebind = message.rebind.filter(|t2| *t2 > 0 && *t2 < length).unwrap_or_else(|| share(7));
+    let renew = message.renew.filter(|t1| *t1 > 0 && *t1 < rebind).unwrap_or_else(|| share(4).min(rebind));
+    Some(Lease {
+        address: Cidr {
+            address: IpAddr::V4(address),
+            prefix: message.prefix.unwrap_or_else(|| class(address)),
+        },
+        server: message.server?,
+        routes: message.routes.clone(),
+        dns: message.dns.clone(),
+        renew_at: at(renew),
+        rebind_at: at(rebind),
+        expires_at: at(length),
+    })
+}
+
+/// Prefix of an address without a mask (RFC 791 classes, as RFC 2132 section 3.3 expects).
+const fn class(address: Ipv4Addr) -> u8 {
+    match address.octets() {
+        [0..=127, ..] => 8,
+        [128..=191, ..] => 16,
+        _ => 24,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::message::tests::answer;
+    use super::*;
+
+    const MAC: Mac = Mac([0x52, 0x54, 0, 0, 0, 1]);
+    const MINE: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 9);
+
+    const fn s(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    fn says(kind: u8, client: &Client) -> Event {
+        let options: [(u8, &[u8]); 4] =
+            [(1, &[255, 255, 255, 0]), (3, &[10, 0, 0, 1]), (51, &[0, 0, 3, 232]), (54, &[10, 0, 0, 1])];
+        Event::Received(Incoming::decode(&answer(kind, client.xid, MAC, MINE, &options)).unwrap())
+    }
+
+    /// A client bound at 10 s for 1000 s.
+    fn bound() -> Client {
+        let mut client = Client::new(s(9), MAC, None, 7, None);
+        client.step(s(9), Event::Carrier(true));
+        let offer = says(2, &client);
+        client.step(s(10), offer);
+        let ack = says(5, &client);
+        assert!(matches!(client.step(s(10), ack)[..], [Action::Gained(_)]));
+        client
+    }
+
+    fn said(actions: &[Action]) -> String {
+        let words: Vec<String> = actions
+            .iter()
+            .map(|action| match action {
+                Action::Broadcast(m) => {
+                    format!("broadcast {:?} {:?} {:?} {}", m.kind, m.requested, m.server, m.using)
+                }
+                Action::Unicast(to, m) => format!("unicast {to} {:?} {}", m.kind, m.using),
+                Action::Gained(lease) => format!("gained {}", lease.address),
+                Action::Lost(why) => format!("lost: {why}"),
+            })
+            .collect();
+        words.join("; ")
+    }
+
+    fn timer(client: &mut Client) -> (Duration, String) {
+        let now = client.deadline().unwrap();
+        (now, said(&client.step(now, Event::Timer)))
+    }
+
+    #[test]
+    fn asks_at_once_and_repeats_with_growing_pauses() {
+        let mut client = Client::new(s(1), MAC, None, 42, None);
+        assert_eq!(client.deadline(), None, "no carrier, no question");
+        assert_eq!(said(&client.step(s(1), Event::Carrier(true))), "broadcast Discover None None 0.0.0.0");
+        let mut last = s(1);
+        for expected in [1, 2, 4, 8, 16, 32, 64, 64] {
+            let (now, words) = timer(&mut client);
+            let pause = (now - last).as_secs_f64();
+            assert!((0.89..=1.11).contains(&(pause / f64::from(expected))), "{pause} for {expected}");
+            assert_eq!(words, "broadcast Discover None None 0.0.0.0");
+            last = now;
+        }
+        assert_eq!(said(&client.step(last, Event::Carrier(false))), "");
+        assert_eq!(client.deadline(), None);
+    }
+
+    #[test]
+    fn an_offer_is_requested_and_bound() {
+        let mut client = Client::new(s(9), MAC, None, 7, None);
+        client.step(s(9), Event::Carrier(true));
+        let offer = says(2, &client);
+        assert_eq!(
+            said(&client.step(s(10), offer)),
+            "broadcast Request Some(10.0.0.9) Some(10.0.0.1) 0.0.0.0"
+        );
+        let ack = says(5, &client);
+        assert_eq!(said(&client.step(s(11), ack)), "gained 10.0.0.9/24");
+        let lease = client.lease().unwrap();
+        assert_eq!((lease.renew_at, lease.rebind_at, lease.expires_at), (s(510), s(885), s(1010)));
+        assert!(!client.listening());
+    }
+
+    #[test]
+    fn messages_of_others_change_nothing() {
+        let mut client = Client::new(s(9), MAC, None, 7, None);
+        client.step(s(9), Event::Carrier(true));
+        let Event::Received(mut offer) = says(2, &client) else { unreachable!() };
+        offer.xid ^= 1;
+        assert!(client.step(s(9), Event::Received(offer.clone())).is_empty());
+        offer.xid ^= 1;
+        offer.lease = None;
+        assert!(client.step(s(9), Event::Received(offer)).is_empty(), "BOOTP");
+        let ack = says(5, &client);
+        assert!(client.step(s(9), ack).is_empty(), "nothing was requested");
+    }
+
+    #[test]
+    fn a_lease_is_renewed_then_rebound_then_lost() {
+        let mut client = bound();
+        assert_eq!(timer(&mut client), (s(510), "unicast 10.0.0.1 Request 10.0.0.9".to_owned()));
+        let renewals =
+            std::iter::from_fn(|| Some(timer(&mut client))).find(|(_, words)| words.starts_with("broad"));
+        assert_eq!(renewals, Some((s(885), "broadcast Request None None 10.0.0.9".to_owned())));
+        let end =
+            std::iter::from_fn(|| Some(timer(&mut client))).find(|(_, words)| words.starts_with("lost"));
+        let (now, words) = end.unwrap();
+        assert_eq!(
+            (now, words.as_str()),
+            (s(1010), "lost: it has expired; broadcast Discover None None 0.0.0.0")
+        );
+    }
+
+    #[test]
+    fn an_ack_extends_the_lease() {
+        let mut client = bound();
+        timer(&mut client);
+        let ack = says(5, &client);
+        assert_eq!(said(&client.step(s(511), ack)), "gained 10.0.0.9/24");
+        assert_eq!(client.lease().unwrap().expires_at, s(1510));
+    }
+
+    #[test]
+    fn a_nak_ends_the_lease_and_is_followed_by_a_pause() {
+        let mut client = bound();
+        timer(&mut client);
+        let nak = says(6, &client);
+        assert_eq!(said(&client.step(s(511), nak)), "lost: the server refuses it");
+        assert_eq!(timer(&mut client), (s(512), "broadcast Discover None None 0.0.0.0".to_owned()));
+    }
+
+    #[test]
+    fn a_remembered_lease_is_taken_up_in_silence() {
+        let lease = bound().lease().cloned();
+        let mut client = Client::new(s(100), MAC, None, 8, lease.clone());
+        assert!(client.step(s(100), Event::Carrier(true)).is_empty());
+        assert_eq!(client.deadline(), Some(s(510)));
+        assert!(Client::new(s(1010), MAC, None, 8, lease).lease().is_none(), "expired");
+    }
+
+    #[test]
+    fn a_cable_put_back_has_the_lease_confirmed() {
+        let mut client = bound();
+        assert!(client.step(s(20), Event::Carrier(false)).is_empty());
+        assert_eq!(
+            said(&client.step(s(30), Event::Carrier(true))),
+            "broadcast Request Some(10.0.0.9) None 0.0.0.0"
+        );
+        assert!(client.lease().is_some(), "it stays meanwhile");
+        let mut silent = client.clone();
+        for _ in 0..PATIENCE {
+            timer(&mut silent);
+        }
+        assert_eq!(silent.deadline(), Some(s(510)), "nobody answers: it stays until it ends");
+        let nak = says(6, &client);
+        assert_eq!(said(&client.step(s(31), nak)), "lost: the server refuses it");
+    }
+}
