@@ -27,4 +27,5 @@ pub mod paths; // where the processes meet: the run directory and what lies in i
 pub mod role; // the processes that one binary can be, as data
 pub mod sys; // the only `unsafe`: what nix does not offer
 pub mod units; // Vrid, Priority, Weight, IfName, Cidr…: checked once, by TryFrom
+pub mod vrrp; // virtual routers: elections, VIPs and their announcements
 pub mod worker; // the entry point of each process that the supervisor starts

@@ -300,6 +300,9 @@ pub struct LinkStatus {
 pub struct VrrpStatus {
     /// In the order of the file.
     pub instances: Vec<RouterStatus>,
+    /// Messages that belong to no instance, by kind of fault; `vrid_err` counts unknown virtual routers.
+    #[serde(default)]
+    pub counters: BTreeMap<String, u64>,
     /// Generation of the configuration in force.
     pub generation: u64,
 }
@@ -347,6 +350,9 @@ pub struct RouterStatus {
     pub interval_us: u64,
     /// VIPs.
     pub addresses: Vec<Cidr>,
+    /// How the peer sums version 3 over IPv4, once heard: `rfc9568` or `pseudo-header`.
+    #[serde(default)]
+    pub peer_checksum: Option<String>,
     /// Counters by name: advertisements sent and received, transitions, each kind of rejected packet.
     pub counters: BTreeMap<String, u64>,
 }

@@ -1,0 +1,37 @@
+//! What the pure part of the worker asks of the outside.
+
+use std::net::IpAddr;
+
+use crate::ipc::message::Event;
+use crate::units::IfName;
+
+use super::packet::Packet;
+
+/// One thing to do, in the order of the list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    /// Send an advertisement.
+    Send {
+        /// Whose.
+        instance: String,
+        /// Through which interface.
+        interface: IfName,
+        /// From which address.
+        source: IpAddr,
+        /// To the group or a peer.
+        destination: IpAddr,
+        /// The message.
+        packet: Box<Packet>,
+    },
+    /// Make the VIPs in the kernel agree with [`super::engine::Engine::desired`].
+    Addresses,
+    /// Announce a VIP by gratuitous ARP or unsolicited NA.
+    Announce {
+        /// Interface that carries it.
+        interface: IfName,
+        /// The VIP.
+        vip: IpAddr,
+    },
+    /// Tell log and subscribers of a new state.
+    State(Event),
+}

@@ -1,0 +1,232 @@
+//! Every virtual router of the worker, and what they share: facts, interfaces, the pace of announcements. Pure.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use crate::config::model::VrrpInstance;
+use crate::ipc::message::{Event, RouterState, VrrpStatus};
+use crate::units::IfName;
+
+use super::effect::Effect;
+use super::facts::Facts;
+use super::instance::{Entry, Instance};
+use super::packet::{self, Envelope, Reject};
+use super::quiet::Quiet;
+use super::track::is_ipv6;
+use super::vips::{self, Desired, Op};
+
+/// Announcements made in one turn: between two turns the sockets are read.
+const ANNOUNCEMENTS_A_TURN: usize = 64;
+
+/// All virtual routers.
+#[derive(Debug, Default)]
+pub struct Engine {
+    instances: Vec<Instance>,
+    facts: Facts,
+    gates: BTreeMap<IfName, Instant>,
+    counters: BTreeMap<&'static str, u64>,
+    quiet: Quiet,
+    effects: Vec<Effect>,
+}
+
+impl Engine {
+    /// No virtual routers yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            counters: Reject::NAMES.into_iter().map(|name| (name, 0)).collect(),
+            effects: Vec::with_capacity(ANNOUNCEMENTS_A_TURN),
+            ..Self::default()
+        }
+    }
+
+    /// Another file. Those that were there before go on under their new parameters, those that left resign, new ones begin
+    /// as `entry` says.
+    pub fn configure(
+        &mut self,
+        now: Instant,
+        configs: Vec<VrrpInstance>,
+        mut entry: impl FnMut(&VrrpInstance) -> Entry,
+    ) {
+        let mut old = std::mem::take(&mut self.instances);
+        let mut new = Vec::with_capacity(configs.len());
+        let mut begin = Vec::new();
+        for config in configs {
+            if let Some(at) = old.iter().position(|instance| instance.is(&config)) {
+                let mut instance = old.swap_remove(at);
+                if *instance.config() != config {
+                    instance.reconfigure(now, config, &self.facts, &mut self.effects);
+                }
+                new.push(instance);
+            } else {
+                begin.push((new.len(), entry(&config)));
+                new.push(Instance::new(now, config));
+            }
+        }
+        // Who leaves resigns before somebody else begins in its place.
+        for mut instance in old {
+            instance.stop(now, &mut self.effects);
+        }
+        for (at, entry) in begin {
+            if let Some(instance) = new.get_mut(at) {
+                instance.assess(now, &self.facts, entry, &mut self.effects);
+            }
+        }
+        self.instances = new;
+        self.effects.push(Effect::Addresses);
+    }
+
+    /// The facts as they are now.
+    #[must_use]
+    pub const fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
+    /// Notes what was just done to the kernel, ahead of its own notice.
+    pub fn note(&mut self, op: &Op) {
+        vips::note(&mut self.facts, op);
+    }
+
+    /// Other facts: everybody judges anew.
+    pub fn observe(&mut self, now: Instant, change: impl FnOnce(&mut Facts)) {
+        change(&mut self.facts);
+        for instance in &mut self.instances {
+            instance.assess(now, &self.facts, Entry::Listen(Duration::ZERO), &mut self.effects);
+        }
+    }
+
+    /// VIPs had to be set again that should have been there: they are announced again.
+    pub fn restored(&mut self, now: Instant, interface: &IfName) {
+        for instance in &mut self.instances {
+            if instance.held().any(|(name, _)| name == interface) {
+                instance.announce_again(now);
+            }
+        }
+    }
+
+    /// What came in on a socket of `interface`.
+    pub fn packet(&mut self, now: Instant, interface: &IfName, envelope: Envelope, payload: &[u8]) {
+        let Some(vrid) = packet::peek_vrid(payload) else {
+            return self.unclaimed(
+                now,
+                interface,
+                envelope.source,
+                Reject::Length { have: payload.len(), need: 8 },
+            );
+        };
+        let ipv6 = envelope.source.is_ipv6();
+        let mine = self.instances.iter_mut().find(|instance| {
+            let config = instance.config();
+            config.vrid.get() == vrid && config.interface == *interface && is_ipv6(config) == ipv6
+        });
+        match mine {
+            Some(instance) => instance.receive(now, envelope, payload, &mut self.effects),
+            None => self.unclaimed(now, interface, envelope.source, Reject::Vrid(vrid)),
+        }
+    }
+
+    /// A datagram that could not even be taken apart.
+    pub fn unclaimed(&mut self, now: Instant, interface: &IfName, source: IpAddr, reject: Reject) {
+        *self.counters.entry(reject.name()).or_default() += 1;
+        if self.quiet.may_say(now, reject.name()) {
+            let kind = reject.name();
+            log::warn!(
+                "advertisement for nobody: interface={interface} from={source} kind={kind} reason={reject}"
+            );
+        }
+    }
+
+    /// Time has passed.
+    pub fn tick(&mut self, now: Instant) {
+        for instance in &mut self.instances {
+            instance.timer(now, &mut self.effects);
+        }
+        self.announce(now);
+    }
+
+    /// The process ends: every master resigns.
+    pub fn stop(&mut self, now: Instant) {
+        for instance in &mut self.instances {
+            instance.stop(now, &mut self.effects);
+        }
+        self.effects.push(Effect::Addresses);
+    }
+
+    /// When [`Self::tick`] is due next.
+    #[must_use]
+    pub fn deadline(&self, now: Instant) -> Option<Instant> {
+        let timers = self.instances.iter().filter_map(Instance::deadline);
+        let announcements = self.instances.iter().filter_map(|instance| {
+            let at = instance.announcement_at(now)?;
+            let gate = instance.next_announced().and_then(|interface| self.gates.get(interface));
+            Some(gate.map_or(at, |gate| at.max(*gate)))
+        });
+        timers.chain(announcements).min()
+    }
+
+    /// What has to be done, and forgets it.
+    pub fn effects(&mut self) -> Vec<Effect> {
+        std::mem::replace(&mut self.effects, Vec::with_capacity(ANNOUNCEMENTS_A_TURN))
+    }
+
+    /// The VIPs that the kernel should have.
+    #[must_use]
+    pub fn desired(&self) -> Desired {
+        let mut desired = Desired::new();
+        for (interface, vip) in self.instances.iter().flat_map(Instance::held) {
+            desired.entry(interface.clone()).or_default().insert(vip.cidr);
+        }
+        desired
+    }
+
+    /// Whether the facts decide about somebody: (interface, IPv6) on which a socket is needed.
+    pub fn needs_sockets(&self) -> impl Iterator<Item = (&IfName, bool)> {
+        self.instances.iter().map(|instance| (&instance.config().interface, is_ipv6(instance.config())))
+    }
+
+    /// Every virtual router, in the order of the file.
+    #[must_use]
+    pub fn instances(&self) -> &[Instance] {
+        &self.instances
+    }
+
+    /// Those that are master.
+    pub fn masters(&self) -> impl Iterator<Item = &Instance> {
+        self.instances.iter().filter(|instance| instance.state() == RouterState::Master)
+    }
+
+    /// The present state of everybody as events.
+    #[must_use]
+    pub fn events(&self) -> Vec<Event> {
+        self.instances.iter().map(Instance::event).collect()
+    }
+
+    /// The present state for people.
+    #[must_use]
+    pub fn status(&self, now: Instant, generation: u64) -> VrrpStatus {
+        VrrpStatus {
+            instances: self.instances.iter().map(|instance| instance.status(now)).collect(),
+            counters: self.counters.iter().map(|(name, n)| ((*name).to_owned(), *n)).collect(),
+            generation,
+        }
+    }
+
+    fn announce(&mut self, now: Instant) {
+        let mut left = ANNOUNCEMENTS_A_TURN;
+        for instance in &mut self.instances {
+            while left > 0
+                && let Some((interface, vip)) = instance.announcement(now)
+                && self.gates.get(&interface).is_none_or(|at| *at <= now)
+            {
+                let pace = instance.pacer().interval();
+                instance.pacer().advance();
+                if !pace.is_zero() {
+                    self.gates.insert(interface.clone(), now + pace);
+                }
+                self.effects.push(Effect::Announce { interface, vip });
+                left -= 1;
+            }
+        }
+    }
+}

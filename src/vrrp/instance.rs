@@ -1,0 +1,406 @@
+//! One virtual router of the file: the state machine with its packets, VIPs, announcements and counters. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use crate::config::model::{VirtualAddress, VrrpChecksum, VrrpInstance, VrrpVersion};
+use crate::ipc::message::{Event as Message, RouterState, RouterStatus};
+use crate::units::IfName;
+
+use super::auth::AuthField;
+use super::effect::Effect;
+use super::facts::Facts;
+use super::fsm::{Action, Announce, Event, Params, Peer, Reason, Router};
+use super::garp::Pacer;
+use super::packet::{self, Addresses, Advertisement, Decoded, Envelope, GROUP_V4, GROUP_V6, Reject};
+use super::quiet::Quiet;
+use super::track::{Verdict, is_ipv6, judge};
+
+/// Counters that are no rejects; the names are those of keepalived's statistics.
+const COUNTERS: [&str; 7] = [
+    "advert_rcvd",
+    "advert_sent",
+    "become_master",
+    "release_master",
+    "pri_zero_rcvd",
+    "pri_zero_sent",
+    "addr_list_err",
+];
+
+/// How an instance that is allowed to take part begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Entry {
+    /// Listens first; an election is not won before this time has passed.
+    Listen(Duration),
+    /// Was master until the worker died a moment ago.
+    Resume,
+}
+
+/// One virtual router.
+#[derive(Debug)]
+pub struct Instance {
+    config: VrrpInstance,
+    router: Router,
+    pacer: Pacer,
+    counters: BTreeMap<&'static str, u64>,
+    since: Instant,
+    reason: String,
+    theirs: Option<VrrpChecksum>,
+    odd_list: bool,
+    quiet: Quiet,
+}
+
+impl Instance {
+    /// An instance that has not begun.
+    #[must_use]
+    pub fn new(now: Instant, config: VrrpInstance) -> Self {
+        let any = if is_ipv6(&config) { IpAddr::from([0_u8; 16]) } else { IpAddr::from([0_u8; 4]) };
+        Self {
+            router: Router::new(params(&config, config.priority.get(), any)),
+            pacer: Pacer::new(config.garp),
+            counters: COUNTERS.into_iter().chain(Reject::NAMES).map(|name| (name, 0)).collect(),
+            since: now,
+            reason: "not started".to_owned(),
+            theirs: None,
+            odd_list: false,
+            quiet: Quiet::default(),
+            config,
+        }
+    }
+
+    /// Its section of the file.
+    #[must_use]
+    pub const fn config(&self) -> &VrrpInstance {
+        &self.config
+    }
+
+    /// Its state.
+    #[must_use]
+    pub const fn state(&self) -> RouterState {
+        self.router.state()
+    }
+
+    /// The state machine inside.
+    #[must_use]
+    pub const fn router(&self) -> &Router {
+        &self.router
+    }
+
+    /// Whether `other` describes this virtual router, with other parameters perhaps.
+    #[must_use]
+    pub fn is(&self, other: &VrrpInstance) -> bool {
+        let key = |c: &VrrpInstance| (c.name.clone(), c.interface.clone(), c.vrid, is_ipv6(c));
+        key(&self.config) == key(other)
+    }
+
+    /// The VIPs that should be in the kernel now.
+    pub fn held(&self) -> impl Iterator<Item = (&IfName, &VirtualAddress)> {
+        let vips = if self.state() == RouterState::Master { self.config.addresses.as_slice() } else { &[] };
+        vips.iter().map(|vip| (vip.interface.as_ref().unwrap_or(&self.config.interface), vip))
+    }
+
+    /// Compares with the facts: takes part, changes its priority, or does not take part.
+    pub fn assess(&mut self, now: Instant, facts: &Facts, entry: Entry, out: &mut Vec<Effect>) {
+        match judge(&self.config, facts, Some(self.router.params().source)) {
+            Verdict::Ready { priority, source } => {
+                let wanted = params(&self.config, priority, source);
+                if wanted != *self.router.params() {
+                    self.step(now, Event::Params(wanted), out);
+                }
+                if matches!(self.state(), RouterState::Initialize | RouterState::Fault) {
+                    let event = match entry {
+                        Entry::Listen(hold) => Event::Ready { hold },
+                        Entry::Resume => Event::Resume,
+                    };
+                    self.step(now, event, out);
+                }
+            }
+            Verdict::Fault(reason) => {
+                let known = self.state() == RouterState::Fault && self.reason == reason;
+                if !known {
+                    self.step(now, Event::Fail, out);
+                    self.explain(reason, out);
+                }
+            }
+        }
+    }
+
+    /// Another section of the file for the same virtual router; a master stays master.
+    pub fn reconfigure(&mut self, now: Instant, config: VrrpInstance, facts: &Facts, out: &mut Vec<Effect>) {
+        let old: BTreeSet<VirtualAddress> =
+            std::mem::replace(&mut self.config, config).addresses.into_iter().collect();
+        self.pacer.configure(now, self.config.garp);
+        if self.state() == RouterState::Master {
+            out.push(Effect::Addresses);
+            let new =
+                self.config.addresses.iter().filter(|vip| !old.contains(vip)).cloned().collect::<Vec<_>>();
+            if !new.is_empty() {
+                self.pacer.begin(now, new);
+            }
+        }
+        // For one that is not taking part, a change of the file is as good as a start.
+        self.assess(now, facts, Entry::Listen(Duration::ZERO), out);
+    }
+
+    /// The process ends, or the instance leaves the file: a master resigns.
+    pub fn stop(&mut self, now: Instant, out: &mut Vec<Effect>) {
+        self.step(now, Event::Stop, out);
+    }
+
+    /// Some of the VIPs had vanished from the kernel and are back: the segment may have learnt otherwise.
+    pub fn announce_again(&mut self, now: Instant) {
+        if self.state() == RouterState::Master {
+            self.pacer.once(now, self.config.addresses.clone());
+        }
+    }
+
+    /// A message for this virtual router's interface and number.
+    pub fn receive(&mut self, now: Instant, envelope: Envelope, payload: &[u8], out: &mut Vec<Effect>) {
+        let accepted = packet::decode(envelope, payload)
+            .and_then(|decoded| self.accept(envelope, &decoded).map(|()| decoded));
+        match accepted {
+            Ok(decoded) => {
+                let advert = &decoded.advert;
+                self.count("advert_rcvd");
+                if advert.priority == 0 {
+                    self.count("pri_zero_rcvd");
+                }
+                self.compare_list(envelope.source, &advert.addresses);
+                self.theirs = decoded.checksum.or(self.theirs);
+                let peer = Peer { address: envelope.source, priority: advert.priority };
+                self.step(now, Event::Advert { peer, interval: advert.interval }, out);
+            }
+            Err(reject) => self.reject(now, envelope.source, reject),
+        }
+    }
+
+    /// Time has passed: the state machine's timer.
+    pub fn timer(&mut self, now: Instant, out: &mut Vec<Effect>) {
+        if self.router.deadline().is_some_and(|at| at <= now) {
+            self.step(now, Event::Timer, out);
+        }
+    }
+
+    /// When [`Self::timer`] is due.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        self.router.deadline()
+    }
+
+    /// The announcements.
+    pub const fn pacer(&mut self) -> &mut Pacer {
+        &mut self.pacer
+    }
+
+    /// The announcement that is due now: interface and VIP.
+    pub fn announcement(&mut self, now: Instant) -> Option<(IfName, IpAddr)> {
+        let vip = self.pacer.peek(now, &self.config.addresses)?;
+        Some((vip.interface.as_ref().unwrap_or(&self.config.interface).clone(), vip.cidr.address))
+    }
+
+    /// When there is something to announce.
+    #[must_use]
+    pub fn announcement_at(&self, now: Instant) -> Option<Instant> {
+        self.pacer.deadline(now)
+    }
+
+    /// The interface of the next announcement of a burst in progress.
+    #[must_use]
+    pub fn next_announced(&self) -> Option<&IfName> {
+        self.pacer.next_vip().map(|vip| vip.interface.as_ref().unwrap_or(&self.config.interface))
+    }
+
+    /// The present state as an event.
+    #[must_use]
+    pub fn event(&self) -> Message {
+        Message::Router { name: self.config.name.clone(), state: self.state(), reason: self.reason.clone() }
+    }
+
+    /// The present state for people.
+    #[must_use]
+    pub fn status(&self, now: Instant) -> RouterStatus {
+        let master = self.state() == RouterState::Master;
+        let heard = self.router.heard().filter(|peer| peer.priority != 0);
+        let own = *self.router.params();
+        let (address, priority) = if master {
+            (Some(own.source), Some(own.priority))
+        } else {
+            (heard.map(|peer| peer.address), heard.map(|peer| peer.priority))
+        };
+        RouterStatus {
+            name: self.config.name.clone(),
+            interface: self.config.interface.clone(),
+            vrid: self.config.vrid.get(),
+            version: match self.config.version {
+                VrrpVersion::V2 => 2,
+                VrrpVersion::V3 => 3,
+            },
+            state: self.state(),
+            reason: self.reason.clone(),
+            since_ms: u64::try_from(now.saturating_duration_since(self.since).as_millis())
+                .unwrap_or(u64::MAX),
+            base_priority: self.config.priority.get(),
+            priority: own.priority,
+            master: address,
+            master_priority: priority,
+            interval_us: u64::try_from(self.router.interval().as_micros()).unwrap_or(u64::MAX),
+            addresses: self.config.addresses.iter().map(|vip| vip.cidr).collect(),
+            peer_checksum: self.theirs.map(|form| match form {
+                VrrpChecksum::Rfc9568 => "rfc9568".to_owned(),
+                VrrpChecksum::PseudoHeader => "pseudo-header".to_owned(),
+            }),
+            counters: self.counters.iter().map(|(name, n)| ((*name).to_owned(), *n)).collect(),
+        }
+    }
+
+    /// Counts a message that another part of the worker rejected on this instance's behalf.
+    pub fn reject(&mut self, now: Instant, source: IpAddr, reject: Reject) {
+        self.count(reject.name());
+        if self.quiet.may_say(now, reject.name()) {
+            let kind = reject.name();
+            log::warn!(
+                "advertisement rejected: name={} from={source} kind={kind} reason={reject}",
+                self.config.name
+            );
+        }
+    }
+
+    /// The checks of RFC 9568 section 7.1 (RFC 2338 section 7.1) that need the configuration.
+    fn accept(&self, envelope: Envelope, decoded: &Decoded) -> Result<(), Reject> {
+        let advert = &decoded.advert;
+        let Params { version, interval, source, .. } = *self.router.params();
+        if envelope.source == source {
+            return Err(Reject::OwnAddress);
+        }
+        if !self.config.peers.is_empty() && !self.config.peers.contains(&envelope.source) {
+            return Err(Reject::Source);
+        }
+        if advert.version != version {
+            return Err(Reject::Version(if version == VrrpVersion::V2 { 3 } else { 2 }));
+        }
+        let odd = match version {
+            VrrpVersion::V2 => {
+                advert.auth.check(self.config.auth.as_ref())?;
+                advert.interval != interval
+            }
+            VrrpVersion::V3 => advert.interval.is_zero(),
+        };
+        if odd { Err(Reject::Interval { theirs: advert.interval, ours: interval }) } else { Ok(()) }
+    }
+
+    /// Another list of addresses is said once, and never a reason to drop: two masters would be the result of every
+    /// change of the list (RFC 9568 section 7.1: MAY verify).
+    fn compare_list(&mut self, source: IpAddr, theirs: &Addresses) {
+        let ours = self.advertised();
+        let same = ours.len() == theirs.len() && ours.iter().all(|address| theirs.contains(address));
+        if !same {
+            self.count("addr_list_err");
+            if !self.odd_list {
+                log::warn!(
+                    "addresses differ: name={} from={source} theirs={theirs:?} ours={ours:?}",
+                    self.config.name
+                );
+            }
+        }
+        self.odd_list = !same;
+    }
+
+    fn step(&mut self, now: Instant, event: Event, out: &mut Vec<Effect>) {
+        let before = self.state();
+        for action in self.router.step(now, event) {
+            match action {
+                Action::Send { priority, interval } => self.send(priority, interval, out),
+                Action::Claim => out.push(Effect::Addresses),
+                Action::Release => {
+                    self.pacer.stop();
+                    out.push(Effect::Addresses);
+                }
+                Action::Announce(Announce::Burst) => self.pacer.begin(now, self.config.addresses.clone()),
+                Action::Announce(Announce::Once) => self.pacer.once(now, self.config.addresses.clone()),
+                Action::Enter { state, reason } => self.enter(now, before, state, reason, out),
+            }
+        }
+    }
+
+    fn enter(
+        &mut self,
+        now: Instant,
+        before: RouterState,
+        state: RouterState,
+        reason: Reason,
+        out: &mut Vec<Effect>,
+    ) {
+        self.since = now;
+        if before == RouterState::Master {
+            self.count("release_master");
+        }
+        if state == RouterState::Master {
+            self.count("become_master");
+        }
+        if reason == Reason::Resumed {
+            self.pacer.resume(now);
+        }
+        // The reason of a fault is known to the caller, who says it.
+        if reason != Reason::Failed {
+            self.explain(reason.to_string(), out);
+        }
+    }
+
+    fn explain(&mut self, reason: String, out: &mut Vec<Effect>) {
+        self.reason = reason;
+        out.push(Effect::State(self.event()));
+    }
+
+    fn send(&mut self, priority: u8, interval: Duration, out: &mut Vec<Effect>) {
+        self.count("advert_sent");
+        if priority == 0 {
+            self.count("pri_zero_sent");
+        }
+        let advert = Advertisement {
+            version: self.config.version,
+            vrid: self.config.vrid.get(),
+            priority,
+            interval,
+            auth: AuthField::for_config(self.config.auth.as_ref()),
+            addresses: self.advertised(),
+        };
+        let source = self.router.params().source;
+        let group: [IpAddr; 1] = [if source.is_ipv4() { GROUP_V4.into() } else { GROUP_V6.into() }];
+        let destinations = if self.config.peers.is_empty() { &group } else { self.config.peers.as_slice() };
+        for destination in destinations {
+            out.push(Effect::Send {
+                instance: self.config.name.clone(),
+                interface: self.config.interface.clone(),
+                source,
+                destination: *destination,
+                packet: Box::new(advert.encode(source, *destination, self.config.checksum)),
+            });
+        }
+    }
+
+    /// The VIPs in the order of the wire: link-local first (RFC 9568 section 5.2.9), as many as fit.
+    fn advertised(&self) -> Addresses {
+        let local = |address: &IpAddr| match address {
+            IpAddr::V4(_) => false,
+            IpAddr::V6(a) => a.is_unicast_link_local(),
+        };
+        let all = || self.config.addresses.iter().map(|vip| vip.cidr.address);
+        let most = if is_ipv6(&self.config) { packet::MAX_ADDRESSES_V6 } else { packet::MAX_ADDRESSES_V4 };
+        all().filter(local).chain(all().filter(|a| !local(a))).take(most).collect()
+    }
+
+    fn count(&mut self, name: &'static str) {
+        *self.counters.entry(name).or_default() += 1;
+    }
+}
+
+fn params(config: &VrrpInstance, priority: u8, source: IpAddr) -> Params {
+    Params {
+        version: config.version,
+        priority,
+        interval: packet::wire_interval(config.version, config.interval),
+        preempt: config.preempt,
+        source,
+    }
+}

@@ -1,0 +1,25 @@
+//! Virtual routers: who is master, the VIPs, and their announcements (RFC 9568, RFC 3768).
+//!
+//! ```text
+//! socket ──datagram──▶ packet ──▶ instance ──Event──▶ fsm ──Action──▶ instance ──Effect──▶ run ──▶ socket, kernel
+//!                                  ▲    ▲                                 │
+//! kernel (observe) ──▶ facts ──▶ track  └── deadline: one timer           └─▶ garp: when VIPs are announced
+//! ```
+//!
+//! Only `run`, `socket`, `kernel` and `state` touch the outside. The loop waits for nothing but its descriptors: no file
+//! but a few bytes on tmpfs, no name, no other worker; requests to the kernel are answered within the system call.
+
+pub mod arp; // gratuitous ARP
+pub mod auth; // version 2 passwords
+pub mod checksum; // the Internet checksum
+pub mod effect; // what the pure part asks of the outside
+pub mod engine; // every virtual router, and what they share
+pub mod facts; // what the kernel and the other workers say
+pub mod fsm; // the state machine of one virtual router
+pub mod garp; // when VIPs are announced
+pub mod instance; // one virtual router of the file
+pub mod nd; // unsolicited neighbour advertisements
+pub mod packet; // advertisements on the wire
+pub mod quiet; // log lines that would repeat
+pub mod track; // may it take part, with which priority, from which address
+pub mod vips; // which addresses to set and to take off

@@ -1,0 +1,342 @@
+//! Advertisements on the wire.
+//!
+//! Version 2 (RFC 3768 section 5.1, with the authentication of RFC 2338):
+//! ```text
+//!  0                   1                   2                   3
+//!  0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1
+//! +-------+-------+---------------+---------------+---------------+
+//! |  2    |  1    | virtual rtr id|   priority    |   addresses   |
+//! +-------+-------+---------------+---------------+---------------+
+//! |   auth type   | interval, s   |           checksum            |
+//! +---------------+---------------+-------------------------------+
+//! |                    IPv4 addresses, 4 bytes each               |
+//! +---------------------------------------------------------------+
+//! |                authentication data, 8 bytes, always           |
+//! +---------------------------------------------------------------+
+//! ```
+//! Version 3 (RFC 9568 section 5.1), IPv4 or IPv6:
+//! ```text
+//! +-------+-------+---------------+---------------+---------------+
+//! |  3    |  1    | virtual rtr id|   priority    |   addresses   |
+//! +-------+-------+---------------+---------------+---------------+
+//! |  res. | max advertise int, cs |           checksum            |
+//! +-------+-----------------------+-------------------------------+
+//! |              addresses, 4 or 16 bytes each, one family        |
+//! +---------------------------------------------------------------+
+//! ```
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::time::Duration;
+
+use crate::config::model::{VrrpChecksum, VrrpVersion};
+
+use super::auth::AuthField;
+use super::checksum::Sum;
+
+/// IP protocol number of VRRP.
+pub const PROTOCOL: u8 = 112;
+/// Multicast group of IPv4 (RFC 9568 section 5.1.1.2).
+pub const GROUP_V4: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 18);
+/// Multicast group of IPv6 (RFC 9568 section 5.1.2.2).
+pub const GROUP_V6: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0x12);
+/// TTL or hop limit of every advertisement: anything less has crossed a router (RFC 9568 section 5.1.1.3).
+pub const TTL: u8 = 255;
+
+/// IPv6 addresses that fit into a frame of 1500 bytes beside both headers; further VIPs are kept but not advertised.
+pub const MAX_ADDRESSES_V6: usize = 90;
+/// IPv4 addresses that the count field can hold.
+pub const MAX_ADDRESSES_V4: usize = 255;
+
+const HEADER: usize = 8;
+const AUTH: usize = 8;
+const MAX_LENGTH: usize = HEADER + MAX_ADDRESSES_V6 * 16;
+const TYPE_ADVERTISEMENT: u8 = 1;
+const MAX_CENTISECONDS: u128 = 0x0fff;
+
+/// An encoded message.
+pub type Packet = heapless::Vec<u8, MAX_LENGTH>;
+/// The addresses of one message.
+pub type Addresses = heapless::Vec<IpAddr, MAX_ADDRESSES_V4>;
+
+/// What the IP header says about a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Envelope {
+    /// Sender.
+    pub source: IpAddr,
+    /// The group, or our own address with unicast peers.
+    pub destination: IpAddr,
+    /// TTL or hop limit on arrival.
+    pub ttl: u8,
+}
+
+/// An advertisement, units converted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Advertisement {
+    /// Version, with what only that version carries.
+    pub version: VrrpVersion,
+    /// Virtual router, never 0.
+    pub vrid: u8,
+    /// 0 = the sender resigns; 255 = it owns the addresses.
+    pub priority: u8,
+    /// Whole seconds in version 2, 10 ms steps in version 3.
+    pub interval: Duration,
+    /// Version 2; all zero in version 3.
+    pub auth: AuthField,
+    /// In the order of the message.
+    pub addresses: Addresses,
+}
+
+/// A decoded message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decoded {
+    /// What it says.
+    pub advert: Advertisement,
+    /// How the sender sums version 3 over IPv4; `None` where there is only one way.
+    pub checksum: Option<VrrpChecksum>,
+}
+
+/// Why a message is dropped. The names of [`Reject::name`] are those of keepalived's statistics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Reject {
+    /// It crossed a router.
+    #[error("TTL {0} is not 255")]
+    Ttl(u8),
+    /// Shorter than its headers say.
+    #[error("{have} bytes where {need} are needed")]
+    Length {
+        /// Bytes received.
+        have: usize,
+        /// Bytes that the headers promise.
+        need: usize,
+    },
+    /// Neither 2 nor 3, or not the one configured.
+    #[error("version {0} is not the configured one")]
+    Version(u8),
+    /// Not an advertisement.
+    #[error("type {0} is not an advertisement")]
+    Type(u8),
+    /// Neither form of the checksum is right.
+    #[error("checksum is wrong")]
+    Checksum,
+    /// No such virtual router here.
+    #[error("virtual router {0} is not configured on this interface")]
+    Vrid(u8),
+    /// The interval is zero, or version 2 and not ours.
+    #[error("interval {theirs:?} is not the configured {ours:?}")]
+    Interval {
+        /// In the message.
+        theirs: Duration,
+        /// Configured.
+        ours: Duration,
+    },
+    /// Not a known authentication type.
+    #[error("authentication type {0} does not exist")]
+    AuthType(u8),
+    /// Another authentication type.
+    #[error("authentication type {theirs} is not the configured {ours}")]
+    AuthMismatch {
+        /// In the message.
+        theirs: u8,
+        /// Configured.
+        ours: u8,
+    },
+    /// Wrong password.
+    #[error("password is wrong")]
+    AuthFailure,
+    /// A unicast instance hears somebody else than its peers.
+    #[error("sender is not a configured peer")]
+    Source,
+    /// Our own message came back: a loop, or a second router with our address.
+    #[error("sender has our own address")]
+    OwnAddress,
+}
+
+impl Reject {
+    /// Every name, for a table that shows zeros too.
+    pub const NAMES: [&str; 12] = [
+        "ip_ttl_err",
+        "packet_len_err",
+        "vers_err",
+        "invalid_type_rcvd",
+        "chk_err",
+        "vrid_err",
+        "advert_interval_err",
+        "invalid_authtype",
+        "authtype_mismatch",
+        "auth_failure",
+        "unicast_src_err",
+        "own_address_rcvd",
+    ];
+
+    /// Name of the counter.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ttl(_) => "ip_ttl_err",
+            Self::Length { .. } => "packet_len_err",
+            Self::Version(_) => "vers_err",
+            Self::Type(_) => "invalid_type_rcvd",
+            Self::Checksum => "chk_err",
+            Self::Vrid(_) => "vrid_err",
+            Self::Interval { .. } => "advert_interval_err",
+            Self::AuthType(_) => "invalid_authtype",
+            Self::AuthMismatch { .. } => "authtype_mismatch",
+            Self::AuthFailure => "auth_failure",
+            Self::Source => "unicast_src_err",
+            Self::OwnAddress => "own_address_rcvd",
+        }
+    }
+}
+
+/// Takes the IPv4 header off what a raw socket delivers. Padding behind the total length is cut off.
+///
+/// # Errors
+/// [`Reject::Length`] when the datagram is shorter than its header says.
+pub fn split_ipv4(datagram: &[u8]) -> Result<(Envelope, &[u8]), Reject> {
+    const MIN: usize = 20;
+    let short = |need| Reject::Length { have: datagram.len(), need };
+    let header: &[u8; MIN] = datagram.first_chunk().ok_or_else(|| short(MIN))?;
+    let [ihl, _, l0, l1, _, _, _, _, ttl, _, _, _, s0, s1, s2, s3, d0, d1, d2, d3] = *header;
+    let header_length = usize::from(ihl & 0x0f) * 4;
+    let total = usize::from(u16::from_be_bytes([l0, l1]));
+    let payload =
+        datagram.get(header_length.max(MIN)..total).ok_or_else(|| short(total.max(header_length)))?;
+    let source = Ipv4Addr::new(s0, s1, s2, s3).into();
+    let destination = Ipv4Addr::new(d0, d1, d2, d3).into();
+    Ok((Envelope { source, destination, ttl }, payload))
+}
+
+/// The virtual router that a message names, however wrong the rest may be: whose counter it belongs to.
+#[must_use]
+pub fn peek_vrid(payload: &[u8]) -> Option<u8> {
+    payload.get(1).copied()
+}
+
+/// Reads an advertisement, with the checks of RFC 9568 section 7.1 that need no configuration.
+///
+/// # Errors
+/// The first check that fails.
+pub fn decode(envelope: Envelope, payload: &[u8]) -> Result<Decoded, Reject> {
+    if envelope.ttl != TTL {
+        return Err(Reject::Ttl(envelope.ttl));
+    }
+    let short = |need| Reject::Length { have: payload.len(), need };
+    let (header, _) = payload.split_first_chunk::<HEADER>().ok_or_else(|| short(HEADER))?;
+    let [version_type, vrid, priority, count, auth_or_interval, interval, _, _] = *header;
+    let ipv6 = envelope.source.is_ipv6();
+    let version = match (version_type >> 4, ipv6) {
+        (2, false) => VrrpVersion::V2,
+        (3, _) => VrrpVersion::V3,
+        (other, _) => return Err(Reject::Version(other)),
+    };
+    if version_type & 0x0f != TYPE_ADVERTISEMENT {
+        return Err(Reject::Type(version_type & 0x0f));
+    }
+    let addresses_end = HEADER + usize::from(count) * if ipv6 { 16 } else { 4 };
+    let end = addresses_end + if version == VrrpVersion::V2 { AUTH } else { 0 };
+    let message = payload.get(..end).ok_or_else(|| short(end))?;
+    let checksum = verify(envelope, version, message).ok_or(Reject::Checksum)?;
+    let (interval, auth) = match version {
+        VrrpVersion::V2 => {
+            let data = message.last_chunk::<AUTH>().copied().unwrap_or_default();
+            (Duration::from_secs(interval.into()), AuthField { kind: auth_or_interval, data })
+        }
+        VrrpVersion::V3 => {
+            let centiseconds = u16::from_be_bytes([auth_or_interval & 0x0f, interval]);
+            (Duration::from_millis(u64::from(centiseconds) * 10), AuthField::default())
+        }
+    };
+    let addresses = read_addresses(message.get(HEADER..addresses_end).unwrap_or_default(), ipv6);
+    Ok(Decoded { advert: Advertisement { version, vrid, priority, interval, auth, addresses }, checksum })
+}
+
+impl Advertisement {
+    /// Writes the message. An interval that is no multiple of the wire's unit is rounded up, so that no backup expects
+    /// more than is sent; `checksum` counts for version 3 over IPv4 only.
+    #[must_use]
+    pub fn encode(&self, source: IpAddr, destination: IpAddr, checksum: VrrpChecksum) -> Packet {
+        let most = if source.is_ipv6() { MAX_ADDRESSES_V6 } else { MAX_ADDRESSES_V4 };
+        let count = u8::try_from(self.addresses.len().min(most)).unwrap_or(u8::MAX);
+        let mut packet = Packet::new();
+        // The capacity holds 90 IPv6 addresses, and so 255 of IPv4 with their authentication: pushing cannot fail.
+        let mut put = |bytes: &[u8]| packet.extend_from_slice(bytes).is_ok();
+        put(&[self.version_and_type(), self.vrid, self.priority, count]);
+        put(&match self.version {
+            VrrpVersion::V2 => [self.auth.kind, seconds(self.interval), 0, 0],
+            VrrpVersion::V3 => {
+                let [high, low] = centiseconds(self.interval).to_be_bytes();
+                [high, low, 0, 0]
+            }
+        });
+        for address in self.addresses.iter().take(most) {
+            match address {
+                IpAddr::V4(a) => put(&a.octets()),
+                IpAddr::V6(a) => put(&a.octets()),
+            };
+        }
+        if self.version == VrrpVersion::V2 {
+            put(&self.auth.data);
+        }
+        let with_pseudo_header =
+            self.version == VrrpVersion::V3 && (source.is_ipv6() || checksum == VrrpChecksum::PseudoHeader);
+        let sum = if with_pseudo_header {
+            Sum::default().pseudo_header(source, destination, PROTOCOL, packet.len())
+        } else {
+            Sum::default()
+        };
+        let [high, low] = sum.over(&packet).finish().to_be_bytes();
+        if let Some(field) = packet.get_mut(6..8) {
+            field.copy_from_slice(&[high, low]);
+        }
+        packet
+    }
+
+    const fn version_and_type(&self) -> u8 {
+        match self.version {
+            VrrpVersion::V2 => 0x20 | TYPE_ADVERTISEMENT,
+            VrrpVersion::V3 => 0x30 | TYPE_ADVERTISEMENT,
+        }
+    }
+}
+
+/// The interval in the unit and range of the wire, converted back: what a backup will read.
+#[must_use]
+pub fn wire_interval(version: VrrpVersion, interval: Duration) -> Duration {
+    match version {
+        VrrpVersion::V2 => Duration::from_secs(seconds(interval).into()),
+        VrrpVersion::V3 => Duration::from_millis(u64::from(centiseconds(interval)) * 10),
+    }
+}
+
+fn seconds(interval: Duration) -> u8 {
+    u8::try_from(interval.as_millis().div_ceil(1000).max(1)).unwrap_or(u8::MAX)
+}
+
+fn centiseconds(interval: Duration) -> u16 {
+    u16::try_from(interval.as_micros().div_ceil(10_000).clamp(1, MAX_CENTISECONDS)).unwrap_or(u16::MAX)
+}
+
+/// Some = right; the inner value tells the form where two are in use (RFC 9568 section 5.2.8 against RFC 5798).
+fn verify(envelope: Envelope, version: VrrpVersion, message: &[u8]) -> Option<Option<VrrpChecksum>> {
+    let plain = Sum::default().over(message).finish() == 0;
+    if version == VrrpVersion::V2 {
+        return plain.then_some(None);
+    }
+    if plain && envelope.source.is_ipv4() {
+        return Some(Some(VrrpChecksum::Rfc9568));
+    }
+    let pseudo = Sum::default()
+        .pseudo_header(envelope.source, envelope.destination, PROTOCOL, message.len())
+        .over(message)
+        .finish()
+        == 0;
+    pseudo.then_some(envelope.source.is_ipv4().then_some(VrrpChecksum::PseudoHeader))
+}
+
+fn read_addresses(bytes: &[u8], ipv6: bool) -> Addresses {
+    if ipv6 {
+        bytes.as_chunks::<16>().0.iter().map(|octets| IpAddr::from(*octets)).collect()
+    } else {
+        bytes.as_chunks::<4>().0.iter().map(|octets| IpAddr::from(*octets)).collect()
+    }
+}

@@ -1,0 +1,134 @@
+//! Which addresses have to be set and which taken off: desired against observed. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::units::{Cidr, IfName};
+
+use super::facts::{Address, Facts, Link};
+
+/// The VIPs that should be on each interface.
+pub type Desired = BTreeMap<IfName, BTreeSet<Cidr>>;
+
+/// One change of the kernel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Op {
+    /// Set a VIP, with our mark.
+    Add {
+        /// Interface.
+        interface: IfName,
+        /// VIP.
+        cidr: Cidr,
+    },
+    /// Take off an address that carries our mark.
+    Remove {
+        /// Interface.
+        interface: IfName,
+        /// VIP.
+        cidr: Cidr,
+    },
+}
+
+/// The changes, in order. Only what carries our mark is removed; an address that the box has anyway (the owner's) counts
+/// as set. Additions come first, for they are what a failover waits for, except where the kernel refuses the same IPv6
+/// address twice.
+#[must_use]
+pub fn diff(facts: &Facts, desired: &Desired) -> Vec<Op> {
+    let none = BTreeSet::new();
+    let (mut first, mut adds, mut removes) = (Vec::new(), Vec::new(), Vec::new());
+    for (interface, link) in &facts.links {
+        let wanted = desired.get(interface).unwrap_or(&none);
+        for cidr in link.addresses.iter().filter(|a| a.ours && !wanted.contains(&a.cidr)).map(|a| a.cidr) {
+            let returns = wanted.iter().any(|other| other.address == cidr.address);
+            let list = if returns { &mut first } else { &mut removes };
+            list.push(Op::Remove { interface: interface.clone(), cidr });
+        }
+        for cidr in wanted.iter().filter(|cidr| !present(link, **cidr)) {
+            adds.push(Op::Add { interface: interface.clone(), cidr: *cidr });
+        }
+    }
+    first.into_iter().chain(adds).chain(removes).collect()
+}
+
+/// Notes in the facts what an accepted change has done, ahead of the kernel's own notice.
+pub fn note(facts: &mut Facts, op: &Op) {
+    match op {
+        Op::Add { interface, cidr } => {
+            if let Some(link) = facts.links.get_mut(interface).filter(|link| !present(link, *cidr)) {
+                link.addresses.push(Address { cidr: *cidr, ours: true, usable: true });
+            }
+        }
+        Op::Remove { interface, cidr } => {
+            if let Some(link) = facts.links.get_mut(interface) {
+                link.addresses.retain(|a| a.cidr != *cidr);
+            }
+        }
+    }
+}
+
+fn present(link: &Link, cidr: Cidr) -> bool {
+    link.addresses.iter().any(|a| a.cidr == cidr || (!a.ours && a.cidr.address == cidr.address))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn facts(addresses: &[(&str, bool)]) -> Facts {
+        let addresses = addresses
+            .iter()
+            .map(|(cidr, ours)| Address { cidr: cidr.parse().unwrap(), ours: *ours, usable: true })
+            .collect();
+        let link = Link { index: 2, up: true, running: true, mac: None, addresses };
+        Facts { links: [("eth0".parse().unwrap(), link)].into(), ..Facts::default() }
+    }
+
+    fn desired(vips: &[&str]) -> Desired {
+        [("eth0".parse().unwrap(), vips.iter().map(|vip| vip.parse().unwrap()).collect())].into()
+    }
+
+    fn show(ops: &[Op]) -> Vec<String> {
+        ops.iter()
+            .map(|op| match op {
+                Op::Add { cidr, .. } => format!("+{cidr}"),
+                Op::Remove { cidr, .. } => format!("-{cidr}"),
+            })
+            .collect()
+    }
+
+    #[test]
+    fn adds_what_is_missing_and_removes_only_what_is_ours() {
+        let facts = facts(&[("10.0.0.1/24", false), ("10.0.0.7/32", true), ("10.0.0.8/32", true)]);
+        let ops = diff(&facts, &desired(&["10.0.0.8/32", "10.0.0.9/32"]));
+        assert_eq!(show(&ops), ["+10.0.0.9/32", "-10.0.0.7/32"]);
+    }
+
+    #[test]
+    fn leftovers_go_when_nothing_is_desired() {
+        let facts = facts(&[("10.0.0.1/24", false), ("10.0.0.7/32", true)]);
+        assert_eq!(show(&diff(&facts, &Desired::new())), ["-10.0.0.7/32"]);
+    }
+
+    #[test]
+    fn the_owner_keeps_its_own_address() {
+        let facts = facts(&[("10.0.0.1/24", false)]);
+        assert!(diff(&facts, &desired(&["10.0.0.1/32"])).is_empty());
+        assert!(diff(&facts, &Desired::new()).is_empty());
+    }
+
+    #[test]
+    fn another_prefix_of_the_same_address_replaces_it() {
+        let facts = facts(&[("2001:db8::5/64", true)]);
+        let ops = diff(&facts, &desired(&["2001:db8::5/128"]));
+        assert_eq!(show(&ops), ["-2001:db8::5/64", "+2001:db8::5/128"]);
+    }
+
+    #[test]
+    fn what_was_applied_is_noted() {
+        let mut facts = facts(&[("10.0.0.7/32", true)]);
+        let goal = desired(&["10.0.0.9/32"]);
+        for op in diff(&facts, &goal) {
+            note(&mut facts, &op);
+        }
+        assert!(diff(&facts, &goal).is_empty());
+    }
+}
