@@ -36,6 +36,15 @@ pub fn check(args: lexopt::Parser) -> Result<ExitCode, Error> {
     Ok(if result.is_ok() { ExitCode::SUCCESS } else { ExitCode::from(FAULTY) })
 }
 
+/// Checks `file` before something is done with it; a fault is told, and is the exit code.
+///
+/// # Errors
+/// When standard error cannot be written.
+pub(super) fn refuse(file: &Path) -> Result<Option<ExitCode>, Error> {
+    let result = load_file(file, &NodeFacts::default());
+    if result.is_ok() { Ok(None) } else { tell(file, &result).map(Some) }
+}
+
 fn parse(mut args: lexopt::Parser) -> Result<Options, Error> {
     let mut file: Option<OsString> = None;
     let (mut json, mut node) = (false, None);

@@ -2,7 +2,9 @@
 //!
 //! A verb is a row of [`VERBS`]; the same table is the help. Exit codes: 0 done, 1 failed, 2 wrong use or a faulty file.
 
+mod ask;
 mod check;
+pub mod logs;
 pub mod status;
 mod suggest;
 mod verbs;
@@ -60,19 +62,49 @@ pub struct Verb {
 
 /// Every verb, in the order of the help.
 pub const VERBS: &[Verb] = &[
-    Verb { name: "help", usage: "[VERB]", summary: "explain a verb", run: help },
     Verb {
         name: "check",
         usage: "FILE [--node NAME] [--json]",
         summary: "check a configuration file, every fault at once",
         run: check::check,
     },
+    Verb {
+        name: "run",
+        usage: "--config FILE [--run-dir DIR] [--console TTY]...",
+        summary: "run as an ordinary process of this host: SIGTERM stops it, SIGHUP reads the file again",
+        run: verbs::run,
+    },
+    Verb {
+        name: "status",
+        usage: "[--json] [ROLE]",
+        summary: "show workers, configuration, links, virtual routers and services",
+        run: ask::status,
+    },
+    Verb {
+        name: "logs",
+        usage: "[ROLE] [-n N] [--json]",
+        summary: "show the newest log lines (100, or N)",
+        run: ask::logs,
+    },
+    Verb { name: "reload", usage: "", summary: "read and check the configuration again", run: ask::reload },
+    Verb { name: "restart", usage: "ROLE", summary: "end a worker and start it again", run: ask::restart },
+    Verb { name: "hold", usage: "ROLE", summary: "end a worker and leave it so", run: ask::hold },
+    Verb { name: "release", usage: "ROLE", summary: "let a held worker run again", run: ask::release },
+    Verb { name: "reboot", usage: "", summary: "resign, stop and start the box again", run: ask::reboot },
+    Verb { name: "poweroff", usage: "", summary: "resign, stop and switch the box off", run: ask::poweroff },
     Verb { name: "version", usage: "", summary: "print the version", run: verbs::version },
+    Verb { name: "help", usage: "[VERB]", summary: "explain a verb", run: help },
     Verb {
         name: "worker",
         usage: "ROLE --run-dir DIR [--tty TTY] [--file FILE]",
         summary: "be one worker (started by the supervisor, not by people)",
         run: verbs::worker,
+    },
+    Verb {
+        name: "init",
+        usage: "",
+        summary: "be PID 1 (started by the kernel, not by people)",
+        run: verbs::init,
     },
 ];
 

@@ -4,13 +4,11 @@
 
 use std::time::Duration;
 
+use crate::init::supervise::ALARM;
 use crate::ipc::message::{
     Health, InitStatus, LinkStatus, LvsStatus, NetStatus, RouterState, RouterStatus, ServerStatus,
     ServiceStatus, Source, Status, StoreStatus, VrrpStatus, WorkerStatus,
 };
-
-/// From so many consecutive short lives on, a worker is in alarm.
-const ALARM: u32 = 5;
 
 /// The status of any role.
 #[must_use]

@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use super::{Error, print};
+use super::{Error, check, print};
+use crate::init::foreground;
+use crate::init::release::Release;
 use crate::paths::RunDir;
 use crate::role::Role;
 use crate::worker::{self, WorkerArgs};
@@ -11,7 +13,7 @@ use crate::worker::{self, WorkerArgs};
 /// `director version`.
 pub fn version(mut args: lexopt::Parser) -> Result<ExitCode, Error> {
     match args.next()? {
-        None => print(&format!("director {}\n", env!("CARGO_PKG_VERSION"))),
+        None => print(&format!("director {}\n", Release::read().version)),
         Some(other) => Err(other.unexpected().into()),
     }
 }
@@ -48,4 +50,42 @@ pub fn worker(mut args: lexopt::Parser) -> Result<ExitCode, Error> {
             Ok(ExitCode::FAILURE)
         }
     }
+}
+
+/// `director run --config FILE [--run-dir DIR] [--console TTY]...`.
+pub fn run(mut args: lexopt::Parser) -> Result<ExitCode, Error> {
+    use lexopt::Arg::Long;
+    let mut run_dir =
+        std::env::var_os("DIRECTOR_RUN").map_or_else(|| PathBuf::from(RunDir::DEFAULT), PathBuf::from);
+    let mut file = None;
+    let mut consoles = Vec::new();
+    while let Some(arg) = args.next()? {
+        match arg {
+            Long("config") => file = Some(PathBuf::from(args.value()?)),
+            Long("run-dir") => run_dir = PathBuf::from(args.value()?),
+            Long("console") => {
+                let tty = args.value()?.to_string_lossy().into_owned();
+                consoles.push(tty.strip_prefix("/dev/").map(str::to_owned).unwrap_or(tty));
+            }
+            // The default, for scripts that want to say so.
+            Long("no-console") => consoles.clear(),
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    let file = file.ok_or_else(|| Error::Usage("run: --config FILE is missing".to_owned()))?;
+    // The workers have another working directory.
+    let whole = |path: PathBuf| {
+        std::path::absolute(&path).map_err(|e| Error::Failed(format!("{}: {e}", path.display())))
+    };
+    let (run_dir, file) = (RunDir::new(whole(run_dir)?), whole(file)?);
+    if let Some(code) = check::refuse(&file)? {
+        return Ok(code);
+    }
+    foreground::run(run_dir, file, consoles).map_err(Error::failed)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `director init`, or `/sbin/init`.
+pub fn init(_: lexopt::Parser) -> Result<ExitCode, Error> {
+    Err(Error::Usage("init: only the kernel starts it, as PID 1".to_owned()))
 }

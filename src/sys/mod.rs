@@ -3,5 +3,8 @@
 #![allow(unsafe_code)]
 
 pub mod async_fd; // descriptors in tokio's event loop
+pub mod loopback; // `lo` up
 pub mod netlink; // options of netlink sockets
 pub mod packet; // addresses of packet sockets
+pub mod process; // signals, leaked descriptors, sync and reboot in a child
+pub mod watchdog; // the hardware watchdog's ioctls

@@ -1,0 +1,190 @@
+//! Verbs that ask a running Director.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use lexopt::Arg::{Long, Short, Value};
+use serde_json::{Map, Value as Json};
+
+use super::{Error, closest, logs, print, status};
+use crate::ipc::client::ask;
+use crate::ipc::message::{LogLine, PowerAction, Reply, Request, Status};
+use crate::paths::RunDir;
+use crate::role::Role;
+
+/// How long a role may take to answer.
+const WAIT: Duration = Duration::from_secs(3);
+/// How long `store` may take to read sticks and partitions.
+const RELOAD_WAIT: Duration = Duration::from_secs(30);
+/// Lines of `director logs` without `-n`.
+const LINES: usize = 100;
+
+/// Who has a status, in the order in which it is shown.
+const SHOWN: [Role; 5] = [Role::Init, Role::Store, Role::Net, Role::Vrrp, Role::Lvs];
+
+/// What all these verbs take.
+#[derive(Debug, Default)]
+struct Options {
+    run_dir: RunDir,
+    role: Option<Role>,
+    json: bool,
+    lines: Option<usize>,
+}
+
+/// What else one verb takes.
+#[derive(Debug, Clone, Copy, Default)]
+struct Takes {
+    role: bool,
+    json: bool,
+    lines: bool,
+}
+
+fn options(args: &mut lexopt::Parser, takes: Takes) -> Result<Options, Error> {
+    let run_dir = std::env::var_os("DIRECTOR_RUN").map_or_else(RunDir::default, RunDir::new);
+    let mut options = Options { run_dir, ..Options::default() };
+    while let Some(arg) = args.next()? {
+        match arg {
+            Long("run-dir") => options.run_dir = RunDir::new(PathBuf::from(args.value()?)),
+            Long("json") if takes.json => options.json = true,
+            Short('n') | Long("lines") if takes.lines => options.lines = Some(number(&args.value()?)?),
+            Value(word) if takes.role && options.role.is_none() => options.role = Some(role(&word)?),
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    Ok(options)
+}
+
+fn number(word: &OsString) -> Result<usize, Error> {
+    let word = word.to_string_lossy();
+    word.parse().map_err(|_| Error::Usage(format!("number of lines `{word}`: a whole number is needed")))
+}
+
+fn role(word: &OsString) -> Result<Role, Error> {
+    let word = word.to_string_lossy();
+    word.parse().map_err(|error: crate::units::Refused| {
+        let near = closest(&word, SHOWN.map(Role::name).into_iter().chain(["console"]));
+        Error::Usage(
+            near.map_or_else(|| error.to_string(), |near| format!("{error}; did you mean `{near}`?")),
+        )
+    })
+}
+
+/// `director status [--json] [ROLE]`.
+pub fn status(mut args: lexopt::Parser) -> Result<ExitCode, Error> {
+    let options = options(&mut args, Takes { role: true, json: true, lines: false })?;
+    if let Some(role) = options.role {
+        let status = status_of(&options.run_dir, role).map_err(Error::Failed)?;
+        let text = if options.json { json(&status)? } else { text(&status::lines(&status)) };
+        return print(&text);
+    }
+    let all = SHOWN.map(|role| (role, status_of(&options.run_dir, role)));
+    if let [(Role::Init, Err(why)), rest @ ..] = &all
+        && rest.iter().all(|(_, answer)| answer.is_err())
+    {
+        return Err(Error::Failed(why.clone()));
+    }
+    print(&if options.json { json(&together(&all)?)? } else { in_turn(&all) })
+}
+
+fn status_of(run_dir: &RunDir, role: Role) -> Result<Status, String> {
+    match ask(run_dir, role, &Request::Status, WAIT) {
+        Ok(Reply::Status { status }) => Ok(*status),
+        Ok(_) => Err(format!("status of {role}: it answered something else")),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// One object with a member for each role; a role that does not answer has an `error` in place of its status.
+fn together(all: &[(Role, Result<Status, String>)]) -> Result<Json, Error> {
+    let mut object = Map::new();
+    for (role, answer) in all {
+        let value = match answer {
+            Ok(status) => serde_json::to_value(status).map_err(Error::failed)?,
+            Err(error) => serde_json::json!({ "error": error }),
+        };
+        object.insert(role.name().to_owned(), value);
+    }
+    Ok(Json::Object(object))
+}
+
+fn in_turn(all: &[(Role, Result<Status, String>)]) -> String {
+    let parts = all.iter().map(|(_, answer)| match answer {
+        Ok(status) => text(&status::lines(status)),
+        Err(error) => format!("{error}\n"),
+    });
+    parts.filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n")
+}
+
+/// `director logs [ROLE] [-n N] [--json]`.
+pub fn logs(mut args: lexopt::Parser) -> Result<ExitCode, Error> {
+    let options = options(&mut args, Takes { role: true, json: true, lines: true })?;
+    let request = Request::Logs { role: options.role, lines: options.lines.unwrap_or(LINES) };
+    let Reply::Logs { lines } = ask(&options.run_dir, Role::Init, &request, WAIT).map_err(Error::failed)?
+    else {
+        return Err(Error::Failed("logs: init answered something else".to_owned()));
+    };
+    let show = |line: &LogLine| {
+        if options.json { serde_json::to_string(line).unwrap_or_default() } else { logs::line(line) }
+    };
+    print(&text(&lines.iter().map(show).collect::<Vec<_>>()))
+}
+
+/// `director reload`.
+pub fn reload(mut args: lexopt::Parser) -> Result<ExitCode, Error> {
+    let options = options(&mut args, Takes::default())?;
+    order(&options.run_dir, Role::Store, &Request::Reload, RELOAD_WAIT)
+}
+
+/// `director restart ROLE`.
+pub fn restart(args: lexopt::Parser) -> Result<ExitCode, Error> {
+    worker_order(args, "restart", |role| Request::Restart { role })
+}
+
+/// `director hold ROLE`.
+pub fn hold(args: lexopt::Parser) -> Result<ExitCode, Error> {
+    worker_order(args, "hold", |role| Request::Hold { role })
+}
+
+/// `director release ROLE`.
+pub fn release(args: lexopt::Parser) -> Result<ExitCode, Error> {
+    worker_order(args, "release", |role| Request::Release { role })
+}
+
+/// `director reboot`.
+pub fn reboot(args: lexopt::Parser) -> Result<ExitCode, Error> {
+    power(args, PowerAction::Reboot)
+}
+
+/// `director poweroff`.
+pub fn poweroff(args: lexopt::Parser) -> Result<ExitCode, Error> {
+    power(args, PowerAction::PowerOff)
+}
+
+fn power(mut args: lexopt::Parser, action: PowerAction) -> Result<ExitCode, Error> {
+    let options = options(&mut args, Takes::default())?;
+    order(&options.run_dir, Role::Init, &Request::Power { action }, WAIT)
+}
+
+fn worker_order(
+    mut args: lexopt::Parser,
+    verb: &str,
+    request: impl FnOnce(Role) -> Request,
+) -> Result<ExitCode, Error> {
+    let options = options(&mut args, Takes { role: true, ..Takes::default() })?;
+    let role = options.role.ok_or_else(|| Error::Usage(format!("{verb}: which role is missing")))?;
+    order(&options.run_dir, Role::Init, &request(role), WAIT)
+}
+
+fn order(run_dir: &RunDir, role: Role, request: &Request, wait: Duration) -> Result<ExitCode, Error> {
+    ask(run_dir, role, request, wait).map(|_| ExitCode::SUCCESS).map_err(Error::failed)
+}
+
+fn json(value: &impl serde::Serialize) -> Result<String, Error> {
+    serde_json::to_string_pretty(value).map(|text| text + "\n").map_err(Error::failed)
+}
+
+fn text(lines: &[String]) -> String {
+    lines.iter().flat_map(|line| [line.as_str(), "\n"]).collect()
+}

@@ -1,0 +1,117 @@
+//! `director run`: the supervisor as an ordinary process of any Linux host.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
+
+use super::own_log;
+use super::release::Release;
+use super::run::{Boot, Init, Setup};
+use super::signals::Signals;
+use super::sink::Sink;
+use super::spawn::Spawner;
+use super::supervise::Key;
+use crate::paths::RunDir;
+use crate::role::Role;
+use crate::sys::process;
+use crate::worker;
+
+/// Why it does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The run directory cannot be used.
+    #[error("cannot use the run directory: {}: {source}", path.display())]
+    RunDir {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Another supervisor has it.
+    #[error("cannot use the run directory: {}: another director runs there; give this one its own by --run-dir", .0.display())]
+    Taken(PathBuf),
+    /// The loop could not begin or go on.
+    #[error("cannot supervise: {0}")]
+    Loop(#[from] io::Error),
+}
+
+/// Runs every worker on `file` until SIGTERM or SIGINT; SIGHUP makes `store` read the file again.
+///
+/// `consoles` are terminals (without `/dev/`) that get a console each.
+///
+/// # Errors
+/// [`Error`].
+pub fn run(run_dir: RunDir, file: PathBuf, consoles: Vec<String>) -> Result<(), Error> {
+    own_log::install();
+    process::close_leaks_on_exec();
+    process::reset_signals()?;
+    let signals = Signals::install()?;
+    let _lock = claim(&run_dir)?;
+    let socket = run_dir.socket(Role::Init);
+    let setup = Setup {
+        workers: workers(consoles),
+        spawner: Spawner { run_dir, file: Some(file) },
+        signals,
+        sink: Sink::Stderr { lost: 0 },
+        watchdog: None,
+        boot: Boot {
+            version: Release::read().version,
+            slot: None,
+            mode: "normal".to_owned(),
+            since: Instant::now(),
+            appliance: false,
+        },
+    };
+    let done = Init::new(setup)?.run();
+    // Whoever looks now shall see that nobody is there.
+    let _ = std::fs::remove_file(socket);
+    done.map(drop).map_err(Error::Loop)
+}
+
+/// Every worker of this binary, and a console for each terminal.
+#[must_use]
+pub fn workers(consoles: Vec<String>) -> Vec<Key> {
+    let known = |role: &Role| worker::entry(*role).is_some();
+    let mut keys: Vec<Key> = Role::WORKERS.into_iter().filter(known).map(Key::from).collect();
+    if known(&Role::Console) {
+        keys.extend(consoles.into_iter().map(|tty| Key { role: Role::Console, tty: Some(tty) }));
+    }
+    keys
+}
+
+/// Makes the run directory (mode 0700: the file in it may hold passwords) and takes its lock, which ends with this process.
+fn claim(run_dir: &RunDir) -> Result<Flock<File>, Error> {
+    let path = run_dir.path().to_owned();
+    let failed = |source| Error::RunDir { path: path.clone(), source };
+    DirBuilder::new().recursive(true).mode(0o700).create(&path).map_err(failed)?;
+    let lock = path.join("lock");
+    let file = OpenOptions::new().write(true).create(true).truncate(false).open(lock).map_err(failed)?;
+    Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| match errno {
+        Errno::EWOULDBLOCK => Error::Taken(path.clone()),
+        other => failed(io::Error::from_raw_os_error(other as i32)),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_directory_has_one_supervisor() {
+        let dir = tempfile::tempdir().unwrap();
+        let run = RunDir::new(dir.path().join("a/b"));
+        let lock = claim(&run).unwrap();
+        let text = claim(&run).unwrap_err().to_string();
+        assert!(text.contains("another director runs there"), "{text}");
+        drop(lock);
+        claim(&run).unwrap();
+        std::fs::write(dir.path().join("file"), "").unwrap();
+        let text = claim(&RunDir::new(dir.path().join("file"))).unwrap_err().to_string();
+        assert!(text.starts_with("cannot use the run directory: "), "{text}");
+    }
+}
