@@ -39,7 +39,6 @@ const FOREIGN: [&str; 8] =
 pub fn ensure(board: &Board) -> Result<PathBuf> {
     let step = Step::count("kernel", LINES_OF_A_BUILD);
     let fragments = board.fragments()?;
-    let wanted = Board::wanted(&fragments)?;
     let mut key = Key::default();
     key.add(source_version()?.as_bytes());
     key.add(tool::output(tool::command("gcc").arg("--version"))?.as_bytes());
@@ -51,7 +50,7 @@ pub fn ensure(board: &Board) -> Result<PathBuf> {
         let tree = unpack(&mut step, dir)?;
         configure(&tree, &fragments)?;
         let config = tree.join(".config");
-        kconfig::check(&wanted, &kconfig::parse(".config", &Board::read(&config)?)?)?;
+        check(board, &config)?;
         compile(&mut step, &tree, &dir.join("build.log"))?;
         keep(&config, &dir.join("config"))?;
         keep(&tree.join("arch/x86/boot/bzImage"), &dir.join("bzImage"))?;
@@ -59,6 +58,15 @@ pub fn ensure(board: &Board) -> Result<PathBuf> {
     })?;
     step.done(&format!("{}{}", if cached { "cached in " } else { "built into " }, folder.display()));
     Ok(folder.join("bzImage"))
+}
+
+/// Whether the configuration at `config` is what the board's fragments ask for.
+///
+/// # Errors
+/// Names each option that is not as a fragment has it.
+pub fn check(board: &Board, config: &Path) -> Result<()> {
+    let wanted = Board::wanted(&board.fragments()?)?;
+    kconfig::check(&wanted, &kconfig::parse(&config.display().to_string(), &Board::read(config)?)?)
 }
 
 fn source_version() -> Result<String> {

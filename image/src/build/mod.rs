@@ -6,6 +6,8 @@
 
 pub mod binary;
 pub mod board;
+#[cfg(test)]
+mod buildroot;
 mod disk;
 mod grub;
 mod kconfig;
@@ -52,9 +54,14 @@ pub struct Args {
     #[arg(long)]
     verify_reproducible: bool,
 
-    /// Take bzImage, director, boot.img, grub.img and efi-part/ from this folder where they exist (Buildroot's images/)
+    /// Take bzImage, config, director, boot.img, grub.img and efi-part/ from this folder where they exist (Buildroot's
+    /// images/), and install nothing
     #[arg(long, value_name = "DIR")]
     prebuilt: Option<PathBuf>,
+
+    /// Where the image goes [default: target/image]
+    #[arg(long, value_name = "DIR")]
+    output: Option<PathBuf>,
 }
 
 /// Builds the image and says what is in it.
@@ -67,7 +74,7 @@ pub fn run(args: &Args) -> Result<()> {
         setup::ensure()?;
     }
     let parts = Parts::ensure(&board, args.prebuilt.as_deref())?;
-    let image = parts.image(&board, &project::images())?;
+    let image = parts.image(&board, &args.output.clone().unwrap_or_else(project::images))?;
     let step = Step::begin("compressed");
     let compressed = disk::compress(&image.disk)?;
     step.done(&compressed.display().to_string());
@@ -114,6 +121,9 @@ struct Image {
 impl Parts {
     fn ensure(board: &Board, prebuilt: Option<&Path>) -> Result<Self> {
         let given = |name: &str| prebuilt.map(|dir| dir.join(name)).filter(|path| path.exists());
+        if let Some(config) = given("config") {
+            kernel::check(board, &config)?;
+        }
         Ok(Self {
             kernel: given("bzImage").map_or_else(|| kernel::ensure(board), Ok)?,
             binary: given("director").map_or_else(binary::ensure, Ok)?,
