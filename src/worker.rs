@@ -24,7 +24,8 @@ pub type Entry = fn(&WorkerArgs) -> Result<(), Box<dyn Error>>;
 #[must_use]
 pub const fn entry(role: Role) -> Option<Entry> {
     match role {
-        Role::Init | Role::Store | Role::Net | Role::Vrrp | Role::Lvs | Role::Console => None,
+        Role::Net => Some(crate::net::run::run),
+        Role::Init | Role::Store | Role::Vrrp | Role::Lvs | Role::Console => None,
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use super::dhcp::lease::Lease;
+use super::memory::Leased;
 use super::state::{Address, IPV6_METRIC, Link, Route, State};
 use super::sysctl::{self, Forwarding};
 use crate::config::model::{Config, Interface, InterfaceSelector, Method, ServiceKey, Sorry};
@@ -21,7 +22,7 @@ pub struct Facts<'a> {
     /// What the kernel has.
     pub observed: &'a State,
     /// Leases held, by the name that the link gets.
-    pub leases: &'a BTreeMap<IfName, Lease>,
+    pub leases: &'a BTreeMap<IfName, Leased>,
     /// Forwarding that an earlier configuration of this boot made us switch on.
     pub raised: Forwarding,
 }
@@ -31,6 +32,8 @@ pub struct Facts<'a> {
 pub struct Desired {
     /// The state to reach. Its links are those of the file that exist, under the names that they get.
     pub state: State,
+    /// Links that the file speaks of.
+    pub configured: BTreeSet<IfName>,
     /// Links that ask a DHCP server.
     pub dhcp: BTreeSet<IfName>,
     /// What cannot be reached yet, in words.
@@ -49,21 +52,23 @@ pub fn desired(config: &Config, facts: Facts<'_>) -> Desired {
         if interface.dhcp {
             out.dhcp.insert(name.clone());
         }
-        let lease = facts.leases.get(&name).filter(|_| interface.dhcp);
+        // A lease belongs to the hardware address that it was granted to.
+        let lease = facts.leases.get(&name).filter(|leased| interface.dhcp && link.mac == Some(leased.mac));
+        let lease = lease.map(|leased| &leased.lease);
         let wanted = wanted_link(interface, link, lease);
         if let Some(lease) = lease {
             let metric = DHCP_METRIC.saturating_add(u32::try_from(position).unwrap_or(u32::MAX));
             out.state.routes.extend(lease_routes(&name, lease, metric));
         }
+        out.configured.insert(name.clone());
         out.state.links.insert(name, wanted);
     }
     step_aside(&mut out.state, facts.observed);
     file_routes(config, facts.observed, &mut out);
     mark_onlink(&mut out.state);
     let ipv6 = links_with_ipv6(config, &out.state);
-    let links = out.state.links.keys().filter(|name| configured(config, &out.state, name));
-    out.state.sysctls =
-        sysctl::wanted(links.map(|name| (name, ipv6.contains(name))), forwarding(config), facts.raised);
+    let links = out.configured.iter().map(|name| (name, ipv6.contains(name)));
+    out.state.sysctls = sysctl::wanted(links, forwarding(config), facts.raised);
     out
 }
 
@@ -119,13 +124,6 @@ fn step_aside(wanted: &mut State, observed: &State) {
             wanted.links.insert(aside, Link { addresses: Vec::new(), ..link.clone() });
         }
     }
-}
-
-fn configured(config: &Config, wanted: &State, name: &IfName) -> bool {
-    config.interfaces.iter().any(|interface| match &interface.selector {
-        InterfaceSelector::Name(n) | InterfaceSelector::Renamed { name: n, .. } => n == name,
-        InterfaceSelector::Mac(mac) => wanted.links.get(name).is_some_and(|link| link.mac == Some(*mac)),
-    })
 }
 
 fn lease_routes<'a>(name: &'a IfName, lease: &'a Lease, metric: u32) -> impl Iterator<Item = Route> + 'a {

@@ -14,7 +14,10 @@ pub mod desired; // configuration + what is there → what should be (pure)
 pub mod dhcp; // DHCPv4 client
 pub mod diff; // what is → what should be, as ordered operations (pure)
 pub mod kernel; // the netlink connection and its errors in words
+pub mod memory; // what the worker remembers for its next life
 pub mod observe; // the kernel's dumps → State
+pub mod run; // the worker
 pub mod state; // one shape for what is and what should be
+pub mod status; // the worker's state for people (pure)
 pub mod sysctl; // what a director wants of /proc/sys/net, each with its reason
 pub mod watch; // "something changed", by netlink multicast

@@ -94,6 +94,16 @@ pub fn wanted<'a>(
     values
 }
 
+/// Notes in `raised` that forwarding is about to be switched; `true` if that is news.
+pub fn note(raised: &mut Forwarding, path: &str, value: &str) -> bool {
+    let on = value != "0";
+    match path {
+        FORWARD_IPV4 => std::mem::replace(&mut raised.ipv4, on) != on,
+        FORWARD_IPV6 => std::mem::replace(&mut raised.ipv6, on) != on,
+        _ => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,0 +1,360 @@
+//! The worker: observes, compares, applies; at start, when the configuration or the kernel changes, and every few seconds.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::error::Error as StdError;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{mpsc, watch};
+use tokio::task::AbortHandle;
+
+use super::backoff::Backoff;
+use super::desired::{Desired, Facts, desired};
+use super::dhcp::run::{Asker, Update, boot_time, client};
+use super::diff::{Op, diff};
+use super::kernel::{Error, Kernel};
+use super::memory::{Leased, Memory};
+use super::observe;
+use super::state::State;
+use super::status::status;
+use super::sysctl;
+use super::watch::Watch;
+use crate::config::model::Config;
+use crate::config::{self, Watcher};
+use crate::ipc::message::{Reply, Request, Status};
+use crate::ipc::server::{self, Call, Subscribers};
+use crate::paths::RunDir;
+use crate::role::Role;
+use crate::units::{Cidr, IfName};
+use crate::worker::WorkerArgs;
+
+/// The kernel is looked at this often, whatever it says by itself.
+const PERIOD: Duration = Duration::from_secs(5);
+/// Least time between two looks that the kernel's events cause; a look that takes long makes it longer.
+const PAUSE: Duration = Duration::from_millis(50);
+/// After a failure of the connection to the kernel.
+const RETRY: Duration = Duration::from_secs(1);
+/// Looks and repairs in one go: names, then the rest, then proof. More means that somebody works against us.
+const ROUNDS: usize = 6;
+
+/// Runs the role until the process is ended. SIGTERM ends it at once and changes nothing: what is configured stays.
+///
+/// # Errors
+/// When there is no runtime, no socket in the run directory or no netlink.
+pub fn run(args: &WorkerArgs) -> Result<(), Box<dyn StdError>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let (worker, inbox) = Worker::start(&args.run_dir)?;
+        worker.forever(inbox).await
+    })
+}
+
+/// Where news come from.
+struct Inbox {
+    calls: mpsc::Receiver<Call>,
+    updates: mpsc::Receiver<Update>,
+    configs: Watcher,
+}
+
+struct Worker {
+    run: RunDir,
+    kernel: Kernel,
+    config: Option<Config>,
+    generation: u64,
+    memory: Memory,
+    clients: BTreeMap<IfName, Client>,
+    updates: mpsc::Sender<Update>,
+    subscribers: Subscribers,
+    backoff: Backoff<Op>,
+    observed: State,
+    desired: Desired,
+    pending: Vec<String>,
+    /// Failures that were logged and still last.
+    known: BTreeMap<Op, String>,
+    /// Addresses that were in place after the last pass.
+    held: BTreeSet<(IfName, Cidr)>,
+}
+
+/// A running DHCP client.
+struct Client {
+    asker: Asker,
+    carrier: watch::Sender<bool>,
+    task: AbortHandle,
+}
+
+/// What a pass leaves to be done.
+struct Outcome {
+    /// When something that failed may be tried again.
+    retry: Option<Instant>,
+    took: Duration,
+}
+
+impl Worker {
+    fn start(run: &RunDir) -> Result<(Self, Inbox), Box<dyn StdError>> {
+        let (updates, received) = mpsc::channel(16);
+        let inbox = Inbox {
+            calls: server::listen(&run.socket(Role::Net))?,
+            updates: received,
+            configs: Watcher::new(run)?,
+        };
+        let worker = Self {
+            kernel: Kernel::open()?,
+            memory: Memory::load(&run.state(Role::Net)),
+            run: run.clone(),
+            config: None,
+            generation: 0,
+            clients: BTreeMap::new(),
+            updates,
+            subscribers: Subscribers::default(),
+            backoff: Backoff::new(),
+            observed: State::default(),
+            desired: Desired::default(),
+            pending: Vec::new(),
+            known: BTreeMap::new(),
+            held: BTreeSet::new(),
+        };
+        Ok((worker, inbox))
+    }
+
+    async fn forever(mut self, mut inbox: Inbox) -> Result<(), Box<dyn StdError>> {
+        let events = Watch::open()?;
+        self.load();
+        let mut next = Instant::now();
+        let mut earliest = next;
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep_until(next.into()) => {
+                    let outcome = self.pass().await;
+                    let now = Instant::now();
+                    earliest = now + PAUSE.max(outcome.took * 4);
+                    next = (now + PERIOD).min(outcome.retry.unwrap_or(now + PERIOD)).max(now);
+                }
+                changed = events.changed() => {
+                    changed?;
+                    next = next.min(earliest.max(Instant::now()));
+                }
+                changed = inbox.configs.changed() => {
+                    changed?;
+                    self.load();
+                    next = Instant::now();
+                }
+                Some(update) = inbox.updates.recv() => {
+                    self.update(update);
+                    next = Instant::now();
+                }
+                call = inbox.calls.recv() => match call {
+                    Some(call) => self.answer(call),
+                    None => return Err("the socket of this role is closed".into()),
+                },
+            }
+        }
+    }
+
+    /// Takes the configuration that `store` has activated; a fault keeps the present one.
+    fn load(&mut self) {
+        match config::active(&self.run) {
+            Ok(Some(active)) => {
+                if self.config.as_ref() != Some(&active.checked.config) {
+                    self.backoff.clear();
+                    self.config = Some(active.checked.config);
+                }
+                self.generation = active.generation;
+            }
+            Ok(None) => log::debug!("no configuration yet"),
+            Err(error) => log::error!("configuration not taken: {error}"),
+        }
+    }
+
+    fn answer(&mut self, call: Call) {
+        match call.request {
+            Request::Hello => call.answer.reply(&server::hello(Role::Net)),
+            Request::Status => {
+                let leases = &self.memory.leases;
+                let now = boot_time();
+                let status =
+                    status(&self.observed, &self.desired, leases, now, &self.pending, self.generation);
+                call.answer.reply(&Reply::Status { status: Box::new(Status::Net(status)) });
+            }
+            Request::Subscribe => self.subscribers.add(call.answer, &[]),
+            other => call.answer.reply(&server::not_mine(Role::Net, &other)),
+        }
+    }
+
+    /// Takes what a DHCP client has now.
+    fn update(&mut self, update: Update) {
+        let Some(client) = self.clients.get(&update.name) else { return };
+        match update.lease {
+            Some(lease) => {
+                self.memory.leases.insert(update.name, Leased { mac: client.asker.mac, lease });
+            }
+            None => {
+                self.memory.leases.remove(&update.name);
+            }
+        }
+        self.remember();
+    }
+
+    fn remember(&self) {
+        let path = self.run.state(Role::Net);
+        if let Err(error) = self.memory.save(&path) {
+            log::error!("cannot remember: {}: {error}", path.display());
+        }
+    }
+
+    /// Makes the kernel agree as far as it can be made to.
+    async fn pass(&mut self) -> Outcome {
+        let started = Instant::now();
+        let retry = match self.config.clone() {
+            Some(config) => match self.reconcile(&config).await {
+                Ok(retry) => retry,
+                Err(error) => Some(self.reconnect(&error)),
+            },
+            None => None,
+        };
+        Outcome { retry, took: started.elapsed() }
+    }
+
+    fn reconnect(&mut self, error: &Error) -> Instant {
+        log::error!("cannot look at the network: {error}");
+        self.pending = vec![format!("cannot look at the network: {error}")];
+        if let Ok(kernel) = Kernel::open() {
+            self.kernel = kernel;
+        }
+        Instant::now() + RETRY
+    }
+
+    async fn reconcile(&mut self, config: &Config) -> Result<Option<Instant>, Error> {
+        let mut failed = BTreeMap::new();
+        for _ in 0..ROUNDS {
+            let ops = self.look(config).await?;
+            let now = Instant::now();
+            let due: Vec<Op> = ops
+                .into_iter()
+                .filter(|op| !failed.contains_key(op) && self.backoff.due(now, op) <= now)
+                .collect();
+            if due.is_empty() {
+                break;
+            }
+            for op in due {
+                if let Err(error) = self.perform(&op).await {
+                    failed.insert(op, error.to_string());
+                }
+            }
+        }
+        let left = diff(&self.observed, &self.desired.state);
+        self.complain(&left, &failed);
+        self.held = held(&self.observed, &self.desired.state);
+        self.ask(config);
+        let now = Instant::now();
+        Ok(left.iter().map(|op| self.backoff.due(now, op)).min())
+    }
+
+    /// Observes and compares.
+    async fn look(&mut self, config: &Config) -> Result<Vec<Op>, Error> {
+        self.observed = self.kernel.observe().await?;
+        let facts =
+            Facts { observed: &self.observed, leases: &self.memory.leases, raised: self.memory.raised };
+        self.desired = desired(config, facts);
+        self.observed.sysctls = observe::sysctls(self.desired.state.sysctls.keys());
+        Ok(diff(&self.observed, &self.desired.state))
+    }
+
+    async fn perform(&mut self, op: &Op) -> Result<(), Error> {
+        if let Op::Sysctl { path, value } = op
+            && sysctl::note(&mut self.memory.raised, path, value)
+        {
+            self.remember();
+        }
+        self.backoff.did(Instant::now(), op);
+        let done = self.kernel.apply(op).await;
+        if done.is_ok() {
+            match op {
+                Op::AddAddress { name, cidr, .. } if self.held.contains(&(name.clone(), *cidr)) => {
+                    log::warn!(
+                        "address put back: link={name} address={cidr} reason=removed by somebody else"
+                    );
+                }
+                Op::Sysctl { .. } => log::debug!("{op}"),
+                _ => log::info!("{op}"),
+            }
+        }
+        done
+    }
+
+    /// Says once what cannot be done, and keeps all of it for the status.
+    fn complain(&mut self, left: &[Op], failed: &BTreeMap<Op, String>) {
+        // What waits for its next try failed as it did before.
+        let error = |op: &Op| failed.get(op).or_else(|| self.known.get(op)).cloned();
+        let known: BTreeMap<Op, String> =
+            left.iter().filter_map(|op| Some((op.clone(), error(op)?))).collect();
+        for (op, error) in known.iter().filter(|(op, error)| self.known.get(op) != Some(error)) {
+            log::error!("cannot {op}: {error}");
+        }
+        let words = |op: &Op| known.get(op).map_or_else(|| op.to_string(), |error| format!("{op}: {error}"));
+        self.pending = self.desired.waiting.iter().cloned().chain(left.iter().map(words)).collect();
+        self.known = known;
+    }
+
+    /// Starts, informs and ends DHCP clients.
+    fn ask(&mut self, config: &Config) {
+        let mut wanted = BTreeMap::new();
+        for name in &self.desired.dhcp {
+            let Some(link) = self.observed.links.get(name) else { continue };
+            let Some(mac) = link.mac else { continue };
+            let hostname = config.system.hostname.clone();
+            let asker = Asker { name: name.clone(), index: link.index, mac, hostname };
+            wanted.insert(name.clone(), (asker, link.up && link.carrier));
+        }
+        let gone = |(name, client): (&IfName, &Client)| {
+            wanted.get(name).is_none_or(|(asker, _)| *asker != client.asker).then(|| name.clone())
+        };
+        let ended: Vec<IfName> = self.clients.iter().filter_map(gone).collect();
+        for name in ended {
+            self.end(&name, wanted.get(&name).map(|(asker, _)| asker));
+        }
+        for (name, (asker, carrier)) in wanted {
+            match self.clients.get(&name) {
+                Some(client) => {
+                    client.carrier.send_if_modified(|known| std::mem::replace(known, carrier) != carrier);
+                }
+                None => self.begin(asker, carrier),
+            }
+        }
+    }
+
+    fn begin(&mut self, asker: Asker, now: bool) {
+        let (carrier, changes) = watch::channel(now);
+        let remembered = self.memory.leases.get(&asker.name).filter(|leased| leased.mac == asker.mac);
+        let lease = remembered.map(|leased| leased.lease.clone());
+        let task = tokio::spawn(client(asker.clone(), lease, changes, self.updates.clone())).abort_handle();
+        self.clients.insert(asker.name.clone(), Client { asker, carrier, task });
+    }
+
+    /// Ends a client; its lease ends with it unless the same link goes on asking.
+    fn end(&mut self, name: &IfName, successor: Option<&Asker>) {
+        let Some(client) = self.clients.remove(name) else { return };
+        client.task.abort();
+        let same =
+            successor.is_some_and(|next| next.mac == client.asker.mac && next.index == client.asker.index);
+        if !same && self.memory.leases.remove(name).is_some() {
+            self.remember();
+        }
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Addresses that are wanted and there.
+fn held(observed: &State, desired: &State) -> BTreeSet<(IfName, Cidr)> {
+    let mut held = BTreeSet::new();
+    for (name, link) in &desired.links {
+        let present: BTreeSet<Cidr> =
+            observed.links.get(name).iter().flat_map(|link| &link.addresses).map(|a| a.cidr).collect();
+        let wanted = link.addresses.iter().map(|address| address.cidr);
+        held.extend(wanted.filter(|cidr| present.contains(cidr)).map(|cidr| (name.clone(), cidr)));
+    }
+    held
+}
