@@ -25,7 +25,8 @@ pub type Entry = fn(&WorkerArgs) -> Result<(), Box<dyn Error>>;
 pub const fn entry(role: Role) -> Option<Entry> {
     match role {
         Role::Net => Some(crate::net::run::run),
-        Role::Init | Role::Store | Role::Vrrp | Role::Lvs | Role::Console => None,
+        Role::Lvs => Some(crate::lvs::run::run),
+        Role::Init | Role::Store | Role::Vrrp | Role::Console => None,
     }
 }
 

@@ -17,8 +17,8 @@ use crate::role::Role;
 /// A request line longer than this ends the connection.
 pub const MAX_REQUEST: u64 = 64 * 1024;
 
-/// Lines that may wait for a slow reader before it is dropped.
-const BACKLOG: usize = 4096;
+/// Lines that may wait for a slow reader before it is dropped: every one of 10,000 servers may change at once.
+const BACKLOG: usize = 65_536;
 
 /// A request, and where its answer goes.
 #[derive(Debug)]

@@ -7,10 +7,10 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::quorum::{Quorum, judge};
-use super::state::{ServiceState, State, forward_of, id_of};
-use crate::config::model::{self, CheckKind, Config, Listen, OnFail, Protocol, Sorry};
+use super::state::{ServiceState, forward_of, id_of};
+use crate::config::model::{self, Listen, OnFail, Protocol, Sorry};
 use crate::ipc::message::Health;
-use crate::ipvs::{Family, Forward, Name, Persistence, Server, Service, ServiceId, Tunnel};
+use crate::ipvs::{Family, Forward, Name, Persistence, Server, Service, Tunnel};
 
 /// What should be true of one service, and what it means.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,32 +25,13 @@ pub struct Outlook {
     pub live: u64,
 }
 
-/// What the whole table should be. `before` is what it was: at first what the kernel shows, later what Director made of it.
-pub fn desired(
-    config: &Config,
-    health: impl Fn(&model::Service, &model::Server) -> Health,
-    before: &State,
-) -> BTreeMap<ServiceId, Outlook> {
-    let outlook = |service: &model::Service| {
-        let id = id_of(&service.key);
-        (id, desired_service(service, |server| health(service, server), before.services.get(&id)))
-    };
-    config.services.iter().map(outlook).collect()
-}
-
-/// The same for one service.
-pub fn desired_service(
-    service: &model::Service,
-    health: impl Fn(&model::Server) -> Health,
-    before: Option<&ServiceState>,
-) -> Outlook {
+/// What should be true of `service`. `verdicts` are those on its servers, in their order. `before` is what it was: at first
+/// what the kernel shows, later what Director made of it.
+#[must_use]
+pub fn desired(service: &model::Service, verdicts: &[Health], before: Option<&ServiceState>) -> Outlook {
     let before = |address: &SocketAddr| before.and_then(|state| state.servers.get(address));
-    let health = |server: &model::Server| match service.check.kind {
-        CheckKind::None => Health::Up,
-        _ => health(server),
-    };
-    let verdicts = service.servers.iter().map(|server| (server.weight.get(), health(server)));
-    let quorum = judge(service.quorum, verdicts);
+    let servers = || service.servers.iter().zip(verdicts.iter().copied());
+    let quorum = judge(service.quorum, servers().map(|(server, health)| (server.weight.get(), health)));
     let substitutes = substitutes(service);
     let sorry = !substitutes.is_empty()
         && match quorum {
@@ -65,11 +46,11 @@ pub fn desired_service(
                         .any(|server| !substitutes.contains_key(&server.address) && alive(&server.address))
             }
         };
-    let mut servers = BTreeMap::new();
+    let mut table = BTreeMap::new();
     let mut live = 0;
-    for server in &service.servers {
+    for (server, health) in servers() {
         let was = before(&server.address).filter(|_| !sorry || !substitutes.contains_key(&server.address));
-        let weight = present_weight(service.on_fail, server, health(server), was);
+        let weight = present_weight(service.on_fail, server, health, was);
         live += u64::from(weight.unwrap_or(0));
         let weight = match (sorry, service.on_fail) {
             (false, _) => weight,
@@ -77,18 +58,18 @@ pub fn desired_service(
             (true, OnFail::Remove) => None,
         };
         if let Some(weight) = weight {
-            servers.insert(server.address, real_server(server, weight));
+            table.insert(server.address, real_server(server, weight));
         }
     }
     if sorry {
-        servers.extend(substitutes);
+        table.extend(substitutes);
     }
     let up = match quorum {
         Quorum::Met => Some(true),
         Quorum::Lost => Some(false),
         Quorum::Open => (!sorry && live >= u64::from(service.quorum)).then_some(true),
     };
-    Outlook { state: ServiceState { service: service_of(service), servers }, up, sorry, live }
+    Outlook { state: ServiceState { service: service_of(service), servers: table }, up, sorry, live }
 }
 
 /// Where the built-in page of a service has to listen: its own address and port, which the kernel does not rewrite.

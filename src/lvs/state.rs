@@ -5,7 +5,7 @@ use std::fmt;
 use std::net::SocketAddr;
 
 use crate::config::model::{Listen, Method, Protocol, ServiceKey};
-use crate::ipvs::{Family, Forward, Server, Service, ServiceEntry, ServiceId};
+use crate::ipvs::{Command, Family, Forward, Server, Service, ServiceEntry, ServiceId};
 
 /// Services and their real servers, without counters.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -32,6 +32,34 @@ impl State {
             (entry.id, ServiceState { service: entry.service.clone(), servers })
         });
         Self { services: services.collect() }
+    }
+
+    /// What a command that the kernel accepted made of it.
+    pub fn apply(&mut self, command: &Command) {
+        match command {
+            Command::AddService(id, service) => {
+                let new = ServiceState { service: service.clone(), servers: BTreeMap::new() };
+                self.services.insert(*id, new);
+            }
+            Command::EditService(id, service) => {
+                if let Some(there) = self.services.get_mut(id) {
+                    there.service = service.clone();
+                }
+            }
+            Command::DeleteService(id) => {
+                self.services.remove(id);
+            }
+            Command::AddServer(id, address, server) | Command::EditServer(id, address, server) => {
+                if let Some(there) = self.services.get_mut(id) {
+                    there.servers.insert(*address, *server);
+                }
+            }
+            Command::DeleteServer(id, address) => {
+                if let Some(there) = self.services.get_mut(id) {
+                    there.servers.remove(address);
+                }
+            }
+        }
     }
 }
 

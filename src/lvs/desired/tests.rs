@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::config::model::{Check, Method, ServiceKey};
+use crate::config::model::{Check, CheckKind, Method, ServiceKey};
 use crate::units::Weight;
 use Health::{Down, Unknown, Up};
 
@@ -57,9 +57,7 @@ fn shown(outlook: &Outlook) -> String {
 
 /// The outlook with these verdicts on the two servers, after `before`.
 fn look(service: &model::Service, verdicts: [Health; 2], before: Option<&Outlook>) -> Outlook {
-    let first = service.servers[0].address;
-    let health = |server: &model::Server| verdicts[usize::from(server.address != first)];
-    desired_service(service, health, before.map(|outlook| &outlook.state))
+    desired(service, &verdicts, before.map(|outlook| &outlook.state))
 }
 
 #[test]
@@ -85,14 +83,6 @@ fn a_restarted_worker_takes_the_table_as_it_is() {
     assert_eq!(shown(&restarted), "1:1", "absent stays absent");
     let odd = look(&model::Service { servers: vec![server("10.0.0.1:80", 7)], ..web() }, [Up, Up], None);
     assert_eq!(shown(&look(&web(), [Unknown, Down], Some(&odd))), "1:7", "and keeps the weight it had");
-}
-
-#[test]
-fn unchecked_servers_are_up_at_once() {
-    let mut service = web();
-    service.check.kind = CheckKind::None;
-    let cold = look(&service, [Unknown, Unknown], None);
-    assert_eq!((shown(&cold).as_str(), cold.up), ("1:1 2:2", Some(true)));
 }
 
 #[test]
@@ -174,11 +164,4 @@ fn persistence_in_the_kernels_words() {
     service.key.listen = Listen::Fwmark { mark: 1, ipv6: true };
     service.persistence = Some(model::Persistence { timeout: Duration::from_secs(50), prefix: 64 });
     assert_eq!(service_of(&service).to_string(), "scheduler=wlc persistence=50s/0x40");
-}
-
-#[test]
-fn the_whole_table_is_the_services_of_the_file() {
-    let config = Config { services: vec![web()], ..Config::default() };
-    let all = desired(&config, |_, _| Up, &State::default());
-    assert_eq!(all.keys().map(ToString::to_string).collect::<Vec<_>>(), ["tcp 192.0.2.1:80"]);
 }
