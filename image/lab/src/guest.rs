@@ -262,6 +262,17 @@ impl Guest {
         &mut self.qmp
     }
 
+    /// Adds what the guest said last on its console to an error.
+    ///
+    /// # Errors
+    /// The one that was given.
+    pub fn explain<T>(&self, result: Result<T>) -> Result<T> {
+        let log = self.serial.log().display();
+        result.with_context(|| {
+            format!("{} said last on its console (all of it: {log}):\n{}", self.name, self.serial.tail(40))
+        })
+    }
+
     /// Cuts the power: the guest gets no chance to say goodbye.
     ///
     /// # Errors

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use super::stage::{INTERVAL, Stage, WEIGHTS, Which, explain, master_down};
+use super::stage::{INTERVAL, Stage, WEIGHTS, Which, master_down};
 use crate::progress::Step;
 use director_lab::client::{Prober, Report};
 use director_lab::guest::Guest;
@@ -55,14 +55,14 @@ pub fn play(image: &Path) -> Result<Vec<Finding>> {
     act("first boot", Ok(boot))?;
     let (mut first, boot) = self::boot(&stage, Which::First, "takes over by priority")?;
     act("second boot", Ok(boot))?;
-    act("spread", explain(spread(&stage), &first))?;
+    act("spread", first.explain(spread(&stage)))?;
 
     let prober = Prober::start(&stage.client, super::stage::VIP, CADENCE)?;
-    act("a dead server", explain(one_stops(&mut stage, &prober), &first))?;
-    act("a server back", explain(one_returns(&mut stage, &prober), &first))?;
-    act("the sorry page", explain(both_stop(&mut stage, &prober), &first))?;
-    act("both back", explain(both_return(&mut stage, &prober), &first))?;
-    act("failover", explain(failover(&stage, &prober, &mut first), &second))?;
+    act("a dead server", first.explain(one_stops(&mut stage, &prober)))?;
+    act("a server back", first.explain(one_returns(&mut stage, &prober)))?;
+    act("the sorry page", first.explain(both_stop(&mut stage, &prober)))?;
+    act("both back", first.explain(both_return(&mut stage, &prober)))?;
+    act("failover", second.explain(failover(&stage, &prober, &mut first)))?;
     drop(first);
     let (returned, preempted) = preemption(&stage, &prober)?;
     act("preemption", Ok(preempted))?;
@@ -74,7 +74,7 @@ pub fn play(image: &Path) -> Result<Vec<Finding>> {
 fn boot(stage: &Stage, which: Which, how: &str) -> Result<(Guest, Finding)> {
     let step = Step::begin(&format!("boot {}", which.name()));
     let guest = stage.power_on(which)?;
-    let answered = explain(stage.await_vip(which, BOOT), &guest)?;
+    let answered = guest.explain(stage.await_vip(which, BOOT))?;
     let time = answered.saturating_duration_since(guest.powered());
     step.done(&format!("the VIP answers through {} {} after power-on", which.name(), seconds(time)));
     let what = format!("{} from power-on to the VIP answering ({how})", which.name());
@@ -236,9 +236,9 @@ fn failover(stage: &Stage, prober: &Prober, master: &mut Guest) -> Result<Findin
 fn preemption(stage: &Stage, prober: &Prober) -> Result<(Guest, Finding)> {
     let step = Step::begin("the master returns");
     let guest = stage.power_on(Which::First)?;
-    let taken = explain(stage.await_vip(Which::First, BOOT), &guest)?;
+    let taken = guest.explain(stage.await_vip(Which::First, BOOT))?;
     let settled = |report: &Report| calm(report) >= 25;
-    explain(prober.wait(taken, NOTICE, settled).context("requests are lost after the preemption"), &guest)?;
+    guest.explain(prober.wait(taken, NOTICE, settled).context("requests are lost after the preemption"))?;
     let time = taken.saturating_duration_since(guest.powered());
     let report = prober.report().since(guest.powered());
     let lost = report.lost().count();

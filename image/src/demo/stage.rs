@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 
 use director_lab::client::{self, Sample};
 use director_lab::guest::{Boot, Guest, Machine, Network};
@@ -152,22 +152,6 @@ impl Stage {
 
 fn disk_of(folder: &Path, which: Which) -> PathBuf {
     folder.join(format!("{}.img", which.name()))
-}
-
-/// Adds what the box said last to an error.
-///
-/// # Errors
-/// The one that was given.
-pub fn explain<T>(result: Result<T>, guest: &Guest) -> Result<T> {
-    let told = || {
-        format!(
-            "{} said last on its console (all of it: {}):\n{}",
-            guest.name(),
-            guest.serial().log().display(),
-            guest.serial().tail(25)
-        )
-    };
-    result.with_context(told)
 }
 
 #[cfg(test)]
