@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 
 use crate::namespace::Namespace;
 use crate::qmp::Qmp;
@@ -226,15 +226,8 @@ impl Guest {
         let qmp = connect(&control)?;
         let serial = Serial::new(connect(&first)?, &log("serial")?, powered)?;
         let second = second.map(|l| Serial::new(connect(&l)?, &log("serial2")?, powered)).transpose()?;
-        Ok(Guest {
-            name: machine.name.clone(),
-            child,
-            powered,
-            serial,
-            second,
-            qmp: Qmp::new(qmp)?,
-            _folder: folder,
-        })
+        let qmp = Qmp::new(qmp).map_err(|error| refusal(&mut child, &said, error))?;
+        Ok(Guest { name: machine.name.clone(), child, powered, serial, second, qmp, _folder: folder })
     }
 
     /// The machine's name.
@@ -325,6 +318,19 @@ fn accept(listener: &UnixListener, child: &mut Child, said: &Path) -> Result<Uni
     }
 }
 
+/// What QEMU said when it ended instead of talking to us; else `error`.
+fn refusal(child: &mut Child, said: &Path, error: anyhow::Error) -> anyhow::Error {
+    let end = Instant::now() + Duration::from_secs(2);
+    while Instant::now() < end {
+        if let Ok(Some(status)) = child.try_wait() {
+            return anyhow!("QEMU: {status}: {}", std::fs::read_to_string(said).unwrap_or_default().trim());
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let _ = child.kill();
+    error
+}
+
 /// QEMU, if it is installed.
 ///
 /// # Errors
@@ -369,5 +375,9 @@ mod tests {
         let machine = Machine::new("nodisk", Boot::Bios("/nonexistent.img".into()));
         let said = format!("{:#}", Guest::start(&machine, None).unwrap_err());
         assert!(said.contains("/nonexistent.img"), "{said}");
+        let boot =
+            Boot::Kernel { kernel: "/nonexistent".into(), root: "/dev/null".into(), append: String::new() };
+        let said = format!("{:#}", Guest::start(&Machine::new("nokernel", boot), None).unwrap_err());
+        assert!(said.contains("kernel file '/nonexistent'"), "{said}");
     }
 }
