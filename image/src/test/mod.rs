@@ -9,6 +9,7 @@
 //!
 //! doc/testing.md maps what the project claims to the test that shows it.
 
+mod boxes;
 mod cargo;
 mod kernel;
 mod outcome;
@@ -46,6 +47,11 @@ const STEPS: &[Step] = &[
     Step { layer: "host", name: "unit", run: |_| cargo::unit() },
     Step { layer: "host", name: "netns", run: |_| cargo::netns() },
     Step { layer: "kernel", name: "", run: kernel::run },
+    Step { layer: "image", name: "bios", run: |_| boxes::bios() },
+    Step { layer: "image", name: "uefi", run: |_| boxes::uefi() },
+    Step { layer: "image", name: "faults", run: |_| boxes::faults() },
+    Step { layer: "image", name: "console", run: |_| boxes::console() },
+    Step { layer: "image", name: "pair", run: |_| boxes::pair() },
 ];
 
 /// Runs what was asked for, prints a table, and fails when anything did.

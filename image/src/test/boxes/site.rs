@@ -96,7 +96,8 @@ impl Site {
     /// # Errors
     /// As [`Guest::start`].
     pub fn power_on(&self, name: &str, boot: Boot, usb: &[PathBuf]) -> Result<Guest> {
-        let mut machine = Machine::new(name, boot).nic(Network::Tap(self.segment.tap()?), "52:54:00:79:00:01");
+        let mut machine =
+            Machine::new(name, boot).nic(Network::Tap(self.segment.tap()?), "52:54:00:79:00:01");
         machine.usb = usb.to_vec();
         Guest::start(&machine, Some(self.segment.namespace()))
     }
@@ -108,7 +109,8 @@ impl Site {
     pub fn await_answer(&self, vip: IpAddr, from: Instant) -> Result<Duration> {
         let (target, end) = (SocketAddr::new(vip, 80), Instant::now() + BOOT);
         loop {
-            let sample = self.client.namespace().run(move || client::ask(target, "/", Duration::from_millis(250)))?;
+            let sample =
+                self.client.namespace().run(move || client::ask(target, "/", Duration::from_millis(250)))?;
             match sample.answer {
                 Ok(name) if name == "web1" => return Ok(sample.done.saturating_duration_since(from)),
                 _ if Instant::now() < end => std::thread::sleep(Duration::from_millis(20)),

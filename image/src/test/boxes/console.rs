@@ -1,0 +1,85 @@
+//! The serial console, used as the manual says.
+
+use anyhow::{Context, Result, ensure};
+
+use director_lab::guest::Guest;
+
+use super::site::PATIENCE;
+
+const MENU: &str = "Choose a number";
+
+/// Menu 2: gives the first NIC `address`, without a gateway.
+///
+/// # Errors
+/// The prompt that did not come.
+pub fn sets_address(guest: &Guest, address: &str) -> Result<()> {
+    choose(guest, "2")?;
+    answer(guest, "Interface (1", "1")?;
+    answer(guest, "Address with prefix", address)?;
+    answer(guest, "Default gateway", "none")?;
+    answer(guest, "Do it?", "yes")?;
+    guest.serial().expect("Done.", PATIENCE)?;
+    leave(guest)
+}
+
+/// Menu 1: the live status names NICs and configuration.
+///
+/// # Errors
+/// What is missing.
+pub fn tells_status(guest: &Guest) -> Result<()> {
+    choose(guest, "1")?;
+    let screen = guest.serial().expect("(every 2 s", PATIENCE)?;
+    ensure!(
+        screen.contains("eth0") && screen.contains("configuration"),
+        "the status lacks eth0 or the configuration:\n{screen}"
+    );
+    guest.serial().send(" ")?;
+    leave(guest)
+}
+
+/// Menu 5: pings `address`.
+///
+/// # Errors
+/// The prompt that did not come, or no answer.
+pub fn pings(guest: &Guest, address: &str) -> Result<()> {
+    choose(guest, "5")?;
+    answer(guest, "Address", address)?;
+    guest.serial().expect("answer", PATIENCE).context("no answer to ping")?;
+    leave(guest)
+}
+
+/// Menu 6: restarts `lvs`.
+///
+/// # Errors
+/// The prompt that did not come.
+pub fn restarts_a_worker(guest: &Guest) -> Result<()> {
+    choose(guest, "6")?;
+    leave(guest)
+}
+
+/// Menu 8: powers off, asked twice.
+///
+/// # Errors
+/// The prompt that did not come.
+pub fn powers_off(guest: &Guest) -> Result<()> {
+    choose(guest, "8")?;
+    answer(guest, "Power this box off?", "yes")?;
+    answer(guest, "type poweroff", "poweroff")
+}
+
+/// Wakes the console and chooses an entry.
+fn choose(guest: &Guest, entry: &str) -> Result<()> {
+    guest.serial().send("\r")?;
+    answer(guest, MENU, entry)
+}
+
+/// Back to the idle console, from the menu or from any prompt.
+fn leave(guest: &Guest) -> Result<()> {
+    guest.serial().expect(MENU, PATIENCE)?;
+    guest.serial().send("\r")
+}
+
+fn answer(guest: &Guest, prompt: &str, text: &str) -> Result<()> {
+    guest.serial().expect(prompt, PATIENCE).with_context(|| format!("to answer {text:?} to {prompt:?}"))?;
+    guest.serial().send_line(text)
+}

@@ -1,0 +1,155 @@
+//! Whole boxes: booted from the disk image, talked to through their serial line and the network, and switched off.
+
+mod console;
+mod site;
+
+use std::time::Instant;
+
+use anyhow::{Result, ensure};
+
+use director_lab::guest::{Boot, Guest};
+
+use super::outcome::Outcome;
+use crate::{build, demo};
+use site::{BOOT, PATIENCE, Site, config, vip};
+
+/// What the console says first when it is ready for a person.
+const INVITATION: &str = "Press Enter to activate this console";
+
+/// A file with three faults, and where each is, as `line:column`.
+const THREE_FAULTS: &str = r#"version = 1
+
+[[interface]]
+name      = "eth0"
+addresses = ["10.79.0.11/33"]
+
+[[vrrp]]
+name      = "VI_1"
+interface = "eth7"
+vrid      = 300
+addresses = ["10.79.0.100/32"]
+"#;
+const PLACES: [&str; 3] = ["5:", "9:", "10:"];
+
+/// BIOS, the file on the operator's partition; a power cut; a file that became faulty.
+///
+/// # Errors
+/// What did not come about, with what the box said.
+pub fn bios() -> Result<Outcome> {
+    let site = Site::new()?;
+    let disk = site.disk()?;
+    site.configure(&disk, &config("bios", vip(100)))?;
+    let mut guest = site.power_on("box-bios", Boot::Bios(disk.clone()), &[])?;
+    let boot = guest.explain(runs(&site, &guest, "partition DIRECTOR", 100))?;
+    guest.cut_power()?;
+
+    site.configure(&disk, THREE_FAULTS)?;
+    let guest = site.power_on("box-last-good", Boot::Bios(disk), &[])?;
+    let again = guest.explain(runs(&site, &guest, "last good", 100))?;
+    guest.explain(names_every_fault(&guest))?;
+    Ok(Outcome { notes: vec![boot, again], ..Outcome::passed() })
+}
+
+/// UEFI, and a stick whose file goes before the one on the partition.
+///
+/// # Errors
+/// What did not come about, with what the box said.
+pub fn uefi() -> Result<Outcome> {
+    let site = Site::new()?;
+    let disk = site.disk()?;
+    site.configure(&disk, &config("partition", vip(100)))?;
+    let stick = site.stick(&config("stick", vip(101)))?;
+    let guest = site.power_on("box-uefi", Boot::Uefi(disk), &[stick])?;
+    let boot = guest.explain(runs(&site, &guest, "USB stick", 101))?;
+    guest.explain(site.expect_silence(vip(100)))?;
+    Ok(Outcome { notes: vec![boot], ..Outcome::passed() })
+}
+
+/// A faulty file and no good one before it.
+///
+/// # Errors
+/// What did not come about, with what the box said.
+pub fn faults() -> Result<Outcome> {
+    let site = Site::new()?;
+    let disk = site.disk()?;
+    site.configure(&disk, THREE_FAULTS)?;
+    let guest = site.power_on("box-faults", Boot::Bios(disk), &[])?;
+    guest.explain(banner(&guest, "built-in safe one"))?;
+    guest.explain(names_every_fault(&guest))?;
+    guest.explain(console::tells_status(&guest))?;
+    guest.explain(site.expect_silence(vip(100)))?;
+    Ok(Outcome::passed())
+}
+
+/// The console by its manual, on a box that has never been configured.
+///
+/// # Errors
+/// What did not come about, with what the box said.
+pub fn console() -> Result<Outcome> {
+    let site = Site::new()?;
+    let disk = site.disk()?;
+    let mut guest = site.power_on("box-console", Boot::Bios(disk.clone()), &[])?;
+    guest.explain(guest.serial().expect(INVITATION, BOOT))?;
+    guest.explain(console::sets_address(&guest, "10.79.0.50/24"))?;
+    let address = vip(50);
+    guest.explain(site.await_ping(address))?;
+    guest.explain(console::tells_status(&guest))?;
+    guest.explain(console::pings(&guest, site::CLIENT))?;
+    guest.explain(console::restarts_a_worker(&guest))?;
+    guest.explain(console::powers_off(&guest))?;
+    let status = guest.await_power_off(PATIENCE)?;
+    ensure!(status.success(), "QEMU: {status}");
+
+    let guest = site.power_on("box-console-again", Boot::Bios(disk), &[])?;
+    guest.explain(site.await_ping(address))?; // it was written to the disk
+    Ok(Outcome::passed())
+}
+
+/// The demonstration: a pair.
+///
+/// # Errors
+/// The act that could not be played.
+pub fn pair() -> Result<Outcome> {
+    let mut outcome = Outcome::default();
+    for finding in demo::play(&build::image()?)? {
+        let line = format!("{}: {} (expected: {})", finding.what, finding.measured, finding.expected);
+        if finding.good {
+            outcome.passed += 1;
+            outcome.notes.push(line);
+        } else {
+            outcome.failed.push(line);
+        }
+    }
+    Ok(outcome)
+}
+
+/// The box runs the file from `source`, says so, and answers at the VIP. Returns the times since power-on.
+fn runs(site: &Site, guest: &Guest, source: &str, last: u8) -> Result<String> {
+    let answered = site.await_answer(vip(last), guest.powered())?;
+    let spoke = Instant::now();
+    banner(guest, source)?;
+    let waited = spoke.elapsed().as_secs_f64();
+    Ok(format!(
+        "{}: power-on to first answered request {:.1} s (banner {waited:.1} s later)",
+        guest.name(),
+        answered.as_secs_f64()
+    ))
+}
+
+/// The console says that the configuration from `source` runs, and invites.
+fn banner(guest: &Guest, source: &str) -> Result<()> {
+    guest.serial().expect(&format!(": {source}"), BOOT)?;
+    guest.serial().expect(INVITATION, PATIENCE).map(drop)
+}
+
+/// The console named the place of each fault of [`THREE_FAULTS`].
+fn names_every_fault(guest: &Guest) -> Result<()> {
+    let said = guest.serial().text();
+    for place in PLACES {
+        ensure!(
+            said.contains(&format!("director.toml:{place}")),
+            "the console does not name the fault at {place}"
+        );
+    }
+    Ok(())
+}
