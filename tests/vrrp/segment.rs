@@ -1,1 +1,395 @@
+//! Many routers on one simulated segment: loss, delay, partitions, crashes, stalls, a fake clock. Once the wire is whole
+//! again there is exactly one master, the right one, and it alone has the VIP.
 
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use director::config::model::{Garp, VirtualAddress, VrrpAuth, VrrpChecksum, VrrpInstance, VrrpVersion};
+use director::ipc::message::RouterState;
+use director::units::{Cidr, IfName, Priority, Vrid};
+use director::vrrp::effect::Effect;
+use director::vrrp::engine::Engine;
+use director::vrrp::facts::{Address, Link};
+use director::vrrp::instance::Entry;
+use director::vrrp::packet::Envelope;
+use director::vrrp::vips;
+
+const RUNS: u64 = 1500;
+
+/// splitmix64: small, good enough, the same everywhere.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, below: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)) % below
+    }
+
+    fn pick<T: Copy>(&mut self, from: &[T]) -> T {
+        from[usize::try_from(self.roll(from.len() as u64)).unwrap()]
+    }
+
+    fn part(&mut self, of: Duration) -> Duration {
+        Duration::from_nanos(self.roll(u64::try_from(of.as_nanos()).unwrap().max(1)))
+    }
+}
+
+struct Node {
+    config: VrrpInstance,
+    address: Cidr,
+    engine: Option<Engine>,
+    /// Which part of a broken segment it is in.
+    part: u64,
+    /// The process does not run before this.
+    asleep: Option<Instant>,
+    /// What waits in its socket meanwhile.
+    waiting: Vec<(Envelope, Vec<u8>)>,
+    holds: bool,
+}
+
+struct Segment {
+    nodes: Vec<Node>,
+    now: Instant,
+    wire: BinaryHeap<Reverse<(Instant, u64, usize, Letter)>>,
+    sent: u64,
+    dice: Dice,
+    loss: u64,
+    delay: Duration,
+    became: u64,
+}
+
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Letter {
+    source: IpAddr,
+    destination: IpAddr,
+    bytes: Vec<u8>,
+}
+
+fn eth0() -> IfName {
+    "eth0".parse().unwrap()
+}
+
+impl Segment {
+    fn new(seed: u64) -> Self {
+        let mut dice = Dice(seed);
+        let ipv6 = dice.roll(4) == 0;
+        let version = if !ipv6 && dice.roll(4) == 0 { VrrpVersion::V2 } else { VrrpVersion::V3 };
+        let shared = dice.pick(&[10, 100, 1000]);
+        let mixed = version == VrrpVersion::V3 && dice.roll(4) == 0;
+        let preempt = dice.roll(3) != 0;
+        let unicast = dice.roll(4) == 0;
+        let equal = dice.roll(4) == 0;
+        let count = 2 + dice.roll(4);
+        let own = |i: u64| -> Cidr {
+            let text = if ipv6 { format!("fe80::{i}/64") } else { format!("10.0.0.{i}/24") };
+            text.parse().unwrap()
+        };
+        let nodes = (1..=count)
+            .map(|i| {
+                let ms = if version == VrrpVersion::V2 {
+                    1000
+                } else if mixed {
+                    dice.pick(&[10, 50, 100])
+                } else {
+                    shared
+                };
+                let priority = if equal { 100 } else { 1 + i64::try_from(dice.roll(254)).unwrap() };
+                let vip: Cidr = if ipv6 { "2001:db8::45" } else { "10.0.0.45" }.parse().unwrap();
+                let config = VrrpInstance {
+                    name: "VI_1".to_owned(),
+                    interface: eth0(),
+                    vrid: Vrid::try_from(51).unwrap(),
+                    priority: Priority::try_from(priority).unwrap(),
+                    interval: Duration::from_millis(ms),
+                    version,
+                    auth: (version == VrrpVersion::V2)
+                        .then(|| VrrpAuth::Pass(heapless::Vec::from_slice(b"1111").unwrap())),
+                    checksum: dice.pick(&[VrrpChecksum::Rfc9568, VrrpChecksum::PseudoHeader]),
+                    preempt,
+                    addresses: vec![VirtualAddress { cidr: vip, interface: None }],
+                    peers: if unicast {
+                        (1..=count).filter(|j| *j != i).map(|j| own(j).address).collect()
+                    } else {
+                        Vec::new()
+                    },
+                    source: None,
+                    garp: Garp::default(),
+                    track: Vec::new(),
+                };
+                Node {
+                    config,
+                    address: own(i),
+                    engine: None,
+                    part: 0,
+                    asleep: None,
+                    waiting: Vec::new(),
+                    holds: false,
+                }
+            })
+            .collect();
+        Self {
+            nodes,
+            now: Instant::now(),
+            wire: BinaryHeap::new(),
+            sent: 0,
+            dice,
+            loss: 0,
+            delay: Duration::from_micros(200),
+            became: 0,
+        }
+    }
+
+    fn longest(&self) -> Duration {
+        self.nodes.iter().map(|node| node.config.interval).max().unwrap()
+    }
+
+    fn start(&mut self, at: usize) {
+        let node = &mut self.nodes[at];
+        let mut engine = Engine::new();
+        let address = Address { cidr: node.address, ours: false, usable: true };
+        let link = Link { index: 2, up: true, running: true, mac: None, addresses: vec![address] };
+        engine.observe(self.now, |facts| {
+            facts.links.insert(eth0(), link);
+        });
+        engine.configure(self.now, vec![node.config.clone()], |_| Entry::Listen(Duration::ZERO));
+        node.engine = Some(engine);
+        node.asleep = None;
+        node.waiting.clear();
+        self.settle(at);
+    }
+
+    /// Carries out what a node asks for.
+    fn settle(&mut self, at: usize) {
+        let Some(engine) = self.nodes[at].engine.as_mut() else { return };
+        for effect in engine.effects() {
+            match effect {
+                Effect::Send { source, destination, packet, .. } => {
+                    self.send(at, source, destination, &packet)
+                }
+                Effect::Addresses => {
+                    let node = &mut self.nodes[at];
+                    let engine = node.engine.as_mut().unwrap();
+                    for op in vips::diff(engine.facts(), &engine.desired()) {
+                        engine.note(&op);
+                    }
+                    node.holds = engine.facts().links[&eth0()].addresses.iter().any(|a| a.ours);
+                }
+                Effect::Announce { .. } => {
+                    assert!(self.nodes[at].holds, "announces a VIP that it does not have");
+                }
+                Effect::State(_) => self.became += 1,
+            }
+        }
+        let node = &self.nodes[at];
+        let engine = node.engine.as_ref().unwrap();
+        assert_eq!(node.holds, engine.masters().count() == 1, "VIP and mastership differ");
+    }
+
+    fn send(&mut self, from: usize, source: IpAddr, destination: IpAddr, bytes: &[u8]) {
+        for to in (0..self.nodes.len()).filter(|to| *to != from) {
+            let meant = destination.is_multicast() || self.nodes[to].address.address == destination;
+            let joined = self.nodes[to].part == self.nodes[from].part;
+            if meant && joined && self.dice.roll(100) >= self.loss {
+                let at = self.now + Duration::from_micros(50) + self.dice.part(self.delay);
+                self.sent += 1;
+                let letter = Letter { source, destination, bytes: bytes.to_vec() };
+                self.wire.push(Reverse((at, self.sent, to, letter)));
+            }
+        }
+    }
+
+    /// Lets time pass.
+    fn run(&mut self, time: Duration) {
+        let end = self.now + time;
+        loop {
+            let letter = self.wire.peek().map(|Reverse((at, ..))| *at);
+            let timers = self.nodes.iter().enumerate().filter_map(|(i, node)| {
+                let due = node.engine.as_ref()?.deadline(self.now);
+                // A sleeper wakes to read its socket even with no timer due.
+                match (due, node.asleep) {
+                    (Some(due), Some(wake)) => Some((due.max(wake), i)),
+                    (Some(due), None) => Some((due, i)),
+                    (None, wake) => wake.map(|wake| (wake, i)),
+                }
+            });
+            let timer = timers.min();
+            let next = letter.into_iter().chain(timer.map(|(at, _)| at)).min();
+            let Some(next) = next.filter(|at| *at <= end) else { break };
+            self.now = next.max(self.now);
+            if letter == Some(next) {
+                let Reverse((_, _, to, letter)) = self.wire.pop().unwrap();
+                let envelope = Envelope { source: letter.source, destination: letter.destination, ttl: 255 };
+                self.nodes[to].waiting.push((envelope, letter.bytes));
+                if self.nodes[to].asleep.is_none_or(|wake| wake <= self.now) {
+                    self.turn(to);
+                }
+            } else if let Some((_, at)) = timer {
+                self.turn(at);
+            }
+        }
+        self.now = end;
+    }
+
+    /// One turn of a worker's loop: first what waits in the socket, then the timers.
+    fn turn(&mut self, at: usize) {
+        let node = &mut self.nodes[at];
+        node.asleep = None;
+        let waiting = std::mem::take(&mut node.waiting);
+        let Some(engine) = node.engine.as_mut() else { return };
+        for (envelope, bytes) in waiting {
+            engine.packet(self.now, &eth0(), envelope, &bytes);
+        }
+        engine.tick(self.now);
+        self.settle(at);
+    }
+
+    fn carrier(&mut self, at: usize, on: bool) {
+        let now = self.now;
+        if let Some(engine) = self.nodes[at].engine.as_mut() {
+            engine.observe(now, |facts| facts.links.get_mut(&eth0()).unwrap().running = on);
+        }
+        self.settle(at);
+    }
+
+    fn mischief(&mut self) {
+        let at = usize::try_from(self.dice.roll(self.nodes.len() as u64)).unwrap();
+        match self.dice.roll(8) {
+            0 => {
+                for node in 0..self.nodes.len() {
+                    self.nodes[node].part = self.dice.roll(2);
+                }
+            }
+            1 => self.nodes.iter_mut().for_each(|node| node.part = 0),
+            2 => {
+                // Told to end.
+                let now = self.now;
+                if let Some(engine) = self.nodes[at].engine.as_mut() {
+                    engine.stop(now);
+                    self.settle(at);
+                    assert!(!self.nodes[at].holds, "ended with the VIP");
+                    self.nodes[at].engine = None;
+                }
+            }
+            3 => {
+                // The power goes.
+                self.nodes[at].engine = None;
+                self.nodes[at].holds = false;
+            }
+            4 if self.nodes[at].engine.is_none() => self.start(at),
+            5 => {
+                let on = self.dice.roll(2) == 0;
+                self.carrier(at, on);
+            }
+            6 => {
+                let nap = self.dice.part(self.longest() * 8);
+                self.nodes[at].asleep = Some(self.now + nap);
+            }
+            _ => self.loss = self.dice.pick(&[0, 0, 10, 30]),
+        }
+    }
+
+    fn masters(&self) -> Vec<usize> {
+        let master = |node: &Node| node.engine.as_ref().is_some_and(|engine| engine.masters().count() == 1);
+        (0..self.nodes.len()).filter(|at| master(&self.nodes[*at])).collect()
+    }
+
+    fn make_whole(&mut self) {
+        self.loss = 0;
+        for at in 0..self.nodes.len() {
+            self.nodes[at].part = 0;
+            if self.nodes[at].engine.is_none() {
+                self.start(at);
+            } else {
+                self.carrier(at, true);
+            }
+        }
+    }
+}
+
+fn one_run(seed: u64) {
+    let mut segment = Segment::new(seed);
+    for at in 0..segment.nodes.len() {
+        if segment.dice.roll(4) != 0 {
+            segment.start(at);
+        }
+    }
+    for _ in 0..segment.dice.roll(12) {
+        segment.mischief();
+        let time = segment.dice.part(segment.longest() * 6);
+        segment.run(time);
+    }
+    segment.make_whole();
+    // A nap of 8 intervals, then twice the longest wait for a master: 3 intervals and a skew of one (version 2: a second).
+    let settle = segment.longest() * 8 + 2 * (segment.longest() * 4 + Duration::from_secs(1));
+    segment.run(settle);
+    let masters = segment.masters();
+    assert_eq!(masters.len(), 1, "masters: {masters:?}");
+    let holders = segment.nodes.iter().filter(|node| node.holds).count();
+    assert_eq!(holders, 1, "boxes with the VIP");
+    if segment.nodes[0].config.preempt {
+        // Among equals whoever came first stays: an equal priority counts as better (RFC 9568 section 6.4.2).
+        let best = segment.nodes.iter().map(|node| node.config.priority).max();
+        assert_eq!(Some(segment.nodes[masters[0]].config.priority), best, "not the best");
+    }
+    let changes = segment.became;
+    segment.run(segment.longest() * 20);
+    assert_eq!(segment.became, changes, "no peace");
+    assert_eq!(segment.masters(), masters);
+    for node in &segment.nodes {
+        let status = node.engine.as_ref().unwrap().status(segment.now, 1);
+        for kind in director::vrrp::packet::Reject::NAMES {
+            assert_eq!(status.instances[0].counters[kind], 0, "{kind}");
+        }
+        let expected = if node.holds { RouterState::Master } else { RouterState::Backup };
+        assert_eq!(status.instances[0].state, expected);
+    }
+}
+
+#[test]
+fn one_master_the_right_one() {
+    // SEED=n repeats one run; SEEDS=n plays so many.
+    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+    if let Some(seed) = number("SEED") {
+        return one_run(seed);
+    }
+    for seed in 0..number("SEEDS").unwrap_or(RUNS) {
+        if let Err(cause) = std::panic::catch_unwind(|| one_run(seed)) {
+            eprintln!("seed {seed}: repeat with SEED={seed}");
+            std::panic::resume_unwind(cause);
+        }
+    }
+}
+
+/// The gap that a client sees when the master dies silently: three intervals and the backup's skew, to the microsecond.
+#[test]
+fn a_dead_master_is_replaced_when_the_formula_says() {
+    let mut segment = Segment::new(1);
+    for node in &mut segment.nodes {
+        node.config.version = VrrpVersion::V3;
+        node.config.auth = None;
+        node.config.peers.clear();
+        node.config.preempt = true;
+        node.config.interval = Duration::from_millis(100);
+    }
+    segment.nodes.truncate(2);
+    segment.nodes[0].config.priority = Priority::try_from(200).unwrap();
+    segment.nodes[1].config.priority = Priority::try_from(100).unwrap();
+    segment.delay = Duration::ZERO;
+    segment.start(0);
+    segment.start(1);
+    segment.run(Duration::from_secs(2));
+    assert_eq!(segment.masters(), [0]);
+    segment.nodes[0].engine = None;
+    segment.nodes[0].holds = false;
+    let died = segment.now;
+    let due = segment.nodes[1].engine.as_ref().unwrap().deadline(died).unwrap();
+    assert!(due - died <= Duration::from_micros(360_938));
+    assert!(due - died > Duration::from_micros(260_000));
+    segment.run(due - died);
+    assert_eq!(segment.masters(), [1]);
+}
