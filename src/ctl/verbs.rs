@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use super::{Error, check, print};
-use crate::init::foreground;
 use crate::init::release::Release;
+use crate::init::{appliance, foreground};
 use crate::paths::RunDir;
 use crate::role::Role;
 use crate::worker::{self, WorkerArgs};
@@ -87,5 +87,9 @@ pub fn run(mut args: lexopt::Parser) -> Result<ExitCode, Error> {
 
 /// `director init`, or `/sbin/init`.
 pub fn init(_: lexopt::Parser) -> Result<ExitCode, Error> {
+    if std::process::id() == 1 {
+        // The kernel gives what it does not know on its command line to us as arguments: none of them is for us.
+        appliance::main();
+    }
     Err(Error::Usage("init: only the kernel starts it, as PID 1".to_owned()))
 }

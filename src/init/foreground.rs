@@ -59,6 +59,7 @@ pub fn run(run_dir: RunDir, file: PathBuf, consoles: Vec<String>) -> Result<(), 
         signals,
         sink: Sink::Stderr { lost: 0 },
         watchdog: None,
+        kernel_log: None,
         boot: Boot {
             version: Release::read().version,
             slot: None,

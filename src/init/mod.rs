@@ -3,9 +3,13 @@
 //! It mounts, spawns, reaps, asks each worker every second whether it lives, feeds the watchdog, keeps the log rings and
 //! powers off. It never reads the operator's file and never blocks; what decides here is pure ([`supervise`], [`power`]).
 
+pub mod appliance; // PID 1, from the kernel's hands to reboot(2)
+pub mod boot; // mounts, settings, clock, console: once
 pub mod foreground; // `director run`
+pub mod kernel_log; // what the kernel complains about
 pub mod lines; // non-blocking stream of lines, for both sides
 pub mod logring; // what the workers said lately, bounded (pure)
+pub mod mounts; // the table of mounts
 pub mod own_log; // the supervisor's own records
 pub mod power; // the order in which an orderly end happens (pure)
 pub mod release; // what the image says about itself
@@ -15,4 +19,5 @@ pub mod signals; // signals as something to poll
 pub mod sink; // where a line goes besides the ring
 pub mod spawn; // starts a worker
 pub mod supervise; // who is started, killed, started again, and when (pure)
+pub mod sysctl; // the table of kernel settings
 pub mod watchdog; // the hardware watchdog

@@ -19,6 +19,7 @@ use nix::sys::time::TimeSpec;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid as NixPid;
 
+use super::kernel_log::KernelLog;
 use super::lines::LineStream;
 use super::logring::{LineCutter, LogRings};
 use super::own_log;
@@ -52,6 +53,8 @@ pub struct Setup {
     pub sink: Sink,
     /// The hardware watchdog.
     pub watchdog: Option<Watchdog>,
+    /// The kernel's complaints, on the appliance.
+    pub kernel_log: Option<KernelLog>,
     /// What [`InitStatus`] says of this boot.
     pub boot: Boot,
 }
@@ -97,6 +100,7 @@ enum Token {
     Pipe(Key),
     Hello(Key),
     Reload,
+    Kernel,
 }
 
 /// The supervisor at work.
@@ -348,6 +352,9 @@ impl Init {
         if let Some(reload) = &self.reload {
             watched.push((Token::Reload, reload.as_fd(), reload.interest()));
         }
+        watched.extend(
+            self.setup.kernel_log.as_ref().map(|log| (Token::Kernel, log.as_fd(), PollFlags::POLLIN)),
+        );
         watched
     }
 
@@ -360,6 +367,7 @@ impl Init {
                 Token::Pipe(key) => self.listen_to(key),
                 Token::Hello(key) => self.hear_hello(key),
                 Token::Reload => self.hear_reload(),
+                Token::Kernel => self.hear_kernel(),
             }
         }
     }
@@ -454,6 +462,13 @@ impl Init {
         }
     }
 
+    fn hear_kernel(&mut self) {
+        for (severity, text) in self.setup.kernel_log.as_mut().map(KernelLog::read).unwrap_or_default() {
+            // Not to the sink: that is the kernel's log.
+            self.ring(Role::Init, severity, text);
+        }
+    }
+
     fn keep_own_records(&mut self) {
         for (severity, text) in own_log::take() {
             self.keep(Role::Init, severity, text);
@@ -461,10 +476,15 @@ impl Init {
     }
 
     fn keep(&mut self, role: Role, severity: u8, text: String) {
+        let line = self.ring(role, severity, text);
+        self.setup.sink.show(&line);
+    }
+
+    fn ring(&mut self, role: Role, severity: u8, text: String) -> LogLine {
         let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let line = LogLine { time_ms: millis(since_epoch), role, severity, text };
-        self.setup.sink.show(&line);
-        self.rings.push(line);
+        self.rings.push(line.clone());
+        line
     }
 
     /// The end of a whole turn, in which everything above worked.

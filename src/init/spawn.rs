@@ -60,8 +60,7 @@ impl Spawner {
     }
 }
 
-/// Whom the kernel may sacrifice when memory is short: never the supervisor (−1000, which children inherit until here), last
-/// of all who keeps the VIPs and the table.
+/// Whom the kernel may sacrifice when memory is short: last of all who keeps the VIPs and the table (PID 1 it never takes).
 fn protect(role: Role, pid: Pid) {
     let score = match role {
         Role::Vrrp | Role::Lvs => -900,
