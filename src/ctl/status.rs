@@ -225,7 +225,8 @@ fn server(server: &ServerStatus) -> Vec<String> {
         Some(weight) => format!("weight {weight} (file: {})", server.weight),
         None => "out".to_owned(),
     };
-    let latency = server.latency_us.map(|us| format!(" in {}", latency(us))).unwrap_or_default();
+    let answers = server.latency_us.filter(|_| server.health == Health::Up);
+    let latency = answers.map(|us| format!(" in {}", latency(us))).unwrap_or_default();
     let checked = server.checked_ms.map(|ms| format!(", {} ago", age(ms))).unwrap_or_default();
     vec![
         format!("  {}{}", server.address, if server.sorry { " sorry" } else { "" }),
@@ -324,7 +325,7 @@ mod tests {
             shown,
             "web  UP  tcp 192.168.61.45:80 wlc persistent 50s  live weight 1 of 1, 17 connections\n  \
              192.168.61.22:80  dr  up    weight 1  3+12  200 OK in 1.2 ms, 700 ms ago\n  \
-             192.168.61.33:80  dr  DOWN  out       0+0   connection refused in 0.0 ms, 1 s ago"
+             192.168.61.33:80  dr  DOWN  out       0+0   connection refused, 1 s ago"
         );
     }
 

@@ -1,0 +1,109 @@
+//! The live view: never more than a screen, however many services there are.
+
+use super::{HEIGHT, Input, Screen, Step, WIDTH, pager};
+use crate::console::ascii::wrap;
+use crate::console::session::{Answer, Command};
+use crate::console::snapshot::Snapshot;
+use crate::ctl::status;
+use crate::ipc::message::{Health, LvsStatus};
+use crate::role::Role;
+
+pub const PROMPT: &str = "(every 2 s; a = all of it, page by page; any other key = back) ";
+
+const ROLES: [Role; 5] = [Role::Init, Role::Store, Role::Net, Role::Vrrp, Role::Lvs];
+
+pub fn enter() -> Step {
+    Step::run(Screen::Status, Command::Look(ROLES.to_vec()))
+}
+
+pub fn step(input: &Input, snapshot: &Snapshot) -> Step {
+    match input {
+        Input::Tick => enter(),
+        Input::Answer(Answer::Looked) => {
+            let text = format!("\n{}", fit(snapshot).join("\n"));
+            Step { redraws: true, ..Step::show(Screen::Status, text) }
+        }
+        Input::Key('a') => pager::show(all(snapshot), Screen::Menu, super::menu::text(snapshot)),
+        Input::Key(_) | Input::Cancel | Input::Line(_) | Input::Answer(_) => Step::menu(snapshot),
+    }
+}
+
+/// Everything if it fits; else services in one line each with their dead servers; else as much of that as fits.
+fn fit(snapshot: &Snapshot) -> Vec<String> {
+    let whole = all(snapshot);
+    if whole.len() <= HEIGHT {
+        return whole;
+    }
+    let mut short = head(snapshot);
+    match &snapshot.lvs {
+        Some(lvs) => short.extend(brief(lvs)),
+        None => short.push(snapshot.absence(Role::Lvs)),
+    }
+    if short.len() > HEIGHT {
+        let more = short.len() - HEIGHT + 1;
+        short.truncate(HEIGHT - 1);
+        short.push(format!("... {more} more lines: press a"));
+    }
+    short
+}
+
+fn all(snapshot: &Snapshot) -> Vec<String> {
+    let mut out = head(snapshot);
+    match &snapshot.lvs {
+        Some(lvs) => out.extend(status::lvs(lvs)),
+        None => out.push(snapshot.absence(Role::Lvs)),
+    }
+    out
+}
+
+fn head(snapshot: &Snapshot) -> Vec<String> {
+    let mut out = Vec::new();
+    match &snapshot.init {
+        Some(init) => {
+            let slot = init.slot.as_ref().map(|slot| format!("  slot {slot}")).unwrap_or_default();
+            out.push(format!(
+                "{}  Director {}{slot}  up {}",
+                init.hostname,
+                init.version,
+                status::age(init.uptime_ms)
+            ));
+        }
+        None => out.push(snapshot.absence(Role::Init)),
+    }
+    match &snapshot.store {
+        Some(store) => {
+            out.push(format!("configuration {} from {}", store.generation, status::source(store.source)));
+        }
+        None => out.push(snapshot.absence(Role::Store)),
+    }
+    match &snapshot.net {
+        Some(net) => out.extend(status::net(net).iter().flat_map(|line| wrap(line, WIDTH, "    "))),
+        None => out.push(snapshot.absence(Role::Net)),
+    }
+    match &snapshot.vrrp {
+        Some(vrrp) => out.extend(status::vrrp(vrrp)),
+        None => out.push(snapshot.absence(Role::Vrrp)),
+    }
+    out
+}
+
+fn brief(lvs: &LvsStatus) -> Vec<String> {
+    let mut services: Vec<_> = lvs.services.iter().collect();
+    services.sort_by_key(|service| service.up);
+    let mut out = Vec::new();
+    for service in services {
+        let live = service.servers.iter().filter(|s| s.health == Health::Up && !s.sorry).count();
+        let state = if service.up { "UP" } else { "DOWN" };
+        let sorry = if service.sorry { ", sorry server answers" } else { "" };
+        let all = service.servers.iter().filter(|s| !s.sorry).count();
+        out.push(format!(
+            "{}  {state}  {}  {live} of {all} servers live{sorry}",
+            service.name, service.listen
+        ));
+        for server in service.servers.iter().filter(|s| s.health == Health::Down) {
+            out.push(format!("  {}  DOWN  {}", server.address, server.reason));
+        }
+    }
+    out.extend(lvs.problem.iter().map(|problem| format!("! {problem}")));
+    out
+}

@@ -1,0 +1,280 @@
+//! A terminal's session: bytes, answers and ticks in, text and commands out. Pure.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use super::announce::{Announcer, INVITATION};
+use super::ascii::clean;
+use super::editor::{Edited, Editor};
+use super::keys::{Decoder, Key};
+use super::screens::{Input, Mode, Screen, Step};
+use super::snapshot::Snapshot;
+use crate::ipc::message::{Reply, Request};
+use crate::role::Role;
+
+/// What a screen wants done; each is answered by [`Session::answer`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// Ask these roles for their status and put it into the snapshot.
+    Look(Vec<Role>),
+    /// Ask a role something else.
+    Ask(Role, Request),
+}
+
+/// The answer to a [`Command`].
+#[derive(Debug, Clone, PartialEq)]
+pub enum Answer {
+    /// The snapshot is fresh.
+    Looked,
+    /// The reply.
+    Reply(Reply),
+    /// There is none, or a refusal: why.
+    Failed(String),
+}
+
+/// Time without a key after which the console is left, so that the next person starts at the banner, milliseconds.
+const IDLE_MS: u64 = 10 * 60 * 1000;
+
+/// Time after which an escape that nothing followed was the key of that name, milliseconds.
+const ESCAPE_MS: u64 = 100;
+
+/// The state of one terminal.
+#[derive(Debug)]
+pub struct Session {
+    /// What is known of the box.
+    pub snapshot: Snapshot,
+    screen: Screen,
+    decoder: Decoder,
+    editor: Editor,
+    announcer: Announcer,
+    input: VecDeque<Key>,
+    waiting: bool,
+    clears: bool,
+    now_ms: u64,
+    key_ms: u64,
+    due_ms: u64,
+    escape_ms: Option<u64>,
+    out: String,
+}
+
+impl Session {
+    /// A session that nobody uses yet. `clears`: the terminal understands ANSI's "clear screen".
+    #[must_use]
+    pub fn new(clears: bool) -> Self {
+        Self {
+            snapshot: Snapshot::default(),
+            screen: Screen::Idle,
+            decoder: Decoder::default(),
+            editor: Editor::default(),
+            announcer: Announcer::default(),
+            input: VecDeque::new(),
+            waiting: false,
+            clears,
+            now_ms: 0,
+            key_ms: 0,
+            due_ms: 0,
+            escape_ms: None,
+            out: String::new(),
+        }
+    }
+
+    /// Bytes from the terminal.
+    pub fn bytes(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.input.extend(self.decoder.byte(*byte));
+        }
+    }
+
+    /// Takes what is to be printed, lines ended by `\n`.
+    pub fn take_output(&mut self) -> String {
+        std::mem::take(&mut self.out)
+    }
+
+    /// How long to wait for bytes before the next [`Self::advance`]; `None` = for ever.
+    #[must_use]
+    pub fn patience(&self) -> Option<Duration> {
+        if self.decoder.pending() {
+            return Some(Duration::from_millis(ESCAPE_MS));
+        }
+        let tick = self.period().map(|_| self.due_ms.saturating_sub(self.now_ms));
+        let leave = self.leaves().then(|| (self.key_ms + IDLE_MS).saturating_sub(self.now_ms));
+        tick.into_iter().chain(leave).min().map(Duration::from_millis)
+    }
+
+    /// Goes on until something must be done outside or nothing is left to do; `now_ms` counts from the session's start.
+    pub fn advance(&mut self, now_ms: u64) -> Option<Command> {
+        self.now_ms = now_ms;
+        self.settle();
+        while !self.waiting {
+            if let Some(key) = self.input.pop_front() {
+                self.key_ms = now_ms;
+                if let Some(command) = self.key(key) {
+                    return Some(command);
+                }
+            } else if self.leaves() && now_ms >= self.key_ms + IDLE_MS {
+                self.out.push('\n');
+                self.leave();
+            } else if let Some(period) = self.period().filter(|_| now_ms >= self.due_ms) {
+                self.due_ms = now_ms + period;
+                return self.input(Input::Tick);
+            } else {
+                return None;
+            }
+        }
+        None
+    }
+
+    /// The answer to the last command.
+    pub fn answer(&mut self, answer: Answer) -> Option<Command> {
+        self.waiting = false;
+        self.input(Input::Answer(answer))
+    }
+
+    /// The terminal was hung up and is there again: nobody is logged in any more.
+    pub fn reopened(&mut self) {
+        *self = Self { now_ms: self.now_ms, ..Self::new(self.clears) };
+    }
+
+    /// A live view may be watched for hours; a menu that nobody answers is left.
+    fn leaves(&self) -> bool {
+        self.screen != Screen::Idle && self.screen.period_ms().is_none()
+    }
+
+    fn settle(&mut self) {
+        if !self.decoder.pending() {
+            self.escape_ms = None;
+        } else if self.now_ms >= *self.escape_ms.get_or_insert(self.now_ms) + ESCAPE_MS {
+            self.decoder.settle();
+            self.escape_ms = None;
+        }
+    }
+
+    fn period(&self) -> Option<u64> {
+        match self.screen {
+            Screen::Idle if !self.announcer.ready() && self.now_ms < 30_000 => Some(50),
+            Screen::Idle => Some(1_000),
+            _ => self.screen.period_ms(),
+        }
+    }
+
+    fn key(&mut self, key: Key) -> Option<Command> {
+        match self.screen.mode() {
+            Mode::Wake => {
+                if key == Key::Enter {
+                    self.out.push('\n');
+                    let step = Step::menu(&self.snapshot);
+                    return self.go(step);
+                }
+                None
+            }
+            Mode::Key => {
+                let input = match key {
+                    Key::Char(c) => Input::Key(c.to_ascii_lowercase()),
+                    Key::Interrupt | Key::End => Input::Cancel,
+                    Key::Enter | Key::Erase | Key::EraseLine | Key::Redraw => Input::Key(' '),
+                };
+                self.out.push('\n');
+                self.input(input)
+            }
+            Mode::Line => self.edit(key),
+        }
+    }
+
+    fn edit(&mut self, key: Key) -> Option<Command> {
+        match self.editor.key(key) {
+            Edited::Echo(text) if key == Key::Redraw => {
+                let typed = text.trim_start_matches('\n').to_owned();
+                self.out.push('\n');
+                self.prompt();
+                self.out.push_str(&typed);
+                None
+            }
+            Edited::Echo(text) => {
+                self.out.push_str(&text);
+                None
+            }
+            Edited::Line(line) => {
+                self.out.push('\n');
+                self.input(Input::Line(line))
+            }
+            Edited::Cancel => {
+                self.out.push_str("^C\n");
+                self.input(Input::Cancel)
+            }
+        }
+    }
+
+    fn input(&mut self, input: Input) -> Option<Command> {
+        if self.screen == Screen::Idle {
+            return self.idle(&input);
+        }
+        let screen = std::mem::replace(&mut self.screen, Screen::Idle);
+        let step = screen.step(input, &self.snapshot);
+        self.go(step)
+    }
+
+    fn idle(&mut self, input: &Input) -> Option<Command> {
+        match input {
+            Input::Tick => {
+                let mut roles = vec![Role::Init, Role::Store, Role::Net];
+                if !self.announcer.ready() {
+                    roles.extend([Role::Vrrp, Role::Lvs]);
+                }
+                self.waiting = true;
+                Some(Command::Look(roles))
+            }
+            Input::Answer(_) => {
+                let news = self.announcer.news(&self.snapshot, self.now_ms);
+                if !news.is_empty() {
+                    self.print(&news.join("\n"));
+                    self.print(INVITATION);
+                }
+                None
+            }
+            Input::Line(_) | Input::Key(_) | Input::Cancel => None,
+        }
+    }
+
+    fn go(&mut self, step: Step) -> Option<Command> {
+        let entered = step.screen.mode() != self.screen.mode();
+        if step.redraws && self.clears {
+            self.out.push_str("\x1b[H\x1b[2J");
+        }
+        if !step.text.is_empty() {
+            self.print(&step.text);
+        }
+        self.screen = step.screen;
+        if entered {
+            self.editor.clear();
+        }
+        if let Some(period) = self.screen.period_ms() {
+            self.due_ms = self.now_ms + period;
+        }
+        if self.screen == Screen::Idle {
+            self.leave();
+        } else if step.command.is_none() {
+            self.prompt();
+        }
+        self.waiting = step.command.is_some();
+        step.command
+    }
+
+    fn leave(&mut self) {
+        self.screen = Screen::Idle;
+        self.editor.clear();
+        self.due_ms = self.now_ms;
+        self.print(INVITATION);
+    }
+
+    fn prompt(&mut self) {
+        let prompt = self.screen.prompt(&self.snapshot);
+        self.out.push_str(&clean(&prompt));
+    }
+
+    fn print(&mut self, text: &str) {
+        self.out.push_str(&clean(text));
+        if !text.ends_with('\n') {
+            self.out.push('\n');
+        }
+    }
+}

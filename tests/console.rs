@@ -1,0 +1,149 @@
+//! Console dialogues as text files: what is typed and answered, and everything that the terminal shows.
+//!
+//! `tests/console/NAME.txt` holds the script; lines that begin with `|` are what the terminal shows, rewritten by `UPDATE=1`.
+//!
+//! ```text
+//! # comment            snapshot FILE     what the workers tell from now on
+//! > text               a line typed      key x    one key      bytes \x1b[A    raw bytes
+//! tick MS              time passes       reply JSON, fail TEXT    the answer to the last order
+//! | shown              ! ROLE JSON       an order sent
+//! ```
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use director::console::session::{Answer, Command, Session};
+
+struct Player {
+    session: Session,
+    now_ms: u64,
+    ordered: bool,
+    log: String,
+}
+
+impl Player {
+    fn line(&mut self, line: &str) {
+        let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
+        match word {
+            "snapshot" => {
+                let text = std::fs::read_to_string(folder().join(rest)).unwrap();
+                self.session.snapshot = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{rest}: {e}"));
+                return;
+            }
+            ">" => self.session.bytes(format!("{rest}\r").as_bytes()),
+            "key" => self.session.bytes(rest.as_bytes()),
+            "bytes" => self.session.bytes(&unescape(rest)),
+            "tick" => self.now_ms += rest.parse::<u64>().unwrap(),
+            "reply" => self.answer(Answer::Reply(serde_json::from_str(rest).unwrap())),
+            "fail" => self.answer(Answer::Failed(rest.replace("\\n", "\n"))),
+            "hangup" => self.session.reopened(),
+            other => panic!("{other:?} is no word of a scenario"),
+        }
+        let command = self.session.advance(self.now_ms);
+        self.go_on(command);
+    }
+
+    fn answer(&mut self, answer: Answer) {
+        assert!(self.ordered, "nothing was asked");
+        self.ordered = false;
+        let command = self.session.answer(answer);
+        self.go_on(command);
+    }
+
+    fn go_on(&mut self, mut command: Option<Command>) {
+        loop {
+            let shown = self.session.take_output();
+            for line in shown.split_terminator('\n') {
+                writeln!(self.log, "{}", escape(line)).unwrap();
+            }
+            command = match command {
+                None => return,
+                Some(Command::Ask(role, request)) => {
+                    writeln!(self.log, "! {role} {}", serde_json::to_string(&request).unwrap()).unwrap();
+                    self.ordered = true;
+                    return;
+                }
+                Some(Command::Look(_)) => {
+                    let next = self.session.answer(Answer::Looked);
+                    next.or_else(|| self.session.advance(self.now_ms))
+                }
+            }
+        }
+    }
+}
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/console")
+}
+
+fn escape(line: &str) -> String {
+    let mut out = "| ".to_owned();
+    for c in line.chars() {
+        match c {
+            ' '..='~' => out.push(c),
+            c => out.extend(c.escape_default()),
+        }
+    }
+    // A space at the end would be lost in editors.
+    match out.strip_suffix(' ') {
+        Some("|") => "|".to_owned(),
+        Some(rest) => format!("{rest}\\x20"),
+        None => out,
+    }
+}
+
+fn unescape(text: &str) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut rest = text;
+    while let Some(at) = rest.find("\\x") {
+        out.extend(rest[..at].bytes());
+        out.push(u8::from_str_radix(&rest[at + 2..at + 4], 16).unwrap());
+        rest = &rest[at + 4..];
+    }
+    out.extend(rest.bytes());
+    out
+}
+
+fn play(script: &str) -> String {
+    let clears = script.lines().any(|line| line == "# a screen that clears itself");
+    let mut player = Player { session: Session::new(clears), now_ms: 0, ordered: false, log: String::new() };
+    for line in script.lines().filter(|line| !line.starts_with(['|', '!'])) {
+        writeln!(player.log, "{line}").unwrap();
+        if !line.is_empty() && !line.starts_with('#') {
+            player.line(line);
+        }
+    }
+    player.log
+}
+
+#[test]
+fn dialogues() {
+    let update = std::env::var_os("UPDATE").is_some();
+    let mut played = 0;
+    let mut wrong = Vec::new();
+    for entry in std::fs::read_dir(folder()).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|e| e != "txt") {
+            continue;
+        }
+        played += 1;
+        let script = std::fs::read_to_string(&path).unwrap();
+        let log = play(&script);
+        for line in log.lines().filter_map(|line| line.strip_prefix("| ")) {
+            let typed = line.contains(": ") || line.contains('\\');
+            if line.len() > 79 && !typed {
+                wrong.push(format!("{}: too long for a terminal: {line}", path.display()));
+            }
+        }
+        if update {
+            std::fs::write(&path, &log).unwrap();
+        } else if log != script {
+            let differs = log.lines().zip(script.lines()).find(|(a, b)| a != b);
+            wrong.push(format!("{}: first difference (now, wanted): {differs:?}", path.display()));
+        }
+    }
+    assert!(played >= 5, "{played} scenarios");
+    assert!(wrong.is_empty(), "{}\nUPDATE=1 rewrites them", wrong.join("\n"));
+}
