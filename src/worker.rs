@@ -26,7 +26,8 @@ pub const fn entry(role: Role) -> Option<Entry> {
     match role {
         Role::Net => Some(crate::net::run::run),
         Role::Lvs => Some(crate::lvs::run::run),
-        Role::Init | Role::Store | Role::Vrrp | Role::Console => None,
+        Role::Console => Some(crate::console::run::run),
+        Role::Init | Role::Store | Role::Vrrp => None,
     }
 }
 
