@@ -5,6 +5,7 @@
 mod ask;
 mod check;
 pub mod logs;
+mod ping;
 pub mod status;
 mod suggest;
 mod verbs;
@@ -92,6 +93,12 @@ pub const VERBS: &[Verb] = &[
     Verb { name: "release", usage: "ROLE", summary: "let a held worker run again", run: ask::release },
     Verb { name: "reboot", usage: "", summary: "resign, stop and start the box again", run: ask::reboot },
     Verb { name: "poweroff", usage: "", summary: "resign, stop and switch the box off", run: ask::poweroff },
+    Verb {
+        name: "ping",
+        usage: "ADDRESS [-c N] [-i INTERVAL] [-W TIMEOUT]",
+        summary: "ask an address for an echo (4 times, every 1s, waiting 1s each)",
+        run: ping::run,
+    },
     Verb { name: "version", usage: "", summary: "print the version", run: verbs::version },
     Verb { name: "help", usage: "[VERB]", summary: "explain a verb", run: help },
     Verb {

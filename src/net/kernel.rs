@@ -10,7 +10,7 @@ pub enum Error {
     #[error("open netlink socket: {0}")]
     Open(std::io::Error),
     /// The kernel refused.
-    #[error("{error}{}", words.as_ref().map(|words| format!(": {words}")).unwrap_or_default())]
+    #[error("{}{}", super::told(error), words.as_ref().map(|words| format!(": {words}")).unwrap_or_default())]
     Refused {
         /// Its error number.
         error: std::io::Error,
@@ -21,7 +21,7 @@ pub enum Error {
     #[error("netlink: {0}")]
     Broken(String),
     /// A file below `/proc/sys`.
-    #[error("{0}")]
+    #[error("{}", super::told(.0))]
     File(#[from] std::io::Error),
 }
 

@@ -16,8 +16,16 @@ pub mod diff; // what is → what should be, as ordered operations (pure)
 pub mod kernel; // the netlink connection and its errors in words
 pub mod memory; // what the worker remembers for its next life
 pub mod observe; // the kernel's dumps → State
+pub mod ping; // ICMP echo for people
 pub mod run; // the worker
 pub mod state; // one shape for what is and what should be
 pub mod status; // the worker's state for people (pure)
 pub mod sysctl; // what a director wants of /proc/sys/net, each with its reason
 pub mod watch; // "something changed", by netlink multicast
+
+/// The kernel's error without the number that says nothing to people.
+fn told(error: &std::io::Error) -> String {
+    error
+        .raw_os_error()
+        .map_or_else(|| error.to_string(), |code| nix::errno::Errno::from_raw(code).desc().to_lowercase())
+}

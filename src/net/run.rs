@@ -203,13 +203,17 @@ impl Worker {
     /// Makes the kernel agree as far as it can be made to.
     async fn pass(&mut self) -> Outcome {
         let started = Instant::now();
-        let retry = match self.config.clone() {
-            Some(config) => match self.reconcile(&config).await {
-                Ok(retry) => retry,
-                Err(error) => Some(self.reconnect(&error)),
-            },
-            None => None,
+        let config = self.config.take();
+        let looked = match &config {
+            Some(config) => self.reconcile(config).await,
+            // Nothing is known about what should be, so nothing is changed; people still want to see what is.
+            None => self.kernel.observe().await.map(|observed| {
+                self.observed = observed;
+                None
+            }),
         };
+        self.config = config;
+        let retry = looked.unwrap_or_else(|error| Some(self.reconnect(&error)));
         Outcome { retry, took: started.elapsed() }
     }
 
