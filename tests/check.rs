@@ -123,7 +123,6 @@ impl Nginx {
 impl Drop for Nginx {
     fn drop(&mut self) {
         let _ = self.child.kill();
-        #[allow(clippy::disallowed_methods, reason = "this is no init: the child is ours to wait for")]
         let _ = self.child.wait();
     }
 }

@@ -9,7 +9,7 @@
 //! | shown              ! ROLE JSON       an order sent
 //! ```
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "helpers of tests")]
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};

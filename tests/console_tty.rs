@@ -1,0 +1,215 @@
+//! The console as a process on a pseudo terminal, asking workers that are played by threads.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "helpers of tests")]
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::{Duration, Instant};
+
+use director::console::snapshot::Snapshot;
+use director::ipc::message::{Reply, Request, Status};
+use director::paths::RunDir;
+use director::role::Role;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::pty::openpty;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::{Pid, ttyname};
+
+/// The terminal as a person has it.
+struct Terminal {
+    master: File,
+    name: String,
+    seen: String,
+}
+
+impl Terminal {
+    fn open() -> Self {
+        let pty = openpty(None, None).unwrap();
+        let path = ttyname(&pty.slave).unwrap();
+        let name = path.strip_prefix("/dev").unwrap().to_str().unwrap().to_owned();
+        Self { master: File::from(pty.master), name, seen: String::new() }
+    }
+
+    fn send(&mut self, text: &str) {
+        self.master.write_all(text.as_bytes()).unwrap();
+    }
+
+    /// Waits until the terminal shows `wanted`, and forgets everything up to it.
+    fn expect(&mut self, wanted: &str) -> String {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            if let Some(at) = self.seen.find(wanted) {
+                let rest = self.seen.split_off(at + wanted.len());
+                return std::mem::replace(&mut self.seen, rest);
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            assert!(!left.is_zero(), "no {wanted:?} in:\n{}", self.seen);
+            let mut fds = [PollFd::new(self.master.as_fd(), PollFlags::POLLIN)];
+            poll(&mut fds, PollTimeout::try_from(left).unwrap()).unwrap();
+            let mut buffer = [0; 4096];
+            // Before the console has opened its side, reading fails.
+            match self.master.read(&mut buffer) {
+                Ok(count) => self.seen.push_str(std::str::from_utf8(&buffer[..count]).unwrap()),
+                Err(_) => std::thread::sleep(Duration::from_millis(10)),
+            }
+        }
+    }
+}
+
+/// Workers that answer as `tests/console/pair.json` says, and pass on everything that is no question for their status.
+fn workers(run: &RunDir) -> Receiver<(Role, Request)> {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/console/pair.json");
+    let known: Snapshot = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+    let (orders, receiver) = channel();
+    for (role, status) in [
+        (Role::Init, Status::Init(known.init.unwrap())),
+        (Role::Store, Status::Store(known.store.unwrap())),
+        (Role::Net, Status::Net(known.net.unwrap())),
+        (Role::Vrrp, Status::Vrrp(known.vrrp.unwrap())),
+        (Role::Lvs, Status::Lvs(known.lvs.unwrap())),
+    ] {
+        let listener = UnixListener::bind(run.socket(role)).unwrap();
+        let orders = orders.clone();
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                answer(stream, role, &status, &orders);
+            }
+        });
+    }
+    receiver
+}
+
+fn answer(stream: UnixStream, role: Role, status: &Status, orders: &Sender<(Role, Request)>) {
+    let mut line = String::new();
+    BufReader::new(&stream).read_line(&mut line).unwrap();
+    let reply = match serde_json::from_str(&line).unwrap() {
+        Request::Status => Reply::Status { status: Box::new(status.clone()) },
+        order => {
+            orders.send((role, order)).unwrap();
+            Reply::Ok
+        }
+    };
+    let _ = (&stream).write_all((serde_json::to_string(&reply).unwrap() + "\n").as_bytes());
+}
+
+fn start(run: &RunDir, tty: &str) -> Child {
+    Command::new(env!("CARGO_BIN_EXE_director"))
+        .args(["worker", "console", "--run-dir"])
+        .arg(run.path())
+        .args(["--tty", tty])
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+fn end(mut child: Child) {
+    kill(Pid::from_raw(child.id().try_into().unwrap()), Signal::SIGTERM).unwrap();
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn an_address_is_set_over_the_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = RunDir::new(folder.path());
+    let orders = workers(&run);
+    let mut terminal = Terminal::open();
+    let console = start(&run, &terminal.name);
+    let banner = terminal.expect("Press Enter to activate this console.\r\n");
+    assert!(banner.contains("Director ready 1.73 s"), "{banner}");
+    assert!(!banner.replace("\r\n", "").contains(['\r', '\n', '\x1b']), "{banner:?}");
+    terminal.send("\r");
+    terminal.expect("an empty line to leave: ");
+    terminal.send("2\r");
+    terminal.expect("Interface (1-2, empty line = back): ");
+    terminal.send("1\r");
+    terminal.expect("or dhcp (empty line = back): ");
+    terminal.send("10.1.2.x\x7f3/24\r");
+    terminal.expect("Default gateway, or none (empty line = back): ");
+    terminal.send("10.1.2.1\r");
+    terminal.expect("  eth0: 10.1.2.3/24\r\n  default gateway: 10.1.2.1\r\n");
+    terminal.expect("Do it? (yes or no, empty line = back): ");
+    terminal.send("yes\r");
+    terminal.expect("Done.");
+    terminal.expect("an empty line to leave: ");
+    let (role, order) = orders.recv_timeout(Duration::from_secs(5)).unwrap();
+    assert_eq!(role, Role::Store);
+    assert_eq!(
+        serde_json::to_string(&order).unwrap(),
+        r#"{"request":"set_management","interface":"eth0","address":"10.1.2.3/24","gateway":"10.1.2.1"}"#
+    );
+    end(console);
+}
+
+#[test]
+fn the_live_view_repeats_until_a_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = RunDir::new(folder.path());
+    let _orders = workers(&run);
+    let mut terminal = Terminal::open();
+    let console = start(&run, &terminal.name);
+    terminal.expect("Press Enter");
+    terminal.send("\r1");
+    terminal.expect("an empty line to leave: ");
+    terminal.send("\r");
+    for _ in 0..2 {
+        terminal.expect("VI_1  MASTER");
+        terminal.expect("any other key = back) ");
+    }
+    terminal.send("q");
+    terminal.expect("an empty line to leave: ");
+    end(console);
+}
+
+#[test]
+fn a_hang_up_is_survived_and_the_next_person_starts_at_the_banner() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = RunDir::new(folder.path());
+    let _orders = workers(&run);
+    let mut terminal = Terminal::open();
+    let number = terminal.name.clone();
+    let console = start(&run, &terminal.name);
+    terminal.expect("Press Enter");
+    terminal.send("\r");
+    terminal.expect("an empty line to leave: ");
+    drop(terminal);
+    // The kernel gives the lowest free number: that terminal again, once its console has let go, unless another test is faster.
+    let deadline = Instant::now() + Duration::from_secs(5);
+    let mut others: Vec<OwnedFd> = Vec::new();
+    let again = loop {
+        let next = Terminal::open();
+        if next.name == number {
+            break Some(next);
+        }
+        others.push(next.master.into());
+        if Instant::now() > deadline {
+            break None;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    };
+    match again {
+        Some(mut terminal) => {
+            terminal.expect("Director ready");
+            terminal.expect("Press Enter");
+        }
+        None => eprintln!("skipped: terminal {number} was taken by somebody else"),
+    }
+    end(console);
+}
+
+#[test]
+fn without_workers_it_says_who_does_not_answer() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut terminal = Terminal::open();
+    let console = start(&RunDir::new(folder.path()), &terminal.name);
+    let banner = terminal.expect("Press Enter");
+    for line in ["init: not answering", "store: not answering", "net: not answering"] {
+        assert!(banner.contains(line), "{line} in {banner}");
+    }
+    end(console);
+}
