@@ -1,6 +1,7 @@
 //! Verbs that ask a running Director.
 
 use std::ffi::OsString;
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -9,7 +10,7 @@ use lexopt::Arg::{Long, Short, Value};
 use serde_json::{Map, Value as Json};
 
 use super::{Error, closest, logs, print, status};
-use crate::ipc::client::ask;
+use crate::ipc::client::{AskError, ask};
 use crate::ipc::message::{LogLine, PowerAction, Reply, Request, Status};
 use crate::paths::RunDir;
 use crate::role::Role;
@@ -79,20 +80,45 @@ pub fn status(mut args: lexopt::Parser) -> Result<ExitCode, Error> {
         let text = if options.json { json(&status)? } else { text(&status::lines(&status)) };
         return print(&text);
     }
-    let all = SHOWN.map(|role| (role, status_of(&options.run_dir, role)));
-    if let [(Role::Init, Err(why)), rest @ ..] = &all
-        && rest.iter().all(|(_, answer)| answer.is_err())
+    let all = everybody(&options.run_dir);
+    if let Some(why) = all.first().and_then(|(_, answer)| answer.as_ref().err())
+        && all.iter().all(|(_, answer)| answer.is_err())
     {
         return Err(Error::Failed(why.clone()));
     }
     print(&if options.json { json(&together(&all)?)? } else { in_turn(&all) })
 }
 
+/// The status of each role that the supervisor has; of each there could be when it does not answer.
+fn everybody(run_dir: &RunDir) -> Vec<(Role, Result<Status, String>)> {
+    let init = status_of(run_dir, Role::Init);
+    let has = |role: Role| match &init {
+        Ok(Status::Init(status)) => status.workers.iter().any(|worker| worker.role == role),
+        _ => true,
+    };
+    let others: Vec<Role> = SHOWN.into_iter().filter(|role| *role != Role::Init && has(*role)).collect();
+    let others: Vec<_> = others.into_iter().map(|role| (role, status_of(run_dir, role))).collect();
+    std::iter::once((Role::Init, init)).chain(others).collect()
+}
+
 fn status_of(run_dir: &RunDir, role: Role) -> Result<Status, String> {
     match ask(run_dir, role, &Request::Status, WAIT) {
         Ok(Reply::Status { status }) => Ok(*status),
         Ok(_) => Err(format!("status of {role}: it answered something else")),
-        Err(error) => Err(error.to_string()),
+        Err(error) => Err(explain(run_dir, error).to_string()),
+    }
+}
+
+/// A supervisor that is not there is the most common trouble, and has a remedy.
+fn explain(run_dir: &RunDir, error: AskError) -> Error {
+    match error {
+        AskError::Absent { role: Role::Init, source, .. }
+            if matches!(source.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) =>
+        {
+            let path = run_dir.path().display();
+            Error::Failed(format!("no director runs in {path}: name another run directory by --run-dir"))
+        }
+        other => Error::failed(other),
     }
 }
 
@@ -121,8 +147,8 @@ fn in_turn(all: &[(Role, Result<Status, String>)]) -> String {
 pub fn logs(mut args: lexopt::Parser) -> Result<ExitCode, Error> {
     let options = options(&mut args, Takes { role: true, json: true, lines: true })?;
     let request = Request::Logs { role: options.role, lines: options.lines.unwrap_or(LINES) };
-    let Reply::Logs { lines } = ask(&options.run_dir, Role::Init, &request, WAIT).map_err(Error::failed)?
-    else {
+    let answer = ask(&options.run_dir, Role::Init, &request, WAIT);
+    let Reply::Logs { lines } = answer.map_err(|error| explain(&options.run_dir, error))? else {
         return Err(Error::Failed("logs: init answered something else".to_owned()));
     };
     let show = |line: &LogLine| {
@@ -178,7 +204,7 @@ fn worker_order(
 }
 
 fn order(run_dir: &RunDir, role: Role, request: &Request, wait: Duration) -> Result<ExitCode, Error> {
-    ask(run_dir, role, request, wait).map(|_| ExitCode::SUCCESS).map_err(Error::failed)
+    ask(run_dir, role, request, wait).map(|_| ExitCode::SUCCESS).map_err(|error| explain(run_dir, error))
 }
 
 fn json(value: &impl serde::Serialize) -> Result<String, Error> {

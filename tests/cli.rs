@@ -1,0 +1,111 @@
+//! Wrong use gets one clear sentence and exit code 2, failure exit code 1.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Command, Output};
+
+#[allow(clippy::unwrap_used)]
+fn director(args: &[&str]) -> (i32, String, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_director")).args(args).env_remove("DIRECTOR_RUN").output();
+    let Output { status, stdout, stderr } = output.unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (status.code().unwrap(), text(stdout), text(stderr))
+}
+
+fn wrong(args: &[&str], sentence: &str) {
+    let (code, stdout, stderr) = director(args);
+    assert_eq!((code, stdout.as_str()), (2, ""), "{args:?}: {stderr}");
+    assert!(stderr.starts_with("director: ") && stderr.contains(sentence), "{args:?}: {stderr}");
+    assert_eq!(stderr.lines().count(), 1, "{stderr}");
+}
+
+#[test]
+fn wrong_use() {
+    wrong(&[], "no verb given: one of check, run, ");
+    wrong(&["statsu"], "unknown verb `statsu`: did you mean `status`?");
+    wrong(&["explode"], "unknown verb `explode`: one of ");
+    wrong(&["help", "statsu"], "did you mean `status`?");
+    wrong(&["status", "lsv"], "did you mean `lvs`?");
+    wrong(&["status", "--jsn"], "invalid option '--jsn'");
+    wrong(&["restart"], "restart: which role is missing");
+    wrong(&["logs", "-n", "many"], "number of lines `many`: a whole number is needed");
+    wrong(&["reboot", "now"], "unexpected argument \"now\"");
+    wrong(&["run"], "run: --config FILE is missing");
+    wrong(&["run", "--config"], "missing argument");
+    wrong(&["worker"], "which role is missing");
+    wrong(&["worker", "init"], "init is not a worker");
+    wrong(&["init"], "only the kernel starts it, as PID 1");
+    wrong(&["check"], "no file given");
+}
+
+#[test]
+fn files_that_cannot_be_used() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    fs::write(at("not.toml"), "#!/bin/sh\necho hello\n").unwrap();
+    for verb in [&["run", "--config"][..], &["check"][..]] {
+        let with = |file: &str| director(&[verb, &[file]].concat());
+        let (code, _, text) = with(&at("missing.toml"));
+        assert!(code == 2 && text.contains("missing.toml: there is no such file"), "{verb:?}: {code} {text}");
+        let (code, _, text) = with(dir.path().to_str().unwrap());
+        assert!(code == 2 && text.contains("directory"), "{verb:?}: {code} {text}");
+        let (code, _, text) = with(&at("not.toml"));
+        assert!(code == 2 && text.contains("not.toml:2:"), "{verb:?}: {code} {text}");
+    }
+}
+
+#[test]
+fn a_file_without_permission() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("director.toml");
+    fs::write(&file, "version = 1\n").unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o000)).unwrap();
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    // Root may read everything, so somebody else has to try; the binary is copied to where he can reach it.
+    let binary = dir.path().join("director");
+    fs::copy(env!("CARGO_BIN_EXE_director"), &binary).unwrap();
+    let mut command = Command::new(&binary);
+    command.arg("check").arg(&file);
+    if nix::unistd::geteuid().is_root() {
+        command.uid(65534).gid(65534);
+    }
+    let output = command.output().unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{text}");
+    assert!(text.contains("no permission to read it"), "{text}");
+}
+
+#[test]
+fn nobody_there_is_a_failure() {
+    let dir = tempfile::tempdir().unwrap();
+    let run_dir = dir.path().to_str().unwrap();
+    for verb in ["status", "logs", "reboot"] {
+        let (code, _, text) = director(&[verb, "--run-dir", run_dir]);
+        assert_eq!(code, 1, "{text}");
+        assert!(text.starts_with("director: no director runs in "), "{text}");
+    }
+    let (code, _, text) = director(&["reload", "--run-dir", run_dir]);
+    assert!(code == 1 && text.contains("store does not answer"), "{text}");
+}
+
+#[test]
+fn help_is_no_failure() {
+    for args in
+        [&["help"][..], &["--help"], &["help", "run"], &["run", "--help"], &["version"], &["--version"]]
+    {
+        let (code, stdout, stderr) = director(args);
+        assert_eq!((code, stderr.as_str()), (0, ""), "{args:?}");
+        assert!(stdout.lines().all(|line| line.chars().count() <= 100), "{stdout}");
+    }
+}
+
+#[test]
+fn a_link_is_its_verb() {
+    let dir = tempfile::tempdir().unwrap();
+    let link = dir.path().join("version");
+    std::os::unix::fs::symlink(Path::new(env!("CARGO_BIN_EXE_director")), &link).unwrap();
+    let output = Command::new(link).output().unwrap();
+    assert!(String::from_utf8(output.stdout).unwrap().starts_with("director "));
+}
