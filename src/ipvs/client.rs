@@ -135,6 +135,12 @@ impl Client {
         Ok(client)
     }
 
+    /// The number that this kernel gave to IPVS: the type of its messages.
+    #[must_use]
+    pub const fn family(&self) -> u16 {
+        self.family
+    }
+
     /// Version and size of the connection table.
     ///
     /// # Errors

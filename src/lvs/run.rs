@@ -19,6 +19,7 @@ use super::status;
 use crate::check::Target;
 use crate::check::plan::Verdict;
 use crate::check::runner::{Runner, probes_allowed};
+use crate::config::model::Config;
 use crate::config::{self, Watcher};
 use crate::ipc::message::{Event, Health, LvsStatus, Reply, Request, Status};
 use crate::ipc::server::{self, Call, Subscribers};
@@ -77,7 +78,8 @@ struct Worker {
     pages: Sorry,
     kernel: Kernel,
     core: Core,
-    /// Of the configuration in force; 0 = none yet.
+    config: Option<Config>,
+    /// Of the configuration in force.
     generation: u64,
     table: Vec<ServiceEntry>,
     read: Option<Instant>,
@@ -95,6 +97,7 @@ impl Worker {
             pages: Sorry::default(),
             kernel: Kernel::default(),
             core: Core::default(),
+            config: None,
             generation: 0,
             table: Vec::new(),
             read: None,
@@ -109,13 +112,14 @@ impl Worker {
             Ok(None) => return,
             Err(error) => return error!("configuration is not taken: {error}"),
         };
-        if active.generation == self.generation {
+        self.generation = active.generation;
+        if self.config.as_ref() == Some(&active.checked.config) {
             return;
         }
-        self.generation = active.generation;
         let services = &active.checked.config.services;
         info!("configuration taken: generation={} services={}", active.generation, services.len());
         let targets = self.core.configure(&active.checked.config);
+        self.config = Some(active.checked.config);
         self.checks.set(Instant::now(), &targets);
         self.open_pages();
         self.reconcile().await;
@@ -134,7 +138,7 @@ impl Worker {
 
     /// Compares the kernel's table with what it should be. Without a configuration nothing is touched.
     async fn reconcile(&mut self) {
-        if self.generation == 0 {
+        if self.config.is_none() {
             return;
         }
         self.open_pages();
