@@ -44,7 +44,8 @@ fn each_folder_gives_its_operations() {
 
 fn operations(case: &Path) -> String {
     let text = fs::read_to_string(case.join("director.toml")).unwrap();
-    let config = check(&text, "director.toml", &NodeFacts::default()).unwrap_or_else(|report| panic!("{report}"));
+    let config =
+        check(&text, "director.toml", &NodeFacts::default()).unwrap_or_else(|report| panic!("{report}"));
     let world = World::read(&fs::read_to_string(case.join("observed.txt")).unwrap());
     let facts = Facts { observed: &world.state, leases: &world.leases, raised: world.raised };
     let wanted = desired(&config.config, facts);
@@ -81,7 +82,9 @@ impl World {
                     world.state.sysctls.insert(words[1].to_owned(), words[2].to_owned());
                 }
                 "lease" => world.lease(&words),
-                "raised" => world.raised = Forwarding { ipv4: words.contains(&"ipv4"), ipv6: words.contains(&"ipv6") },
+                "raised" => {
+                    world.raised = Forwarding { ipv4: words.contains(&"ipv4"), ipv6: words.contains(&"ipv6") }
+                }
                 other => panic!("{other}: link, address, route, sysctl, lease or raised"),
             }
         }

@@ -59,6 +59,9 @@ struct Worker {
     run: RunDir,
     kernel: Kernel,
     config: Option<Config>,
+    /// Of `config`.
+    loaded: u64,
+    /// Of the configuration that the kernel was last compared with.
     generation: u64,
     memory: Memory,
     clients: BTreeMap<IfName, Client>,
@@ -101,6 +104,7 @@ impl Worker {
             memory: Memory::load(&run.state(Role::Net)),
             run: run.clone(),
             config: None,
+            loaded: 0,
             generation: 0,
             clients: BTreeMap::new(),
             updates,
@@ -157,7 +161,7 @@ impl Worker {
                     self.backoff.clear();
                     self.config = Some(active.checked.config);
                 }
-                self.generation = active.generation;
+                self.loaded = active.generation;
             }
             Ok(None) => log::debug!("no configuration yet"),
             Err(error) => log::error!("configuration not taken: {error}"),
@@ -214,6 +218,7 @@ impl Worker {
         };
         self.config = config;
         let retry = looked.unwrap_or_else(|error| Some(self.reconnect(&error)));
+        self.generation = self.loaded;
         Outcome { retry, took: started.elapsed() }
     }
 
