@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
@@ -15,24 +15,32 @@ use director::console::snapshot::Snapshot;
 use director::ipc::message::{Reply, Request, Status};
 use director::paths::RunDir;
 use director::role::Role;
+use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::pty::openpty;
+use nix::pty::{grantpt, posix_openpt, ptsname_r, unlockpt};
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::{Pid, ttyname};
+use nix::unistd::Pid;
 
-/// The terminal as a person has it.
+/// The terminal as a person has it. Its name in `/dev` is a link in a folder of the test, so that it can come again.
 struct Terminal {
     master: File,
-    name: String,
+    link: PathBuf,
     seen: String,
 }
 
 impl Terminal {
-    fn open() -> Self {
-        let pty = openpty(None, None).unwrap();
-        let path = ttyname(&pty.slave).unwrap();
-        let name = path.strip_prefix("/dev").unwrap().to_str().unwrap().to_owned();
-        Self { master: File::from(pty.master), name, seen: String::new() }
+    fn plug_in(folder: &Path) -> Self {
+        // Not `openpty`: a console that inherits our side never sees it hang up.
+        let pty = posix_openpt(OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC).unwrap();
+        grantpt(&pty).unwrap();
+        unlockpt(&pty).unwrap();
+        let link = folder.join("tty");
+        std::os::unix::fs::symlink(ptsname_r(&pty).unwrap(), &link).unwrap();
+        Self { master: File::from(OwnedFd::from(pty)), link, seen: String::new() }
+    }
+
+    fn unplug(self) {
+        std::fs::remove_file(self.link).unwrap();
     }
 
     fn send(&mut self, text: &str) {
@@ -97,11 +105,12 @@ fn answer(stream: UnixStream, role: Role, status: &Status, orders: &Sender<(Role
     let _ = (&stream).write_all((serde_json::to_string(&reply).unwrap() + "\n").as_bytes());
 }
 
-fn start(run: &RunDir, tty: &str) -> Child {
+fn start(run: &RunDir, folder: &Path) -> Child {
     Command::new(env!("CARGO_BIN_EXE_director"))
         .args(["worker", "console", "--run-dir"])
         .arg(run.path())
-        .args(["--tty", tty])
+        .arg("--tty")
+        .arg(Path::new("..").join(folder.strip_prefix("/").unwrap()).join("tty"))
         .stdin(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
@@ -118,8 +127,8 @@ fn an_address_is_set_over_the_line() {
     let folder = tempfile::tempdir().unwrap();
     let run = RunDir::new(folder.path());
     let orders = workers(&run);
-    let mut terminal = Terminal::open();
-    let console = start(&run, &terminal.name);
+    let mut terminal = Terminal::plug_in(folder.path());
+    let console = start(&run, folder.path());
     let banner = terminal.expect("Press Enter to activate this console.\r\n");
     assert!(banner.contains("Director ready 1.73 s"), "{banner}");
     assert!(!banner.replace("\r\n", "").contains(['\r', '\n', '\x1b']), "{banner:?}");
@@ -151,8 +160,8 @@ fn the_live_view_repeats_until_a_key() {
     let folder = tempfile::tempdir().unwrap();
     let run = RunDir::new(folder.path());
     let _orders = workers(&run);
-    let mut terminal = Terminal::open();
-    let console = start(&run, &terminal.name);
+    let mut terminal = Terminal::plug_in(folder.path());
+    let console = start(&run, folder.path());
     terminal.expect("Press Enter");
     terminal.send("\r1");
     terminal.expect("an empty line to leave: ");
@@ -171,42 +180,23 @@ fn a_hang_up_is_survived_and_the_next_person_starts_at_the_banner() {
     let folder = tempfile::tempdir().unwrap();
     let run = RunDir::new(folder.path());
     let _orders = workers(&run);
-    let mut terminal = Terminal::open();
-    let number = terminal.name.clone();
-    let console = start(&run, &terminal.name);
+    let mut terminal = Terminal::plug_in(folder.path());
+    let console = start(&run, folder.path());
     terminal.expect("Press Enter");
     terminal.send("\r");
     terminal.expect("an empty line to leave: ");
-    drop(terminal);
-    // The kernel gives the lowest free number: that terminal again, once its console has let go, unless another test is faster.
-    let deadline = Instant::now() + Duration::from_secs(5);
-    let mut others: Vec<OwnedFd> = Vec::new();
-    let again = loop {
-        let next = Terminal::open();
-        if next.name == number {
-            break Some(next);
-        }
-        others.push(next.master.into());
-        if Instant::now() > deadline {
-            break None;
-        }
-        std::thread::sleep(Duration::from_millis(50));
-    };
-    match again {
-        Some(mut terminal) => {
-            terminal.expect("Director ready");
-            terminal.expect("Press Enter");
-        }
-        None => eprintln!("skipped: terminal {number} was taken by somebody else"),
-    }
+    terminal.unplug();
+    let mut terminal = Terminal::plug_in(folder.path());
+    terminal.expect("Director ready");
+    terminal.expect("Press Enter");
     end(console);
 }
 
 #[test]
 fn without_workers_it_says_who_does_not_answer() {
     let folder = tempfile::tempdir().unwrap();
-    let mut terminal = Terminal::open();
-    let console = start(&RunDir::new(folder.path()), &terminal.name);
+    let mut terminal = Terminal::plug_in(folder.path());
+    let console = start(&RunDir::new(folder.path()), folder.path());
     let banner = terminal.expect("Press Enter");
     for line in ["init: not answering", "store: not answering", "net: not answering"] {
         assert!(banner.contains(line), "{line} in {banner}");
