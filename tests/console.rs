@@ -5,7 +5,7 @@
 //! ```text
 //! # comment            snapshot FILE     what the workers tell from now on
 //! > text               a line typed      key x    one key      bytes \x1b[A    raw bytes
-//! tick MS              time passes       reply JSON, fail TEXT    the answer to the last order
+//! tick MS              time passes       reply JSON, fail TEXT, pinged TEXT    the answer to the last order
 //! | shown              ! ROLE JSON       an order sent
 //! ```
 
@@ -38,6 +38,7 @@ impl Player {
             "tick" => self.now_ms += rest.parse::<u64>().unwrap(),
             "reply" => self.answer(Answer::Reply(serde_json::from_str(rest).unwrap())),
             "fail" => self.answer(Answer::Failed(rest.replace("\\n", "\n"))),
+            "pinged" => self.answer(Answer::Pinged(rest.to_owned())),
             "hangup" => self.session.reopened(),
             other => panic!("{other:?} is no word of a scenario"),
         }
@@ -62,6 +63,11 @@ impl Player {
                 None => return,
                 Some(Command::Ask(role, request)) => {
                     writeln!(self.log, "! {role} {}", serde_json::to_string(&request).unwrap()).unwrap();
+                    self.ordered = true;
+                    return;
+                }
+                Some(Command::Ping(address)) => {
+                    writeln!(self.log, "! ping {address}").unwrap();
                     self.ordered = true;
                     return;
                 }

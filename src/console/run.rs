@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::io;
+use std::ops::ControlFlow;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
@@ -13,10 +14,13 @@ use super::snapshot::Snapshot;
 use super::tty::{Tty, Woken};
 use crate::ipc::client;
 use crate::ipc::message::{Reply, Request, Status, StoreStatus};
+use crate::net::ping;
 use crate::paths::RunDir;
 use crate::role::Role;
 use crate::worker::WorkerArgs;
 
+/// ^C.
+const INTERRUPT: u8 = 3;
 /// How long a worker may take to tell its status.
 const STATUS_WAIT: Duration = Duration::from_millis(800);
 /// How long a worker may take to do something: `store` writes to slow sticks.
@@ -81,7 +85,7 @@ fn serve(
         loop {
             tty.write(&session.take_output());
             let Some(order) = command else { break };
-            let answer = obey(run_dir, &order, &mut session.snapshot);
+            let answer = obey(run_dir, tty, &order, &mut session.snapshot);
             command = session.answer(answer).or_else(|| session.advance(now()));
         }
         match tty.wait(end, session.patience())? {
@@ -95,7 +99,7 @@ fn serve(
     }
 }
 
-fn obey(run_dir: &RunDir, command: &Command, snapshot: &mut Snapshot) -> Answer {
+fn obey(run_dir: &RunDir, tty: &mut Tty, command: &Command, snapshot: &mut Snapshot) -> Answer {
     match command {
         Command::Look(roles) => {
             for role in roles {
@@ -104,11 +108,26 @@ fn obey(run_dir: &RunDir, command: &Command, snapshot: &mut Snapshot) -> Answer 
             }
             Answer::Looked
         }
+        Command::Ping(address) => match echo(tty, address) {
+            Ok(summary) => Answer::Pinged(summary),
+            Err(error) => Answer::Failed(error.to_string()),
+        },
         Command::Ask(role, request) => match client::ask(run_dir, *role, request, ORDER_WAIT) {
             Ok(reply) => Answer::Reply(reply),
             Err(error) => Answer::Failed(error.to_string()),
         },
     }
+}
+
+/// Four echo requests, each answer printed as it comes; ^C ends them.
+fn echo(tty: &mut Tty, address: &str) -> Result<String, Box<dyn Error>> {
+    let summary = ping::ping(address.parse()?, ping::Plan::default(), |outcome| {
+        tty.write(&format!("{outcome}\n"));
+        let mut typed = [0; 64];
+        let typed = tty.read(&mut typed).map(|count| typed.iter().take(count).any(|byte| *byte == INTERRUPT));
+        if typed.unwrap_or(true) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    })?;
+    Ok(summary.to_string())
 }
 
 fn status(run_dir: &RunDir, role: Role) -> Option<Status> {

@@ -17,6 +17,8 @@ use crate::role::Role;
 pub enum Command {
     /// Ask these roles for their status and put it into the snapshot.
     Look(Vec<Role>),
+    /// Ask an address for echoes, printing each answer as it comes; the screen has not checked it.
+    Ping(String),
     /// Ask a role something else.
     Ask(Role, Request),
 }
@@ -28,6 +30,8 @@ pub enum Answer {
     Looked,
     /// The reply.
     Reply(Reply),
+    /// All echoes together, in a line.
+    Pinged(String),
     /// There is none, or a refusal: why.
     Failed(String),
 }

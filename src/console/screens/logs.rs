@@ -113,7 +113,7 @@ fn lines(answer: Answer, snapshot: &Snapshot) -> Step {
             pager::show(text, Screen::Menu, super::menu::text(snapshot))
         }
         Answer::Failed(why) => Step::menu_after(&format!("Not done: {why}"), snapshot),
-        Answer::Looked | Answer::Reply(_) => Step::menu(snapshot),
+        Answer::Looked | Answer::Pinged(_) | Answer::Reply(_) => Step::menu(snapshot),
     }
 }
 

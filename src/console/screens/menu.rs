@@ -1,15 +1,16 @@
 //! The main menu.
 
-use super::{Input, Screen, Step, configuration, logs, management, power, status, workers};
+use super::{Input, Screen, Step, configuration, logs, management, ping, power, status, workers};
 use crate::console::snapshot::Snapshot;
 
 pub const PROMPT: &str = "Choose a number, h for help, an empty line to leave: ";
 
-const ENTRIES: [&str; 8] = [
+const ENTRIES: [&str; 9] = [
     " 1  Status (live)",
     " 2  Set management address",
     " 3  Configuration",
     " 4  Logs",
+    " 5  Ping",
     " 6  Workers",
     " 7  Reboot",
     " 8  Power off",
@@ -25,6 +26,7 @@ or on a USB stick, and is checked as a whole before anything changes.
  2  gives a NIC an address so that the box can be reached, in director.toml
  3  which configuration runs, why, the faults of the others; reads them again
  4  the last lines of each worker, or new lines as they come
+ 5  asks an address for an echo, four times
  6  restarts a worker, holds it, or lets it run again
  7  and 8 end VRRP in order first: the other box takes over at once
 
@@ -49,6 +51,7 @@ pub fn step(input: &Input, snapshot: &Snapshot) -> Step {
         "2" => management::enter(),
         "3" => configuration::enter(),
         "4" => logs::enter(),
+        "5" => ping::enter(),
         "6" => workers::enter(),
         "7" => power::reboot(),
         "8" => power::off(),

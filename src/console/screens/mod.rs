@@ -7,6 +7,7 @@ mod logs;
 mod management;
 mod menu;
 mod pager;
+mod ping;
 mod power;
 mod status;
 mod workers;
@@ -34,10 +35,14 @@ pub enum Screen {
     Configuration(configuration::Waiting),
     /// Log lines.
     Logs(logs::Logs),
+    /// Echo requests.
+    Ping,
     /// The workers.
     Workers(workers::Workers),
     /// Reboot or power off.
     Power(power::Power),
+    /// The box is about to end.
+    Down,
     /// Lines that did not fit, and where to go then.
     Pager(pager::Pager),
 }
@@ -109,12 +114,15 @@ impl Screen {
     #[must_use]
     pub const fn mode(&self) -> Mode {
         match self {
-            Self::Idle => Mode::Wake,
+            Self::Idle | Self::Down => Mode::Wake,
             Self::Status | Self::Pager(_) => Mode::Key,
             Self::Logs(logs) => logs.mode(),
-            Self::Menu | Self::Management(_) | Self::Configuration(_) | Self::Workers(_) | Self::Power(_) => {
-                Mode::Line
-            }
+            Self::Menu
+            | Self::Management(_)
+            | Self::Configuration(_)
+            | Self::Ping
+            | Self::Workers(_)
+            | Self::Power(_) => Mode::Line,
         }
     }
 
@@ -125,9 +133,11 @@ impl Screen {
             Self::Status => Some(2_000),
             Self::Logs(logs) => logs.period_ms(),
             Self::Idle
+            | Self::Down
             | Self::Menu
             | Self::Management(_)
             | Self::Configuration(_)
+            | Self::Ping
             | Self::Workers(_)
             | Self::Power(_)
             | Self::Pager(_) => None,
@@ -138,12 +148,13 @@ impl Screen {
     #[must_use]
     pub fn prompt(&self, snapshot: &Snapshot) -> String {
         match self {
-            Self::Idle => String::new(),
+            Self::Idle | Self::Down => String::new(),
             Self::Menu => menu::PROMPT.to_owned(),
             Self::Status => status::PROMPT.to_owned(),
             Self::Management(dialogue) => dialogue.prompt(snapshot),
             Self::Configuration(_) => configuration::PROMPT.to_owned(),
             Self::Logs(logs) => logs.prompt().to_owned(),
+            Self::Ping => ping::PROMPT.to_owned(),
             Self::Workers(workers) => workers.prompt(),
             Self::Power(power) => power.prompt(),
             Self::Pager(pager) => pager.prompt(),
@@ -154,12 +165,13 @@ impl Screen {
     #[must_use]
     pub fn step(self, input: Input, snapshot: &Snapshot) -> Step {
         match self {
-            Self::Idle => Step::show(Self::Idle, ""),
+            Self::Idle | Self::Down => Step::show(self, ""),
             Self::Menu => menu::step(&input, snapshot),
             Self::Status => status::step(&input, snapshot),
             Self::Management(dialogue) => dialogue.step(input, snapshot),
             Self::Configuration(waiting) => configuration::step(waiting, &input, snapshot),
             Self::Logs(logs) => logs.step(input, snapshot),
+            Self::Ping => ping::step(input, snapshot),
             Self::Workers(workers) => workers.step(input, snapshot),
             Self::Power(power) => power.step(&input, snapshot),
             Self::Pager(pager) => pager.step(&input, snapshot),

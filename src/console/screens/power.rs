@@ -46,7 +46,7 @@ impl Power {
             (Self::Doing, Input::Answer(Answer::Failed(why))) => {
                 Step::menu_after(&format!("Not done: {why}"), snapshot)
             }
-            (Self::Doing, Input::Answer(_)) => Step::show(Screen::Idle, "Going down."),
+            (Self::Doing, Input::Answer(_)) => Step::show(Screen::Down, "Going down."),
             (Self::First(_) | Self::Second(_), _) | (Self::Doing, _) => {
                 Step::menu_after("Nothing was done.", snapshot)
             }

@@ -44,7 +44,7 @@ impl Workers {
             (Self::What(role), Input::Line(line)) => what(role, &line),
             (Self::Doing(done), Input::Answer(answer)) => look(match answer {
                 Answer::Failed(why) => wrap(&format!("Not done: {why}"), WIDTH, "  ").join("\n"),
-                Answer::Looked | Answer::Reply(_) => done,
+                Answer::Looked | Answer::Pinged(_) | Answer::Reply(_) => done,
             }),
             (state, Input::Line(_) | Input::Key(_) | Input::Tick | Input::Answer(_)) => {
                 Step::show(Screen::Workers(state), "")
