@@ -27,6 +27,7 @@ pub mod net; // links, addresses of NICs, routes, network sysctls
 pub mod owner; // whose an address or a route in the kernel is
 pub mod paths; // where the processes meet: the run directory and what lies in it
 pub mod role; // the processes that one binary can be, as data
+pub mod store; // which configuration counts; clock, seed and boot slot: what outlives a boot
 pub mod sys; // the only `unsafe`: what nix does not offer
 pub mod units; // Vrid, Priority, Weight, IfName, Cidr…: checked once, by TryFrom
 pub mod vrrp; // virtual routers: elections, VIPs and their announcements

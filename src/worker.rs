@@ -27,7 +27,8 @@ pub const fn entry(role: Role) -> Option<Entry> {
         Role::Net => Some(crate::net::run::run),
         Role::Lvs => Some(crate::lvs::run::run),
         Role::Console => Some(crate::console::run::run),
-        Role::Init | Role::Store | Role::Vrrp => None,
+        Role::Store => Some(crate::store::run),
+        Role::Init | Role::Vrrp => None,
     }
 }
 

@@ -16,6 +16,7 @@ mod value;
 mod watch;
 
 pub use document::LARGEST;
+pub(crate) use load::read_file;
 pub use load::{Active, LoadError, active, load_file};
 pub use node::NodeFacts;
 pub use report::{Located, Problem, Report, Span};

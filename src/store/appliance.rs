@@ -1,0 +1,328 @@
+//! The sources of the appliance: USB sticks, the partition `config`, the last good one on `data`, the built-in one. Blocking.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File, OpenOptions};
+use std::io::{ErrorKind, Read, Write};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use super::cmdline::{KernelArgs, Mode};
+use super::disk::Sys;
+use super::files::{replace, replace_keeping};
+use super::grubenv::{GrubEnv, Slot};
+use super::keepsakes::Keepsakes;
+use super::mounts::{Access, Mounted};
+use super::select::{Found, Offer};
+use super::{fat, safe};
+use crate::config::read_file;
+use crate::ipc::message::Source;
+use crate::paths::RunDir;
+
+const FILE: &str = "director.toml";
+/// The configuration of a box as it is delivered.
+const FACTORY: &str = include_str!("../../board/common/config/director.toml");
+/// Label of the operator's partition and, by preference, of a stick.
+const LABEL: &str = "DIRECTOR";
+/// How long a plugged stick is waited for at boot.
+const STICK_DEADLINE: Duration = Duration::from_secs(5);
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
+/// What this box boots from and with, and where its file systems go.
+#[derive(Debug, Clone)]
+pub struct Appliance {
+    args: KernelArgs,
+    sys: Sys,
+    run: RunDir,
+    disk: Option<String>,
+    data: Option<PathBuf>,
+}
+
+impl Appliance {
+    /// Reads the kernel's command line and finds the boot disk; mounts `data` and takes up the clock and the seed. Everything
+    /// that fails is logged and done without.
+    #[must_use]
+    pub fn new(run: RunDir) -> Self {
+        let args = KernelArgs::parse(&fs::read_to_string("/proc/cmdline").unwrap_or_default());
+        let sys = Sys(PathBuf::from("/sys"));
+        let disk = sys.boot_disk(args.disk.as_deref());
+        let mut appliance = Self { args, sys, run, disk, data: None };
+        match &appliance.disk {
+            Some(disk) => log::info!("boot disk found: disk={disk}"),
+            None => log::warn!("find boot disk: none below the root file system: nothing can be kept"),
+        }
+        appliance.data = appliance.mount_data();
+        if appliance.args.mode == Mode::Reset {
+            appliance.reset();
+        }
+        if let Some(keepsakes) = appliance.keepsakes() {
+            keepsakes.restore();
+        }
+        appliance
+    }
+
+    /// Clock and seed, if there is somewhere to keep them.
+    #[must_use]
+    pub fn keepsakes(&self) -> Option<Keepsakes> {
+        self.data.clone().map(Keepsakes)
+    }
+
+    /// The volumes of sticks that are plugged in.
+    #[must_use]
+    pub fn sticks(&self) -> BTreeSet<String> {
+        self.sys.sticks(self.disk.as_deref())
+    }
+
+    /// The NICs that the built-in configuration asks for addresses.
+    #[must_use]
+    pub fn nics(&self) -> Vec<crate::units::IfName> {
+        self.sys.nics()
+    }
+
+    /// Waits until a plugged stick has become a disk, or for its deadline.
+    pub fn wait_for_sticks(&self) {
+        let deadline = Instant::now() + STICK_DEADLINE;
+        while self.sys.storage_is_coming() && Instant::now() < deadline {
+            std::thread::sleep(LOOK_AGAIN);
+        }
+    }
+
+    /// Every source in order of precedence.
+    #[must_use]
+    pub fn look(&self) -> Vec<Offer> {
+        let built_in = Offer {
+            source: Source::Safe,
+            place: "built in".to_owned(),
+            name: "built-in".to_owned(),
+            found: Found::Text(safe::text(&self.nics()).into_bytes()),
+        };
+        let refused = match self.args.mode {
+            Mode::Normal | Mode::Reset => {
+                return vec![self.stick(), self.partition(), self.last_good(), built_in];
+            }
+            Mode::Safe => "safe mode was chosen at the boot menu",
+            Mode::Rescue => "no slot came up by itself, so this is the rescue mode",
+        };
+        let found = Found::Absent(refused.to_owned());
+        let place = "boot menu".to_owned();
+        vec![Offer { source: Source::Partition, place, name: FILE.to_owned(), found }, built_in]
+    }
+
+    /// The first stick, labelled ones first, that has a file.
+    fn stick(&self) -> Offer {
+        let mut volumes: Vec<(bool, String)> = Vec::new();
+        for volume in self.sticks() {
+            if let Some(label) = fat_label(&device(&volume)) {
+                volumes.push((label != LABEL, volume));
+            }
+        }
+        volumes.sort();
+        let offer = |place, found| Offer { source: Source::Usb, place, name: format!("usb/{FILE}"), found };
+        for (_, volume) in &volumes {
+            let place = format!("USB stick {volume}");
+            match self.on_stick(volume, Access::Read, |directory| read(&directory.join(FILE))) {
+                Ok(Found::Absent(_)) => {}
+                Ok(found) => return offer(place, found),
+                Err(why) => return offer(place, Found::Unreadable(why)),
+            }
+        }
+        let what = if volumes.is_empty() { "no USB stick" } else { "no director.toml on a USB stick" };
+        offer("USB stick".to_owned(), Found::Absent(what.to_owned()))
+    }
+
+    fn partition(&self) -> Offer {
+        let place = "partition DIRECTOR".to_owned();
+        let found = self
+            .on_config(Access::Read, |directory| read(&directory.join(FILE)))
+            .unwrap_or_else(Found::Unreadable);
+        Offer { source: Source::Partition, place, name: FILE.to_owned(), found }
+    }
+
+    fn last_good(&self) -> Offer {
+        let place = "last good on data".to_owned();
+        let found = match self.last_good_path() {
+            Some(path) => read(&path),
+            None => Found::Absent("no data partition".to_owned()),
+        };
+        Offer { source: Source::LastGood, place, name: "last-good.toml".to_owned(), found }
+    }
+
+    /// Keeps a configuration of the operator for a boot at which theirs cannot be used.
+    ///
+    /// # Errors
+    /// "what failed: on what: why".
+    pub fn keep(&self, text: &[u8]) -> Result<(), String> {
+        let Some(path) = self.last_good_path() else { return Ok(()) };
+        if fs::read(&path).is_ok_and(|kept| kept == text) {
+            return Ok(());
+        }
+        replace(&path, text)
+            .map_err(|error| format!("keep last good configuration: {}: {error}", path.display()))
+    }
+
+    /// Writes the operator's file where `offer` came from.
+    ///
+    /// # Errors
+    /// "what failed: on what: why"; the old file is still there.
+    pub fn write(&self, offer: &Offer, text: &[u8]) -> Result<(), String> {
+        let save = |directory: &Path| {
+            replace_keeping(&directory.join(FILE), text)
+                .map_err(|error| format!("write {FILE}: {}: {error}", offer.place))
+        };
+        match offer.source {
+            Source::Usb => {
+                let volume = offer.place.rsplit(' ').next().unwrap_or_default();
+                self.on_stick(volume, Access::Write, save)?
+            }
+            _ => self.on_config(Access::Write, save)?,
+        }
+    }
+
+    /// Tells the boot loader that this slot came up.
+    ///
+    /// # Errors
+    /// "what failed: on what: why".
+    pub fn confirm_slot(&self) -> Result<Option<Slot>, String> {
+        let (Some(disk), Some(slot)) = (&self.disk, self.args.slot) else { return Ok(None) };
+        let part =
+            self.sys.partition(disk, "state").ok_or_else(|| format!("find partition: {disk}: no state"))?;
+        let mounted = Mounted::ext4(&device(&part), Path::new("/state"), Access::Write)?;
+        let path = mounted.path().join("grub/grubenv");
+        confirm(&path, slot).map(Some).map_err(|error| format!("write grubenv: {part}: {error}"))
+    }
+
+    fn mount_data(&self) -> Option<PathBuf> {
+        let disk = self.disk.as_ref()?;
+        let Some(part) = self.sys.partition(disk, "data") else {
+            log::warn!("find partition: {disk}: no data: nothing can be kept");
+            return None;
+        };
+        match Mounted::ext4(&device(&part), Path::new("/data"), Access::Write) {
+            Ok(mounted) => {
+                let path = mounted.path().to_owned();
+                mounted.keep();
+                Some(path)
+            }
+            Err(why) => {
+                log::warn!("{why}: nothing can be kept");
+                None
+            }
+        }
+    }
+
+    /// Back to the state of delivery. A marker in the run directory, which does not outlive the boot, makes it happen once.
+    fn reset(&self) {
+        let marker = self.run.path().join("reset.done");
+        if marker.exists() {
+            return;
+        }
+        log::warn!("factory reset: the configuration and all that was kept are erased");
+        for entry in self.data.iter().filter_map(|data| fs::read_dir(data).ok()).flatten().flatten() {
+            let directory = entry.file_type().is_ok_and(|kind| kind.is_dir());
+            let path = entry.path();
+            let erased = if directory { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+            if let Err(error) = erased {
+                log::warn!("factory reset: {}: {error}", path.display());
+            }
+        }
+        let rewritten = self.on_config(Access::Write, |directory| {
+            let _ = fs::remove_file(directory.join(format!("{FILE}.prev")));
+            replace(&directory.join(FILE), FACTORY.as_bytes())
+                .map_err(|error| format!("write {FILE}: {error}"))
+        });
+        if let Err(why) = rewritten.and_then(|written| written) {
+            log::error!("factory reset: {why}");
+        }
+        if let Err(error) = fs::write(&marker, "") {
+            log::warn!("factory reset: {}: {error}", marker.display());
+        }
+    }
+
+    fn last_good_path(&self) -> Option<PathBuf> {
+        self.data.as_ref().map(|data| data.join("last-good.toml"))
+    }
+
+    fn on_config<T>(&self, access: Access, work: impl FnOnce(&Path) -> T) -> Result<T, String> {
+        let disk = self.disk.as_ref().ok_or("no boot disk")?;
+        let part = self
+            .sys
+            .partition(disk, "config")
+            .ok_or_else(|| format!("disk {disk} has no partition config"))?;
+        let mounted = Mounted::fat(&device(&part), Path::new("/config"), access)?;
+        Ok(work(mounted.path()))
+    }
+
+    fn on_stick<T>(&self, volume: &str, access: Access, work: impl FnOnce(&Path) -> T) -> Result<T, String> {
+        let target = self.run.path().join("usb");
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&target)
+            .map_err(|error| format!("make mount point: {}: {error}", target.display()))?;
+        let mounted = Mounted::fat(&device(volume), &target, access)?;
+        Ok(work(mounted.path()))
+    }
+}
+
+fn device(name: &str) -> PathBuf {
+    Path::new("/dev").join(name)
+}
+
+fn fat_label(device: &Path) -> Option<String> {
+    let mut sector = [0; 512];
+    File::open(device).ok()?.read_exact(&mut sector).ok()?;
+    fat::label(&sector)
+}
+
+fn read(path: &Path) -> Found {
+    match read_file(path) {
+        Ok(text) => Found::Text(text),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            Found::Absent(format!("no {name} on {}", path.parent().unwrap_or(path).display()))
+        }
+        Err(error) => Found::Unreadable(error.to_string()),
+    }
+}
+
+/// Rewrites GRUB's block in place: GRUB knows it by its place on the disk. A missing or damaged one is made anew.
+fn confirm(path: &Path, slot: char) -> std::io::Result<Slot> {
+    let found = fs::read(path).ok().and_then(|block| GrubEnv::decode(&block));
+    if found.is_none() {
+        log::warn!("read grubenv: {}: missing or damaged: made anew", path.display());
+    }
+    let mut env = found.clone().unwrap_or_default();
+    let standing = env.came_up(slot);
+    if found.as_ref() != Some(&env) {
+        let block = env.encode().ok_or_else(|| std::io::Error::other("the variables do not fit"))?;
+        let mut file = OpenOptions::new().write(true).create(true).truncate(false).open(path)?;
+        file.write_all(&block)?;
+        file.set_len(1024)?;
+        file.sync_all()?;
+    }
+    Ok(standing)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_factory_file_is_without_fault() {
+        let checked = crate::config::check(FACTORY, FILE, &crate::config::NodeFacts::default());
+        assert!(checked.is_ok_and(|checked| checked.config.vrrp.is_empty()));
+    }
+
+    #[test]
+    fn a_slot_that_came_up_is_counted_from_zero() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("grubenv");
+        assert_eq!(confirm(&path, 'A').unwrap(), Slot::Confirmed);
+        let made = fs::read(&path).unwrap();
+        assert_eq!(made.len(), 1024);
+        let counted = String::from_utf8(made.clone()).unwrap().replace("A_N=\n", "A_N=xx\n");
+        fs::write(&path, counted.get(..1024).unwrap()).unwrap();
+        assert_eq!(confirm(&path, 'A').unwrap(), Slot::Confirmed);
+        assert_eq!(fs::read(&path).unwrap(), made);
+    }
+}

@@ -1,0 +1,136 @@
+//! GRUB's environment block: 1024 bytes, a header line, `KEY=VALUE` lines, `#` to the end (grub-core/lib/envblk.c).
+//!
+//! `ORDER` lists the slots, preferred first. For each slot `_ST` is `good`, `try` or `bad`, and `_N` has one `x` for each boot
+//! since the system last cleared it. GRUB leaves a slot whose counter is full; see board/common/grub/grub.cfg.
+
+use std::collections::BTreeMap;
+
+const SIZE: usize = 1024;
+const HEADER: &str = "# GRUB Environment Block\n";
+
+/// The variables of the block, in the order of their names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GrubEnv(BTreeMap<String, String>);
+
+/// How the running slot stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Slot {
+    /// Proven: its boots are counted from zero again.
+    Confirmed,
+    /// New: it is not proven yet, and its boots stay counted.
+    Trying,
+}
+
+impl Default for GrubEnv {
+    /// What GRUB's script assumes without a block.
+    fn default() -> Self {
+        let pairs = [("ORDER", "A B"), ("A_ST", "good"), ("A_N", ""), ("B_ST", "good"), ("B_N", "")];
+        Self(pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).into())
+    }
+}
+
+impl GrubEnv {
+    /// Reads a block; `None` if it is none.
+    #[must_use]
+    pub fn decode(block: &[u8]) -> Option<Self> {
+        let text = std::str::from_utf8(block).ok().filter(|_| block.len() == SIZE)?;
+        let body = text.strip_prefix(HEADER)?;
+        let mut pairs = BTreeMap::new();
+        for line in body.lines().take_while(|line| !line.starts_with('#')) {
+            let (key, value) = line.split_once('=')?;
+            pairs.insert(key.to_owned(), unescape(value));
+        }
+        Some(Self(pairs))
+    }
+
+    /// The block; `None` if the variables do not fit.
+    #[must_use]
+    pub fn encode(&self) -> Option<Vec<u8>> {
+        let mut text = HEADER.to_owned();
+        for (key, value) in &self.0 {
+            text.push_str(&format!("{key}={}\n", escape(value)));
+        }
+        let mut block = text.into_bytes();
+        if block.len() > SIZE {
+            return None;
+        }
+        block.resize(SIZE, b'#');
+        Some(block)
+    }
+
+    /// A variable.
+    #[must_use]
+    pub fn get(&self, key: &str) -> Option<&str> {
+        self.0.get(key).map(String::as_str)
+    }
+
+    /// Notes that the system of `slot` (`A` or `B`) came up: the counter of a good one is cleared, so that only boots which
+    /// never come so far use it up. A slot on trial keeps its count until it is proven.
+    pub fn came_up(&mut self, slot: char) -> Slot {
+        if self.get(&format!("{slot}_ST")) == Some("try") {
+            return Slot::Trying;
+        }
+        // One that was given up, and runs because there was no other, runs.
+        self.0.insert(format!("{slot}_ST"), "good".to_owned());
+        self.0.insert(format!("{slot}_N"), String::new());
+        Slot::Confirmed
+    }
+}
+
+fn escape(value: &str) -> String {
+    value.replace('\\', "\\\\").replace('\n', "\\\n")
+}
+
+fn unescape(value: &str) -> String {
+    let mut out = String::with_capacity(value.len());
+    let mut chars = value.chars();
+    while let Some(c) = chars.next() {
+        out.extend(if c == '\\' { chars.next() } else { Some(c) });
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn block(body: &str) -> Vec<u8> {
+        let mut block = format!("{HEADER}{body}").into_bytes();
+        block.resize(SIZE, b'#');
+        block
+    }
+
+    #[test]
+    fn a_block_round_trips() {
+        let bytes = block("A_N=xx\nA_ST=good\nB_N=\nB_ST=try\nORDER=A B\n");
+        let env = GrubEnv::decode(&bytes).unwrap();
+        assert_eq!(env.get("ORDER"), Some("A B"));
+        assert_eq!(env.encode().unwrap(), bytes);
+    }
+
+    #[test]
+    fn a_full_block_has_no_padding() {
+        let mut env = GrubEnv::default();
+        let free = env.encode().unwrap().iter().filter(|byte| **byte == b'#').count() - 1;
+        env.0.insert("X".to_owned(), "y".repeat(free - "X=\n".len()));
+        assert_eq!(GrubEnv::decode(&env.encode().unwrap()), Some(env.clone()));
+        env.0.insert("Y".to_owned(), String::new());
+        assert_eq!(env.encode(), None);
+    }
+
+    #[test]
+    fn damage_is_noticed() {
+        assert_eq!(GrubEnv::decode(&[0; SIZE]), None);
+        assert_eq!(GrubEnv::decode(&block("A_N\n")), None);
+        assert_eq!(GrubEnv::decode(&block("")[1..]), None);
+    }
+
+    #[test]
+    fn coming_up_clears_the_counter_of_a_good_slot_only() {
+        let mut env = GrubEnv::decode(&block("A_N=xxx\nA_ST=good\nB_N=xx\nB_ST=try\nORDER=B A\n")).unwrap();
+        assert_eq!(env.came_up('B'), Slot::Trying);
+        assert_eq!(env.get("B_N"), Some("xx"));
+        assert_eq!(env.came_up('A'), Slot::Confirmed);
+        assert_eq!(env.get("A_N"), Some(""));
+    }
+}

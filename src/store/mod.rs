@@ -1,0 +1,25 @@
+//! The role `store`: which configuration counts, and what outlives a boot.
+//!
+//! ```text
+//! USB stick, partition `config`, last good on `data`, built-in ──look──▶ Offer ──select──▶ Choice ──publish──▶ run directory
+//!                                       (blocking, in a thread)          (pure)           source.json, then active.toml
+//! ```
+//!
+//! It owns the partitions `config`, `data` and `state`. FAT partitions are mounted only while they are read or written.
+//! Outside the appliance (`director run --config FILE`) one file takes the place of all of these.
+
+mod appliance; // the sources of the appliance, together
+mod cmdline; // what the boot loader told the kernel
+mod disk; // block devices and NICs as /sys shows them
+mod fat; // is it a FAT file system, and what is its label
+mod files; // replacing a file so that a power cut leaves the old or the new one
+mod grubenv; // the boot loader's 1024 bytes: slots and their counters
+mod keepsakes; // clock and random seed, kept on `data`
+mod management; // a management address into the operator's file, comments kept
+mod mounts; // mounting for as long as a value lives
+mod publish; // the run directory
+mod run; // the loop
+mod safe; // the built-in configuration
+mod select; // which offer counts, and why (pure)
+
+pub use run::run;

@@ -1,0 +1,90 @@
+//! The run directory: `source.json` says which configuration runs and why, `active.toml` is its text.
+
+use std::io;
+use std::path::Path;
+
+use crate::config::{Checked, NodeFacts, check};
+use crate::ipc::message::StoreStatus;
+use crate::paths::RunDir;
+use crate::role::Role;
+
+/// What was published by an earlier life of this worker under the same supervisor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Published {
+    /// Which, and why.
+    pub status: StoreStatus,
+    /// Its text; `None` if none could be used so far.
+    pub active: Option<(Vec<u8>, Checked)>,
+}
+
+/// Writes `status`, and then `text` if it is a new one: the other workers wake at the text.
+///
+/// # Errors
+/// The run directory cannot be written.
+pub fn publish(run: &RunDir, status: &StoreStatus, text: Option<&[u8]>) -> io::Result<()> {
+    let source = serde_json::to_vec_pretty(status).map_err(io::Error::other)?;
+    super::files::replace(&run.source(), &source)?;
+    if let Some(text) = text {
+        super::files::replace(&run.active_config(), text)?;
+    }
+    super::files::replace(&run.state(Role::Store), supervisor().as_bytes())
+}
+
+/// What the run directory holds, if it was published under the present supervisor.
+///
+/// What an earlier supervisor left is nothing to go by: the file may have been changed since.
+#[must_use]
+pub fn published(run: &RunDir) -> Option<Published> {
+    if std::fs::read_to_string(run.state(Role::Store)).ok()? != supervisor() {
+        return None;
+    }
+    let status: StoreStatus = serde_json::from_slice(&std::fs::read(run.source()).ok()?).ok()?;
+    let active = std::fs::read(run.active_config()).ok().and_then(|text| {
+        let facts = NodeFacts { node: status.node.clone(), ..NodeFacts::default() };
+        let checked = check(&text, "active.toml", &facts).ok()?;
+        Some((text, checked))
+    });
+    Some(Published { status, active })
+        .filter(|published| published.status.generation == 0 || published.active.is_some())
+}
+
+/// The supervisor as a word that no later process shares: its id and when it started.
+fn supervisor() -> String {
+    let parent = nix::unistd::getppid();
+    let stat = std::fs::read_to_string(Path::new("/proc").join(parent.to_string()).join("stat"));
+    let stat = stat.unwrap_or_default();
+    // The name, in parentheses, may hold anything; field 22 is the start in clock ticks since boot (proc_pid_stat(5)).
+    let started = stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().nth(19)).unwrap_or("0");
+    format!("{{\"supervisor\":{parent},\"started\":{started}}}\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ipc::message::Source;
+
+    fn status(generation: u64) -> StoreStatus {
+        StoreStatus {
+            generation,
+            source: Source::File,
+            why: "it is there".to_owned(),
+            node: None,
+            candidates: Vec::new(),
+            slot: "none".to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_new_life_takes_up_what_was_published() {
+        let dir = tempfile::tempdir().unwrap();
+        let run = RunDir::new(dir.path());
+        assert_eq!(published(&run), None);
+        publish(&run, &status(3), Some(b"version = 1\n")).unwrap();
+        let found = published(&run).unwrap();
+        assert_eq!((found.status.generation, found.active.unwrap().0), (3, b"version = 1\n".to_vec()));
+        let active = crate::config::active(&run).unwrap().unwrap();
+        assert_eq!(active.generation, 3);
+        std::fs::write(run.state(Role::Store), "{\"supervisor\":1,\"started\":0}\n").unwrap();
+        assert_eq!(published(&run), None, "another supervisor's");
+    }
+}

@@ -1,0 +1,448 @@
+//! The loop: answers at once, looks at disks in a thread, publishes what is chosen.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::error::Error;
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+use tokio::io::AsyncReadExt;
+use tokio::task::JoinHandle;
+
+use super::appliance::Appliance;
+use super::disk::{mac_of, node_facts};
+use super::grubenv::Slot;
+use super::keepsakes;
+use super::management;
+use super::publish::{publish, published};
+use super::select::{Choice, Chosen, Found, Offer, choose};
+use crate::config::{Checked, NodeFacts, check, read_file};
+use crate::ipc::message::{Event, Reply, Request, SetManagement, Source, Status, StoreStatus};
+use crate::ipc::server::{Answer, Call, Subscribers, hello, listen, not_mine};
+use crate::paths::RunDir;
+use crate::role::Role;
+use crate::worker::WorkerArgs;
+
+/// A stick that shows up, or a NIC while the built-in configuration runs, counts as there from the beginning for so long.
+const SETTLING: Duration = Duration::from_secs(30);
+const SETTLING_TICK: Duration = Duration::from_secs(1);
+
+/// Runs the role until SIGTERM.
+///
+/// # Errors
+/// The socket, the run directory or the runtime cannot be used.
+pub fn run(args: &WorkerArgs) -> Result<(), Box<dyn Error>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(serve(args))?;
+    Ok(())
+}
+
+async fn serve(args: &WorkerArgs) -> Result<(), Box<dyn Error>> {
+    let mut ended = end_signal()?;
+    let mut calls = listen(&args.run_dir.socket(Role::Store))?;
+    let mut store = Store::new(args);
+    let mut saving = tokio::time::interval(keepsakes::PERIOD);
+    saving.reset();
+    let mut settling = tokio::time::interval(SETTLING_TICK);
+    loop {
+        store.begin();
+        let mut end = [0];
+        tokio::select! {
+            call = calls.recv() => match call {
+                Some(call) => store.called(call),
+                None => return Err("its socket is closed".into()),
+            },
+            done = finished(&mut store.job) => store.done(done),
+            _ = saving.tick() => store.save(),
+            _ = settling.tick(), if store.settles() => store.queue.push_back((Work::Peek, None)),
+            _ = ended.read(&mut end) => break,
+        }
+    }
+    if store.job.is_some() {
+        let done = finished(&mut store.job).await;
+        store.done(done);
+    }
+    store.save();
+    Ok(())
+}
+
+fn end_signal() -> Result<tokio::net::UnixStream, Box<dyn Error>> {
+    let (read, write) = UnixStream::pair()?;
+    signal_hook::low_level::pipe::register(Signal::SIGTERM as i32, write)?;
+    read.set_nonblocking(true)?;
+    Ok(tokio::net::UnixStream::from_std(read)?)
+}
+
+/// What is done in a thread, because disks may be slow.
+#[derive(Debug, Clone)]
+enum Work {
+    /// Find the sources and look at all of them.
+    Start,
+    /// Look at all sources.
+    Look,
+    /// See whether something was plugged in.
+    Peek,
+    /// Change the operator's file, then look.
+    Manage(Box<Management>),
+}
+
+#[derive(Debug, Clone)]
+struct Management {
+    wish: SetManagement,
+    source: Source,
+    node: Option<String>,
+    running: Vec<u8>,
+}
+
+/// What a thread brings back.
+struct Done {
+    sources: Sources,
+    /// `None`: nothing new was plugged in.
+    choice: Option<Choice>,
+    problem: Option<String>,
+}
+
+async fn finished(job: &mut Option<Job>) -> Option<(Done, Work, Option<Answer>)> {
+    let Some(running) = job else { return std::future::pending().await };
+    let done = (&mut running.handle).await;
+    let Job { work, answer, .. } = job.take()?;
+    match done {
+        Ok(done) => Some((done, work, answer)),
+        Err(error) => {
+            log::error!("look at the sources: {error}");
+            if let Some(answer) = answer {
+                answer.reply(&Reply::Error { message: "look at the sources: the look failed".to_owned() });
+            }
+            None
+        }
+    }
+}
+
+struct Job {
+    handle: JoinHandle<Done>,
+    work: Work,
+    answer: Option<Answer>,
+}
+
+/// Where configurations come from.
+#[derive(Debug, Clone)]
+enum Sources {
+    /// One file: `director run --config FILE`.
+    File(PathBuf),
+    /// The appliance, once it was looked for.
+    Appliance(Option<Box<Appliance>>),
+}
+
+struct Store {
+    run: RunDir,
+    sources: Sources,
+    started: Instant,
+    status: StoreStatus,
+    running: Option<(Vec<u8>, Checked)>,
+    /// Plugged in when the sources were last looked at.
+    plugged: BTreeSet<String>,
+    subscribers: Subscribers,
+    queue: VecDeque<(Work, Option<Answer>)>,
+    job: Option<Job>,
+}
+
+impl Store {
+    fn new(args: &WorkerArgs) -> Self {
+        let run = args.run_dir.clone();
+        let mut store = Self {
+            sources: args.file.clone().map_or(Sources::Appliance(None), Sources::File),
+            started: Instant::now(),
+            status: StoreStatus {
+                generation: 0,
+                source: if args.file.is_some() { Source::File } else { Source::Safe },
+                why: "the sources are being looked at".to_owned(),
+                node: None,
+                candidates: Vec::new(),
+                slot: "none".to_owned(),
+            },
+            running: None,
+            plugged: BTreeSet::new(),
+            subscribers: Subscribers::default(),
+            queue: VecDeque::new(),
+            job: None,
+            run,
+        };
+        match published(&store.run) {
+            // This worker's death is no reason to choose again: a stick may have been pulled since.
+            Some(before) if before.active.is_some() => {
+                log::info!("taken up: generation={} why={}", before.status.generation, before.status.why);
+                store.status = before.status;
+                store.running = before.active;
+                store.queue.push_back((Work::Peek, None));
+            }
+            _ => store.queue.push_back((Work::Start, None)),
+        }
+        store
+    }
+
+    /// Begins the next piece of work, if none is under way.
+    fn begin(&mut self) {
+        if self.job.is_some() {
+            return;
+        }
+        let Some((work, answer)) = self.queue.pop_front() else { return };
+        let plan = Plan {
+            run: self.run.clone(),
+            sources: self.sources.clone(),
+            plugged: self.plugged.clone(),
+            settled: self.running.is_some() && self.status.source != Source::Safe,
+            nics_count: self.status.source == Source::Safe,
+        };
+        let task = work.clone();
+        self.job =
+            Some(Job { handle: tokio::task::spawn_blocking(move || plan.execute(&task)), work, answer });
+    }
+
+    fn called(&mut self, Call { request, answer }: Call) {
+        match request {
+            Request::Hello => answer.reply(&hello(Role::Store)),
+            Request::Status => {
+                let status = Box::new(Status::Store(self.status.clone()));
+                answer.reply(&Reply::Status { status });
+            }
+            Request::Subscribe => {
+                let present = [Event::Config { generation: self.status.generation }];
+                let present = if self.running.is_some() { &present[..] } else { &[] };
+                self.subscribers.add(answer, present);
+            }
+            Request::Reload => self.queue.push_back((Work::Look, Some(answer))),
+            Request::SetManagement(wish) => {
+                let management = Management {
+                    wish,
+                    source: self.status.source,
+                    node: self.status.node.clone(),
+                    running: self.running.as_ref().map(|(text, _)| text.clone()).unwrap_or_default(),
+                };
+                self.queue.push_back((Work::Manage(Box::new(management)), Some(answer)));
+            }
+            other => answer.reply(&not_mine(Role::Store, &other)),
+        }
+    }
+
+    fn done(&mut self, done: Option<(Done, Work, Option<Answer>)>) {
+        let Some((Done { sources, choice, problem }, work, answer)) = done else { return };
+        self.sources = sources;
+        self.plugged = self.present();
+        let mut reply = problem.map_or(Reply::Ok, |message| Reply::Error { message });
+        if let Some(choice) = choice {
+            let refused = choice.chosen.is_none();
+            if refused && reply == Reply::Ok {
+                reply = Reply::Error { message: format!("use the configuration: {}", choice.why) };
+            }
+            if let Err(error) = self.take(choice) {
+                let message = format!("publish configuration: {}: {error}", self.run.path().display());
+                log::error!("{message}");
+                reply = Reply::Error { message };
+            }
+        }
+        if let Work::Start = work {
+            self.confirm_slot();
+        }
+        if let Some(answer) = answer {
+            answer.reply(&reply);
+        }
+    }
+
+    /// Publishes what was chosen, if it is not what runs already.
+    fn take(&mut self, choice: Choice) -> std::io::Result<()> {
+        for candidate in choice.candidates.iter().filter(|candidate| candidate.verdict == "faulty") {
+            for line in candidate.report.lines().filter(|line| is_headline(line)) {
+                log::warn!("fault: {line}");
+            }
+        }
+        self.status.candidates = choice.candidates;
+        self.status.why = choice.why;
+        let Some(Chosen { source, place, text, checked }) = choice.chosen else {
+            log::warn!("no other configuration: {}", self.status.why);
+            return publish(&self.run, &self.status, None);
+        };
+        self.status.source = source;
+        let running = self.running.as_ref();
+        if running.is_some_and(|(old, before)| *old == text && before.node == checked.node) {
+            log::info!("configuration unchanged: source={place:?} why={}", self.status.why);
+            return publish(&self.run, &self.status, None);
+        }
+        self.status.generation += 1;
+        self.status.node.clone_from(&checked.node);
+        publish(&self.run, &self.status, Some(&text))?;
+        let (generation, node) = (self.status.generation, checked.node.as_deref().unwrap_or("-"));
+        log::info!("configuration active: generation={generation} node={node} why={}", self.status.why);
+        self.subscribers.emit(&Event::Config { generation });
+        if let Sources::Appliance(Some(appliance)) = &self.sources {
+            if matches!(source, Source::Usb | Source::Partition)
+                && let Err(why) = appliance.keep(&text)
+            {
+                log::warn!("{why}");
+            }
+            let hostname = checked.config.system.hostname.as_deref().unwrap_or("director");
+            if let Err(errno) = nix::unistd::sethostname(hostname) {
+                log::warn!("set host name: {hostname}: {}", errno.desc());
+            }
+        }
+        self.running = Some((text, checked));
+        Ok(())
+    }
+
+    fn confirm_slot(&mut self) {
+        let Sources::Appliance(Some(appliance)) = &self.sources else { return };
+        match appliance.confirm_slot() {
+            Ok(None) => {}
+            Ok(Some(slot)) => {
+                self.status.slot = if slot == Slot::Confirmed { "confirmed" } else { "trying" }.to_owned();
+                log::info!("boot slot: {}", self.status.slot);
+            }
+            Err(why) => log::warn!("{why}"),
+        }
+        if let Err(error) = publish(&self.run, &self.status, None) {
+            log::error!("publish status: {error}");
+        }
+    }
+
+    fn save(&self) {
+        if let Sources::Appliance(Some(appliance)) = &self.sources
+            && let Some(keepsakes) = appliance.keepsakes()
+        {
+            keepsakes.save();
+        }
+    }
+
+    fn settles(&self) -> bool {
+        matches!(self.sources, Sources::Appliance(Some(_)))
+            && self.started.elapsed() < SETTLING
+            && self.queue.is_empty()
+            && self.job.is_none()
+    }
+
+    /// What is plugged in now, as far as it matters to what runs.
+    fn present(&self) -> BTreeSet<String> {
+        match &self.sources {
+            Sources::File(_) | Sources::Appliance(None) => BTreeSet::new(),
+            Sources::Appliance(Some(appliance)) => plugged(appliance, self.status.source == Source::Safe),
+        }
+    }
+}
+
+/// The first line of each fault in a rendered report.
+fn is_headline(line: &str) -> bool {
+    !line.starts_with([' ', '\t']) && line.contains(": ") && !line.starts_with(|c: char| c.is_ascii_digit())
+}
+
+fn plugged(appliance: &Appliance, nics_count: bool) -> BTreeSet<String> {
+    let mut plugged = appliance.sticks();
+    if nics_count {
+        plugged.extend(appliance.nics().iter().map(ToString::to_string));
+    }
+    plugged
+}
+
+/// What a thread needs to know.
+struct Plan {
+    run: RunDir,
+    sources: Sources,
+    plugged: BTreeSet<String>,
+    /// Whether a configuration of the operator runs, which goes on when no other can be used.
+    settled: bool,
+    nics_count: bool,
+}
+
+impl Plan {
+    fn execute(mut self, work: &Work) -> Done {
+        let mut problem = None;
+        if let Sources::Appliance(known @ None) = &mut self.sources {
+            let appliance = known.insert(Box::new(Appliance::new(self.run.clone())));
+            if let Work::Start = work {
+                appliance.wait_for_sticks();
+            } else {
+                self.plugged = plugged(appliance, self.nics_count);
+            }
+        }
+        match work {
+            Work::Peek if !self.something_new() => {
+                return Done { sources: self.sources, choice: None, problem };
+            }
+            Work::Manage(management) => problem = self.manage(management).err(),
+            Work::Start | Work::Look | Work::Peek => {}
+        }
+        let choice =
+            if problem.is_none() { Some(choose(self.look(), &node_facts(), self.settled)) } else { None };
+        Done { sources: self.sources, choice, problem }
+    }
+
+    fn something_new(&self) -> bool {
+        match &self.sources {
+            Sources::Appliance(Some(appliance)) => {
+                !plugged(appliance, self.nics_count).is_subset(&self.plugged)
+            }
+            _ => false,
+        }
+    }
+
+    fn look(&self) -> Vec<Offer> {
+        match &self.sources {
+            Sources::File(path) => vec![file_offer(path.clone())],
+            Sources::Appliance(appliance) => appliance.as_ref().map(|a| a.look()).unwrap_or_default(),
+        }
+    }
+
+    /// Sets a management address in the file of the operator that runs, or would run. Nothing is written unless the whole
+    /// result is without fault.
+    fn manage(&self, management: &Management) -> Result<(), String> {
+        let Management { wish, source, node, running } = management;
+        if wish.address.is_none() && wish.gateway.is_some() {
+            return Err("set management address: a gateway goes with a static address, DHCP brings its own"
+                .to_owned());
+        }
+        let offers = self.look();
+        let wanted = if *source == Source::Usb { Source::Usb } else { Source::Partition };
+        let offer = offers
+            .iter()
+            .find(|offer| offer.source == wanted || offer.source == Source::File)
+            .ok_or("set management address: there is no file to write it to")?;
+        let text = match &offer.found {
+            Found::Text(text) => text.clone(),
+            Found::Unreadable(why) => return Err(format!("set management address: {}: {why}", offer.place)),
+            Found::Absent(_) if *source == Source::LastGood => running.clone(),
+            Found::Absent(_) => b"version = 1\n".to_vec(),
+        };
+        let facts = NodeFacts { node: None, ..node_facts() };
+        let present = check(&text, &offer.name, &facts).map_err(|report| {
+            format!("set management address: {} has faults to be mended first:\n{report}", offer.place)
+        })?;
+        let node = present.node.or_else(|| node.clone().filter(|_| *source == Source::LastGood));
+        let text = std::str::from_utf8(&text).map_err(|error| format!("set management address: {error}"))?;
+        let text = text.trim_start_matches('\u{feff}');
+        let edited = management::edit(text, node.as_deref(), wish, mac_of(&wish.interface))
+            .map_err(|why| format!("set management address: {}: {why}", offer.place))?;
+        check(&edited, &offer.name, &facts).map_err(|report| {
+            format!("set management address: nothing is written, it would not fit the rest:\n{report}")
+        })?;
+        self.write(offer, edited.as_bytes())
+    }
+
+    fn write(&self, offer: &Offer, text: &[u8]) -> Result<(), String> {
+        match &self.sources {
+            Sources::File(path) => super::files::replace_keeping(path, text)
+                .map_err(|error| format!("write configuration: {}: {error}", path.display())),
+            Sources::Appliance(Some(appliance)) => appliance.write(offer, text),
+            Sources::Appliance(None) => Err("write configuration: no place for it".to_owned()),
+        }
+    }
+}
+
+fn file_offer(path: PathBuf) -> Offer {
+    let place = path.display().to_string();
+    let found = match read_file(&path) {
+        Ok(text) => Found::Text(text),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            Found::Absent(format!("no file {place}"))
+        }
+        Err(error) => Found::Unreadable(error.to_string()),
+    };
+    Offer { source: Source::File, name: place.clone(), place, found }
+}
