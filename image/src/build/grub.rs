@@ -131,6 +131,13 @@ mod tests {
     }
 
     #[test]
+    fn the_early_script_suits_its_parser() {
+        let script = Board::read(&Board::named("pc").unwrap().common("grub/early.cfg")).unwrap();
+        assert!(!script.contains(['#', '\'', ';']) && !script.contains("\nif "), "only the full parser reads this");
+        assert!(script.ends_with("\nsleep 5\nreboot\n"), "every dead end reboots");
+    }
+
+    #[test]
     fn the_boot_sector_knows_where_the_core_is() {
         let sector = boot_sector(&[0xeb; 512]).unwrap();
         assert_eq!(sector.len(), 440);
