@@ -133,7 +133,10 @@ mod tests {
     #[test]
     fn the_early_script_suits_its_parser() {
         let script = Board::read(&Board::named("pc").unwrap().common("grub/early.cfg")).unwrap();
-        assert!(!script.contains(['#', '\'', ';']) && !script.contains("\nif "), "only the full parser reads this");
+        assert!(
+            !script.contains(['#', '\'', ';']) && !script.contains("\nif "),
+            "only the full parser reads this"
+        );
         assert!(script.ends_with("\nsleep 5\nreboot\n"), "every dead end reboots");
     }
 

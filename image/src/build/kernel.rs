@@ -18,7 +18,7 @@ use super::kconfig;
 const SOURCE: &str = "linux-source-6.12";
 
 /// Lines that a whole build prints, for the progress bar only.
-const LINES_OF_A_BUILD: u64 = 3850;
+const LINES_OF_A_BUILD: u64 = 2900;
 
 /// What would otherwise leave the machine's name or the time in the image.
 const REPRODUCIBLE: [(&str, &str); 4] = [

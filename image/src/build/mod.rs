@@ -12,6 +12,7 @@ mod disk;
 mod grub;
 mod kconfig;
 pub mod kernel;
+mod notices;
 mod report;
 mod squashfs;
 mod stamp;

@@ -8,6 +8,7 @@ use crate::cache::hex;
 use crate::project;
 
 use super::board::Board;
+use super::notices;
 use super::squashfs::{self, Compression};
 use super::stamp::Stamp;
 use super::tree::Tree;
@@ -48,6 +49,7 @@ fn make_root(stamp: &Stamp, binary: &Path, parts: &Path) -> Result<(PathBuf, Ver
             tree.copy(&format!("usr/share/doc/director/{notice}"), &path, 0o644)?;
         }
     }
+    tree.file("usr/share/doc/director/NOTICES", notices::text()?.as_bytes(), 0o644)?;
     // programs look here for the clock's zone and for names; the box works in UTC and knows itself
     tree.file("etc/hosts", b"127.0.0.1 localhost\n::1 localhost\n", 0o644)?;
     tree.link("etc/resolv.conf", "/run/resolv.conf")?;
