@@ -21,6 +21,7 @@ struct Player {
     now_ms: u64,
     ordered: bool,
     log: String,
+    raw: String,
 }
 
 impl Player {
@@ -56,6 +57,7 @@ impl Player {
     fn go_on(&mut self, mut command: Option<Command>) {
         loop {
             let shown = self.session.take_output();
+            self.raw.push_str(&shown);
             for line in shown.split_terminator('\n') {
                 writeln!(self.log, "{}", escape(line)).unwrap();
             }
@@ -112,16 +114,22 @@ fn unescape(text: &str) -> Vec<u8> {
     out
 }
 
-fn play(script: &str) -> String {
+fn play(script: &str) -> Player {
     let clears = script.lines().any(|line| line == "# a screen that clears itself");
-    let mut player = Player { session: Session::new(clears), now_ms: 0, ordered: false, log: String::new() };
+    let mut player = Player {
+        session: Session::new(clears),
+        now_ms: 0,
+        ordered: false,
+        log: String::new(),
+        raw: String::new(),
+    };
     for line in script.lines().filter(|line| !line.starts_with(['|', '!'])) {
         writeln!(player.log, "{line}").unwrap();
         if !line.is_empty() && !line.starts_with('#') {
             player.line(line);
         }
     }
-    player.log
+    player
 }
 
 #[test]
@@ -136,7 +144,7 @@ fn dialogues() {
         }
         played += 1;
         let script = std::fs::read_to_string(&path).unwrap();
-        let log = play(&script);
+        let log = play(&script).log;
         for line in log.lines().filter_map(|line| line.strip_prefix("| ")) {
             let typed = line.contains(": ") || line.contains('\\');
             if line.len() > 79 && !typed {
@@ -152,4 +160,20 @@ fn dialogues() {
     }
     assert!(played >= 5, "{played} scenarios");
     assert!(wrong.is_empty(), "{}\nUPDATE=1 rewrites them", wrong.join("\n"));
+}
+
+/// The manual shows the console exactly as it is.
+#[test]
+fn manual() {
+    let manual = Path::new(env!("CARGO_MANIFEST_DIR")).join("doc/manual.md");
+    let manual = std::fs::read_to_string(manual).unwrap();
+    let script = std::fs::read_to_string(folder().join("manual.txt")).unwrap();
+    let trimmed = |text: &str| text.lines().map(str::trim_end).collect::<Vec<_>>().join("\n");
+    let shown = trimmed(&play(&script).raw);
+    let blocks: Vec<&str> =
+        manual.split("```console\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert_eq!(blocks.len(), 3, "what is shown at boot, the menu, the dialogue");
+    for block in blocks {
+        assert!(shown.contains(trimmed(block).trim_end()), "the manual shows\n{block}\nthe console\n{shown}");
+    }
 }
