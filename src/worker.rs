@@ -28,7 +28,8 @@ pub const fn entry(role: Role) -> Option<Entry> {
         Role::Lvs => Some(crate::lvs::run::run),
         Role::Console => Some(crate::console::run::run),
         Role::Store => Some(crate::store::run),
-        Role::Init | Role::Vrrp => None,
+        Role::Vrrp => Some(crate::vrrp::run::run),
+        Role::Init => None,
     }
 }
 

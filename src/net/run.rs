@@ -17,7 +17,7 @@ use super::observe;
 use super::state::State;
 use super::status::status;
 use super::sysctl;
-use super::watch::Watch;
+use super::watch::{ADDRESSES_AND_ROUTES, Watch};
 use crate::config::model::Config;
 use crate::config::{self, Watcher};
 use crate::ipc::message::{Reply, Request, Status};
@@ -120,7 +120,7 @@ impl Worker {
     }
 
     async fn forever(mut self, mut inbox: Inbox) -> Result<(), Box<dyn StdError>> {
-        let events = Watch::open()?;
+        let events = Watch::open(ADDRESSES_AND_ROUTES)?;
         self.load();
         let mut next = Instant::now();
         let mut earliest = next;

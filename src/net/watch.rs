@@ -13,21 +13,24 @@ use tokio::io::unix::AsyncFd;
 
 use crate::sys::async_fd::async_fd;
 
-/// Listens to `RTNLGRP_LINK`, `_IPV4_IFADDR`, `_IPV4_ROUTE`, `_IPV6_IFADDR`, `_IPV6_ROUTE` (linux/rtnetlink.h).
+/// Listens to some of the groups of linux/rtnetlink.h.
 #[derive(Debug)]
 pub struct Watch(AsyncFd<OwnedFd>);
 
-const GROUPS: [u32; 5] = [1, 5, 7, 9, 11];
+/// `RTNLGRP_LINK`, `_IPV4_IFADDR`, `_IPV6_IFADDR`.
+pub const ADDRESSES: &[u32] = &[1, 5, 9];
+/// The same with `RTNLGRP_IPV4_ROUTE` and `_IPV6_ROUTE`.
+pub const ADDRESSES_AND_ROUTES: &[u32] = &[1, 5, 7, 9, 11];
 
 impl Watch {
     /// Begins to listen in the network namespace of this thread.
     ///
     /// # Errors
     /// When the kernel gives no socket.
-    pub fn open() -> io::Result<Self> {
+    pub fn open(groups: &[u32]) -> io::Result<Self> {
         let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
         let fd = socket(AddressFamily::Netlink, SockType::Raw, flags, SockProtocol::NetlinkRoute)?;
-        let groups = GROUPS.iter().fold(0, |groups, group| groups | 1 << (group - 1));
+        let groups = groups.iter().fold(0, |groups, group| groups | 1 << (group - 1));
         bind(fd.as_raw_fd(), &NetlinkAddr::new(0, groups))?;
         Ok(Self(async_fd(fd)?))
     }

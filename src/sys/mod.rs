@@ -8,4 +8,5 @@ pub mod netlink; // options of netlink sockets
 pub mod packet; // addresses of packet sockets
 pub mod process; // signals, leaked descriptors, sync and reboot in a child
 pub mod random; // entropy for the kernel
+pub mod realtime; // SCHED_RR
 pub mod watchdog; // the hardware watchdog's ioctls

@@ -180,11 +180,6 @@ impl Engine {
         desired
     }
 
-    /// Whether the facts decide about somebody: (interface, IPv6) on which a socket is needed.
-    pub fn needs_sockets(&self) -> impl Iterator<Item = (&IfName, bool)> {
-        self.instances.iter().map(|instance| (&instance.config().interface, is_ipv6(instance.config())))
-    }
-
     /// Every virtual router, in the order of the file.
     #[must_use]
     pub fn instances(&self) -> &[Instance] {

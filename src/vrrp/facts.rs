@@ -33,6 +33,8 @@ pub struct Link {
     pub running: bool,
     /// Hardware address of an Ethernet-like link.
     pub mac: Option<Mac>,
+    /// Forwards IPv6: its neighbour advertisements say that it is a router.
+    pub forwards_ipv6: bool,
     /// Addresses in the kernel's order.
     pub addresses: Vec<Address>,
 }

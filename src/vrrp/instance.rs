@@ -386,8 +386,7 @@ impl Instance {
             IpAddr::V6(a) => a.is_unicast_link_local(),
         };
         let all = || self.config.addresses.iter().map(|vip| vip.cidr.address);
-        let most = if is_ipv6(&self.config) { packet::MAX_ADDRESSES_V6 } else { packet::MAX_ADDRESSES_V4 };
-        all().filter(local).chain(all().filter(|a| !local(a))).take(most).collect()
+        all().filter(local).chain(all().filter(|a| !local(a))).take(packet::MAX_ADDRESSES).collect()
     }
 
     fn count(&mut self, name: &'static str) {

@@ -6,9 +6,10 @@
 //! kernel (observe) ──▶ facts ──▶ track  └── deadline: one timer           └─▶ garp: when VIPs are announced
 //! ```
 //!
-//! Only `run`, `socket`, `kernel` and `state` touch the outside. The loop waits for nothing but its descriptors: no file
+//! Only `run`, `socket`, `kernel`, `alarm` and `memory` touch the outside. The loop waits for nothing but its descriptors: no file
 //! but a few bytes on tmpfs, no name, no other worker; requests to the kernel are answered within the system call.
 
+pub mod alarm; // one timer with the kernel's resolution
 pub mod arp; // gratuitous ARP
 pub mod auth; // version 2 passwords
 pub mod checksum; // the Internet checksum
@@ -18,8 +19,12 @@ pub mod facts; // what the kernel and the other workers say
 pub mod fsm; // the state machine of one virtual router
 pub mod garp; // when VIPs are announced
 pub mod instance; // one virtual router of the file
+pub mod kernel; // links and addresses by netlink
+pub mod memory; // what a master leaves for its next life
 pub mod nd; // unsolicited neighbour advertisements
 pub mod packet; // advertisements on the wire
 pub mod quiet; // log lines that would repeat
+pub mod run; // the worker
+pub mod socket; // raw sockets
 pub mod track; // may it take part, with which priority, from which address
 pub mod vips; // which addresses to set and to take off

@@ -42,21 +42,19 @@ pub const GROUP_V6: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0x12);
 /// TTL or hop limit of every advertisement: anything less has crossed a router (RFC 9568 section 5.1.1.3).
 pub const TTL: u8 = 255;
 
-/// IPv6 addresses that fit into a frame of 1500 bytes beside both headers; further VIPs are kept but not advertised.
-pub const MAX_ADDRESSES_V6: usize = 90;
-/// IPv4 addresses that the count field can hold.
-pub const MAX_ADDRESSES_V4: usize = 255;
+/// Addresses that the count field can hold; the configuration allows no more than fit the interface's MTU.
+pub const MAX_ADDRESSES: usize = 255;
 
 const HEADER: usize = 8;
 const AUTH: usize = 8;
-const MAX_LENGTH: usize = HEADER + MAX_ADDRESSES_V6 * 16;
+const MAX_LENGTH: usize = HEADER + MAX_ADDRESSES * 16;
 const TYPE_ADVERTISEMENT: u8 = 1;
 const MAX_CENTISECONDS: u128 = 0x0fff;
 
 /// An encoded message.
 pub type Packet = heapless::Vec<u8, MAX_LENGTH>;
 /// The addresses of one message.
-pub type Addresses = heapless::Vec<IpAddr, MAX_ADDRESSES_V4>;
+pub type Addresses = heapless::Vec<IpAddr, MAX_ADDRESSES>;
 
 /// What the IP header says about a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -255,10 +253,9 @@ impl Advertisement {
     /// more than is sent; `checksum` counts for version 3 over IPv4 only.
     #[must_use]
     pub fn encode(&self, source: IpAddr, destination: IpAddr, checksum: VrrpChecksum) -> Packet {
-        let most = if source.is_ipv6() { MAX_ADDRESSES_V6 } else { MAX_ADDRESSES_V4 };
-        let count = u8::try_from(self.addresses.len().min(most)).unwrap_or(u8::MAX);
+        let count = u8::try_from(self.addresses.len()).unwrap_or(u8::MAX);
         let mut packet = Packet::new();
-        // The capacity holds 90 IPv6 addresses, and so 255 of IPv4 with their authentication: pushing cannot fail.
+        // The capacity holds 255 addresses of either family, and `Addresses` holds no more: pushing cannot fail.
         let mut put = |bytes: &[u8]| packet.extend_from_slice(bytes).is_ok();
         put(&[self.version_and_type(), self.vrid, self.priority, count]);
         put(&match self.version {
@@ -268,7 +265,7 @@ impl Advertisement {
                 [high, low, 0, 0]
             }
         });
-        for address in self.addresses.iter().take(most) {
+        for address in &self.addresses {
             match address {
                 IpAddr::V4(a) => put(&a.octets()),
                 IpAddr::V6(a) => put(&a.octets()),

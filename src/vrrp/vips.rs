@@ -1,6 +1,7 @@
 //! Which addresses have to be set and which taken off: desired against observed. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use crate::units::{Cidr, IfName};
 
@@ -26,6 +27,15 @@ pub enum Op {
         /// VIP.
         cidr: Cidr,
     },
+}
+
+impl fmt::Display for Op {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Add { interface, cidr } => write!(f, "set VIP {cidr} on {interface}"),
+            Self::Remove { interface, cidr } => write!(f, "take VIP {cidr} off {interface}"),
+        }
+    }
 }
 
 /// The changes, in order. Only what carries our mark is removed; an address that the box has anyway (the owner's) counts
@@ -78,7 +88,7 @@ mod tests {
             .iter()
             .map(|(cidr, ours)| Address { cidr: cidr.parse().unwrap(), ours: *ours, usable: true })
             .collect();
-        let link = Link { index: 2, up: true, running: true, mac: None, addresses };
+        let link = Link { index: 2, up: true, running: true, mac: None, forwards_ipv6: false, addresses };
         Facts { links: [("eth0".parse().unwrap(), link)].into(), ..Facts::default() }
     }
 

@@ -152,7 +152,14 @@ impl Segment {
         let node = &mut self.nodes[at];
         let mut engine = Engine::new();
         let address = Address { cidr: node.address, ours: false, usable: true };
-        let link = Link { index: 2, up: true, running: true, mac: None, addresses: vec![address] };
+        let link = Link {
+            index: 2,
+            up: true,
+            running: true,
+            mac: None,
+            forwards_ipv6: false,
+            addresses: vec![address],
+        };
         engine.observe(self.now, |facts| {
             facts.links.insert(eth0(), link);
         });

@@ -1,0 +1,215 @@
+//! What a master leaves for its next life: who it was and when it last spoke, so that a crash of the worker is no failover.
+//!
+//! One file on tmpfs. It is written anew when somebody becomes master or ceases to be; in between only the time of the last
+//! advertisement is written over, at its place, in one small system call. The times are right-aligned numbers of a fixed
+//! width, so the file is JSON at every moment.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use nix::time::{ClockId, clock_gettime};
+use serde::{Deserialize, Serialize};
+
+use crate::config::model::VrrpInstance;
+use crate::units::IfName;
+
+use super::track::is_ipv6;
+
+/// Digits of the greatest `u64`.
+const WIDTH: usize = 20;
+
+/// A master of the previous life.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    name: String,
+    interface: IfName,
+    vrid: u8,
+    ipv6: bool,
+    /// When it last advertised, microseconds of CLOCK_MONOTONIC.
+    sent_us: u64,
+}
+
+impl Record {
+    fn new(config: &VrrpInstance, sent: Duration) -> Self {
+        Self {
+            name: config.name.clone(),
+            interface: config.interface.clone(),
+            vrid: config.vrid.get(),
+            ipv6: is_ipv6(config),
+            sent_us: micros(sent),
+        }
+    }
+
+    /// Whether this is about the virtual router of `config`.
+    #[must_use]
+    pub fn is(&self, config: &VrrpInstance) -> bool {
+        *self == Self { sent_us: self.sent_us, ..Self::new(config, Duration::ZERO) }
+    }
+
+    /// Time since its last advertisement; `None` when that lies in the future, which no clock of this boot does.
+    #[must_use]
+    pub fn silent_for(&self, now: Duration) -> Option<Duration> {
+        micros(now).checked_sub(self.sent_us).map(Duration::from_micros)
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Contents {
+    /// The clock starts anew with each boot.
+    boot: String,
+    masters: Vec<Record>,
+}
+
+/// The file.
+#[derive(Debug)]
+pub struct Memory {
+    path: PathBuf,
+    boot: String,
+    file: Option<File>,
+    /// Name of the instance and place of its number in the file.
+    places: Vec<(String, u64)>,
+    /// When each instance last advertised.
+    sent: BTreeMap<String, Duration>,
+}
+
+impl Memory {
+    /// The file at `path`, and the masters that it tells of if it is from this boot.
+    #[must_use]
+    pub fn recall(path: &Path) -> (Self, Vec<Record>) {
+        let boot =
+            fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned();
+        let contents = fs::read(path).ok().and_then(|bytes| serde_json::from_slice::<Contents>(&bytes).ok());
+        let masters = contents.filter(|contents| contents.boot == boot).map(|contents| contents.masters);
+        let memory =
+            Self { path: path.to_owned(), boot, file: None, places: Vec::new(), sent: BTreeMap::new() };
+        (memory, masters.unwrap_or_default())
+    }
+
+    /// Writes down who is master.
+    ///
+    /// # Errors
+    /// The directory cannot be written.
+    pub fn masters<'a>(&mut self, masters: impl Iterator<Item = &'a VrrpInstance>) -> io::Result<()> {
+        let sent = |config: &VrrpInstance| self.sent.get(&config.name).copied().unwrap_or_default();
+        let records: Vec<Record> = masters.map(|config| Record::new(config, sent(config))).collect();
+        let (text, places) = compose(&self.boot, &records)?;
+        let next = self.path.with_extension("next");
+        let mut file = File::create(&next)?;
+        file.write_all(text.as_bytes())?;
+        fs::rename(&next, &self.path)?;
+        self.file = Some(file);
+        self.places = places;
+        Ok(())
+    }
+
+    /// The instance of this name has just advertised.
+    ///
+    /// # Errors
+    /// The file system is full or gone.
+    pub fn spoke(&mut self, name: &str) -> io::Result<()> {
+        let now = monotonic();
+        match self.sent.get_mut(name) {
+            Some(sent) => *sent = now,
+            None => drop(self.sent.insert(name.to_owned(), now)),
+        }
+        let Some(file) = &self.file else { return Ok(()) };
+        let Some((_, place)) = self.places.iter().find(|(known, _)| known == name) else { return Ok(()) };
+        let mut number = heapless::String::<WIDTH>::new();
+        // Twenty digits hold every u64.
+        let _ = std::fmt::Write::write_fmt(&mut number, format_args!("{:>WIDTH$}", micros(now)));
+        file.write_all_at(number.as_bytes(), *place)
+    }
+
+    /// An orderly end: nobody goes on from here.
+    pub fn forget(&mut self) {
+        let _ = fs::remove_file(&self.path);
+        self.file = None;
+    }
+}
+
+/// Time of CLOCK_MONOTONIC: the same for every process of this boot.
+#[must_use]
+pub fn monotonic() -> Duration {
+    clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(Duration::ZERO, Duration::from)
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// The text, and where the number of each record is in it.
+fn compose(boot: &str, records: &[Record]) -> io::Result<(String, Vec<(String, u64)>)> {
+    const KEY: &str = "\"sent_us\":";
+    let mut text = format!("{{\"boot\":{},\"masters\":[", serde_json::to_string(boot)?);
+    let mut places = Vec::new();
+    for (i, record) in records.iter().enumerate() {
+        let line = serde_json::to_string(record)?;
+        // The number is the last field, whatever the names before it contain.
+        let head = line.rfind(KEY).and_then(|at| line.get(..at + KEY.len())).unwrap_or_default();
+        text.push_str(if i == 0 { "\n" } else { ",\n" });
+        text.push_str(head);
+        places.push((record.name.clone(), u64::try_from(text.len()).unwrap_or(u64::MAX)));
+        text.push_str(&format!("{:>WIDTH$}}}", record.sent_us));
+    }
+    text.push_str("\n]}\n");
+    Ok((text, places))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(name: &str) -> Record {
+        Record {
+            name: name.to_owned(),
+            interface: "eth0".parse().unwrap(),
+            vrid: 51,
+            ipv6: false,
+            sent_us: 7,
+        }
+    }
+
+    #[test]
+    fn the_file_is_json_before_and_after_a_number_is_written_over() {
+        let records = [record("VI_1"), record("odd \"sent_us\": name")];
+        let (mut text, places) = compose("b", &records).unwrap();
+        let contents: Contents = serde_json::from_str(&text).unwrap();
+        assert_eq!(contents.masters, records);
+        let place = usize::try_from(places[1].1).unwrap();
+        text.replace_range(place..place + WIDTH, &format!("{:>WIDTH$}", u64::MAX));
+        let contents: Contents = serde_json::from_str(&text).unwrap();
+        assert_eq!(contents.masters[0].sent_us, 7);
+        assert_eq!(contents.masters[1].sent_us, u64::MAX);
+    }
+
+    #[test]
+    fn nobody_is_master_of_an_empty_list() {
+        let (text, places) = compose("b", &[]).unwrap();
+        assert!(places.is_empty());
+        assert!(serde_json::from_str::<Contents>(&text).unwrap().masters.is_empty());
+    }
+
+    #[test]
+    fn silence_is_counted_in_this_boot_only() {
+        let record = Record { sent_us: 2_000_000, ..record("VI_1") };
+        assert_eq!(record.silent_for(Duration::from_secs(5)), Some(Duration::from_secs(3)));
+        assert_eq!(record.silent_for(Duration::from_secs(1)), None);
+    }
+
+    #[test]
+    fn another_boot_is_another_life() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("vrrp.json");
+        fs::write(&path, compose("another boot", &[record("VI_1")]).unwrap().0).unwrap();
+        assert_eq!(Memory::recall(&path).1, []);
+        let (memory, _) = Memory::recall(&path);
+        fs::write(&path, compose(&memory.boot, &[record("VI_1")]).unwrap().0).unwrap();
+        assert_eq!(Memory::recall(&path).1, [record("VI_1")]);
+        fs::write(&path, "{").unwrap();
+        assert_eq!(Memory::recall(&path).1, []);
+    }
+}

@@ -1,0 +1,449 @@
+//! The worker: one thread, real-time, locked in memory; one loop that waits for nothing but its descriptors.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::error::Error as StdError;
+use std::io;
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use nix::sys::mman::{MlockAllFlags, mlockall};
+use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
+use tokio::net::UnixStream;
+use tokio::sync::mpsc;
+use tokio::time::MissedTickBehavior;
+
+use super::alarm::Alarm;
+use super::effect::Effect;
+use super::engine::Engine;
+use super::facts::Facts;
+use super::fsm::master_down;
+use super::instance::Entry;
+use super::kernel::Kernel;
+use super::memory::{Memory, Record, monotonic};
+use super::packet::wire_interval;
+use super::quiet::Quiet;
+use super::socket::{Place, Wire};
+use super::vips::{self, Op};
+use super::{arp, nd};
+use crate::config::model::{TrackTarget, VrrpInstance};
+use crate::config::{self, Watcher};
+use crate::ipc::client::{Heard, subscribe};
+use crate::ipc::message::{Event, Reply, Request, RouterState, Status};
+use crate::ipc::server::{self, Call, Subscribers};
+use crate::net::watch::{ADDRESSES, Watch};
+use crate::paths::RunDir;
+use crate::role::Role;
+use crate::sys::realtime::round_robin;
+use crate::worker::WorkerArgs;
+
+/// The kernel is looked at this often, whatever it says by itself.
+const PERIOD: Duration = Duration::from_secs(5);
+/// Above every ordinary process, below the kernel's own real-time threads (50).
+const PRIORITY: i32 = 40;
+
+/// Runs the role until SIGTERM, which makes every master resign and takes the VIPs off.
+///
+/// # Errors
+/// When there is no runtime, no socket in the run directory, no netlink or no CAP_NET_RAW.
+pub fn run(args: &WorkerArgs) -> Result<(), Box<dyn StdError>> {
+    never_wait_for_the_log();
+    be_punctual();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let end = ended()?;
+        let (mut worker, inbox) = Worker::start(&args.run_dir)?;
+        worker.forever(inbox, end).await
+    })
+}
+
+/// Where news come from, besides the sockets.
+struct Inbox {
+    calls: mpsc::Receiver<Call>,
+    configs: Watcher,
+    events: Watch,
+}
+
+struct Worker {
+    run: RunDir,
+    engine: Engine,
+    wire: Wire,
+    kernel: Kernel,
+    alarm: Alarm,
+    memory: Memory,
+    /// Masters of the previous life, until the first configuration.
+    previous: Vec<Record>,
+    /// 0 = no configuration yet: nothing is touched.
+    generation: u64,
+    services: Option<mpsc::Receiver<Heard>>,
+    subscribers: Subscribers,
+    /// Changes that the kernel refused, and its words; said once.
+    refused: BTreeMap<String, String>,
+    quiet: Quiet,
+}
+
+impl Worker {
+    fn start(run: &RunDir) -> Result<(Self, Inbox), Box<dyn StdError>> {
+        let path = run.socket(Role::Vrrp);
+        let inbox = Inbox {
+            calls: server::listen(&path).map_err(|error| format!("listen: {}: {error}", path.display()))?,
+            configs: Watcher::new(run)
+                .map_err(|error| format!("watch: {}: {error}", run.path().display()))?,
+            events: Watch::open(ADDRESSES).map_err(|error| format!("open netlink socket: {error}"))?,
+        };
+        let (memory, previous) = Memory::recall(&run.state(Role::Vrrp));
+        let worker = Self {
+            run: run.clone(),
+            engine: Engine::new(),
+            wire: Wire::open().map_err(|error| format!("open packet socket: {error}"))?,
+            kernel: Kernel::open().map_err(|error| format!("open netlink socket: {error}"))?,
+            alarm: Alarm::new()?,
+            memory,
+            previous,
+            generation: 0,
+            services: None,
+            subscribers: Subscribers::default(),
+            refused: BTreeMap::new(),
+            quiet: Quiet::default(),
+        };
+        Ok((worker, inbox))
+    }
+
+    async fn forever(&mut self, mut inbox: Inbox, end: UnixStream) -> Result<(), Box<dyn StdError>> {
+        let mut period = tokio::time::interval(PERIOD);
+        period.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        period.reset();
+        self.look();
+        self.load();
+        loop {
+            // What waits on the wire counts before any timer: silence is judged by what was heard, however late we are.
+            self.hear();
+            self.engine.tick(Instant::now());
+            self.carry_out();
+            self.alarm.set(self.engine.deadline(Instant::now()))?;
+            tokio::select! {
+                biased;
+                ready = self.wire.readable() => ready?,
+                rung = self.alarm.rings() => rung?,
+                ended = async { end.readable().await } => {
+                    ended?;
+                    self.stop();
+                    return Ok(());
+                }
+                changed = inbox.events.changed() => {
+                    changed?;
+                    self.look();
+                }
+                Some(heard) = next(&mut self.services) => self.service(heard),
+                changed = inbox.configs.changed() => {
+                    changed?;
+                    self.load();
+                }
+                call = inbox.calls.recv() => match call {
+                    Some(call) => self.answer(call),
+                    None => return Err("the socket of this role is closed".into()),
+                },
+                _ = period.tick() => self.look(),
+            }
+        }
+    }
+
+    /// Takes what has come in.
+    fn hear(&mut self) {
+        let Self { wire, engine, .. } = self;
+        wire.receive(|interface, arrival| {
+            let now = Instant::now();
+            match arrival {
+                Ok((envelope, payload)) => engine.packet(now, interface, envelope, payload),
+                Err((source, reject)) => engine.unclaimed(now, interface, source, reject),
+            }
+        });
+    }
+
+    /// Takes the configuration that `store` has activated; a faulty one changes nothing.
+    fn load(&mut self) {
+        let active = match config::active(&self.run) {
+            Ok(Some(active)) => active,
+            Ok(None) => return,
+            Err(error) => return log::error!("configuration not taken: {error}"),
+        };
+        if active.generation == self.generation {
+            return;
+        }
+        let configs = active.checked.config.vrrp;
+        log::info!("configuration taken: generation={} instances={}", active.generation, configs.len());
+        self.generation = active.generation;
+        self.listen_to_services(&configs);
+        // Sockets of those that come before, of those that go after: they have yet to resign.
+        let mut needed: BTreeSet<Place> = configs.iter().map(place).collect();
+        needed.extend(self.engine.instances().iter().map(|instance| place(instance.config())));
+        let closed = self.wire.sync(&needed, &self.engine.facts().links);
+        let previous = std::mem::take(&mut self.previous);
+        let now = Instant::now();
+        self.engine.observe(now, |facts| facts.closed = closed);
+        let facts = self.engine.facts().clone();
+        self.engine.configure(now, configs, |config| entry(config, &facts, &previous));
+        self.carry_out();
+        self.remember();
+        self.open_sockets();
+    }
+
+    fn listen_to_services(&mut self, configs: &[VrrpInstance]) {
+        let tracks = configs.iter().flat_map(|config| &config.track);
+        let wanted = tracks.into_iter().any(|track| matches!(track.target, TrackTarget::Service(_)));
+        if !wanted {
+            self.services = None;
+        } else if self.services.is_none() {
+            self.services = Some(subscribe(&self.run, Role::Lvs));
+        }
+    }
+
+    /// Looks at links and addresses, and repairs what is not as it should be.
+    fn look(&mut self) {
+        let links = match self.kernel.links() {
+            Ok(links) => links,
+            Err(error) => {
+                if self.quiet.may_say(Instant::now(), "look") {
+                    log::error!("cannot look at the network: {error}");
+                }
+                if let Ok(kernel) = Kernel::open() {
+                    self.kernel = kernel;
+                }
+                return;
+            }
+        };
+        let needed = self.engine.instances().iter().map(|instance| place(instance.config())).collect();
+        let closed = self.wire.sync(&needed, &links);
+        if links == self.engine.facts().links && closed == self.engine.facts().closed {
+            return self.repair();
+        }
+        self.engine.observe(Instant::now(), |facts| {
+            facts.links = links;
+            facts.closed = closed;
+        });
+        self.carry_out();
+        self.repair();
+    }
+
+    fn open_sockets(&mut self) {
+        let needed = self.engine.instances().iter().map(|instance| place(instance.config())).collect();
+        let closed = self.wire.sync(&needed, &self.engine.facts().links);
+        if closed != self.engine.facts().closed {
+            self.engine.observe(Instant::now(), |facts| facts.closed = closed);
+            self.carry_out();
+        }
+    }
+
+    fn service(&mut self, heard: Heard) {
+        // A publisher that is gone leaves what it said last: unknown changes nothing.
+        if let Heard::Event(Event::Service { service, up }) = heard
+            && self.engine.facts().services.get(&service) != Some(&up)
+        {
+            self.engine.observe(Instant::now(), |facts| {
+                facts.services.insert(service, up);
+            });
+        }
+    }
+
+    /// Does what the virtual routers ask for, in their order.
+    fn carry_out(&mut self) {
+        for effect in self.engine.effects() {
+            match effect {
+                Effect::Send { instance, interface, source, destination, packet } => {
+                    match self.wire.send(&interface, source, destination, &packet) {
+                        // A memory that cannot be written costs a failover after a crash, no more.
+                        Ok(()) => drop(self.memory.spoke(&instance)),
+                        Err(error) => {
+                            if self.quiet.may_say(Instant::now(), "send") {
+                                log::warn!(
+                                    "cannot advertise: name={instance} to={destination} reason={error}"
+                                );
+                            }
+                        }
+                    }
+                }
+                Effect::Addresses => {
+                    self.agree();
+                }
+                Effect::Announce { interface, vip } => self.announce(&interface, vip),
+                Effect::State(event) => self.tell(&event),
+            }
+        }
+    }
+
+    /// Makes the VIPs of the kernel agree with what they should be; gives what it set.
+    fn agree(&mut self) -> Vec<Op> {
+        if self.generation == 0 {
+            return Vec::new();
+        }
+        let ops = vips::diff(self.engine.facts(), &self.engine.desired());
+        let mut refused = BTreeMap::new();
+        let mut done = Vec::new();
+        for op in ops {
+            let (Op::Add { interface, .. } | Op::Remove { interface, .. }) = &op;
+            let Some(index) = self.engine.facts().links.get(interface).map(|link| link.index) else {
+                continue;
+            };
+            match self.kernel.apply(&op, index) {
+                Ok(()) => {
+                    self.engine.note(&op);
+                    log::debug!("{op}");
+                    done.push(op);
+                }
+                Err(error) => {
+                    refused.insert(op.to_string(), error.to_string());
+                }
+            }
+        }
+        for (op, error) in refused.iter().filter(|(op, error)| self.refused.get(*op) != Some(*error)) {
+            log::error!("cannot {op}: {error}");
+        }
+        self.refused = refused;
+        done
+    }
+
+    /// Repairs what somebody else has done to the VIPs, or what the kernel refused before.
+    fn repair(&mut self) {
+        for op in self.agree() {
+            match &op {
+                Op::Add { interface, cidr } => {
+                    log::warn!("VIP put back: interface={interface} address={cidr} reason=it was not there");
+                    self.engine.restored(Instant::now(), interface);
+                }
+                Op::Remove { interface, cidr } => {
+                    log::warn!("VIP taken off: interface={interface} address={cidr} reason=not master");
+                }
+            }
+        }
+    }
+
+    fn announce(&mut self, interface: &crate::units::IfName, vip: IpAddr) {
+        let Some(link) = self.engine.facts().links.get(interface) else { return };
+        // A link without an Ethernet address has no neighbours to tell.
+        let Some(mac) = link.mac else { return };
+        let sent = match vip {
+            IpAddr::V4(vip) => self.wire.announce(link.index, &arp::gratuitous(mac, vip)),
+            IpAddr::V6(vip) => self.wire.announce(link.index, &nd::unsolicited(mac, vip, link.forwards_ipv6)),
+        };
+        if let Err(error) = sent
+            && self.quiet.may_say(Instant::now(), "announce")
+        {
+            log::warn!("cannot announce: interface={interface} address={vip} reason={error}");
+        }
+    }
+
+    fn tell(&mut self, event: &Event) {
+        if let Event::Router { name, state, reason } = event {
+            let word = state_name(*state);
+            match state {
+                RouterState::Fault => log::warn!("router state: name={name} state={word} reason={reason}"),
+                RouterState::Initialize | RouterState::Backup | RouterState::Master => {
+                    log::info!("router state: name={name} state={word} reason={reason}");
+                }
+            }
+        }
+        self.subscribers.emit(event);
+        self.remember();
+    }
+
+    fn remember(&mut self) {
+        let masters = self.engine.masters().map(super::instance::Instance::config);
+        if let Err(error) = self.memory.masters(masters)
+            && self.quiet.may_say(Instant::now(), "remember")
+        {
+            log::warn!("cannot remember: {}: {error}", self.run.state(Role::Vrrp).display());
+        }
+    }
+
+    fn answer(&mut self, call: Call) {
+        match call.request {
+            Request::Hello => call.answer.reply(&server::hello(Role::Vrrp)),
+            Request::Status => {
+                let status = Status::Vrrp(self.engine.status(Instant::now(), self.generation));
+                call.answer.reply(&Reply::Status { status: Box::new(status) });
+            }
+            Request::Subscribe => self.subscribers.add(call.answer, &self.engine.events()),
+            other => call.answer.reply(&server::not_mine(Role::Vrrp, &other)),
+        }
+    }
+
+    fn stop(&mut self) {
+        self.engine.stop(Instant::now());
+        self.carry_out();
+        self.memory.forget();
+    }
+}
+
+/// A master of the previous life goes on if nobody can have taken its place yet, and the kernel bears it out.
+fn entry(config: &VrrpInstance, facts: &Facts, previous: &[Record]) -> Entry {
+    let interval = wire_interval(config.version, config.interval);
+    let wait = master_down(config.version, config.priority.get(), interval);
+    let fresh = previous.iter().find(|record| record.is(config)).and_then(|r| r.silent_for(monotonic()));
+    let holds = config.addresses.iter().any(|vip| {
+        let link = facts.links.get(vip.interface.as_ref().unwrap_or(&config.interface));
+        link.is_some_and(|link| link.addresses.iter().any(|a| a.ours && a.cidr == vip.cidr))
+    });
+    match fresh {
+        Some(silent) if silent < wait && holds => Entry::Resume,
+        Some(_) | None => Entry::Listen(Duration::ZERO),
+    }
+}
+
+fn place(config: &VrrpInstance) -> Place {
+    (config.interface.clone(), super::track::is_ipv6(config))
+}
+
+const fn state_name(state: RouterState) -> &'static str {
+    match state {
+        RouterState::Initialize => "initialize",
+        RouterState::Backup => "backup",
+        RouterState::Master => "master",
+        RouterState::Fault => "fault",
+    }
+}
+
+/// The next news of the services; never, when nobody tracks one.
+async fn next(services: &mut Option<mpsc::Receiver<Heard>>) -> Option<Heard> {
+    match services {
+        Some(services) => services.recv().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Readable when SIGTERM or SIGINT has arrived.
+fn ended() -> io::Result<UnixStream> {
+    let (read, write) = std::os::unix::net::UnixStream::pair()?;
+    for signal in [libc::SIGTERM, libc::SIGINT] {
+        signal_hook::low_level::pipe::register(signal, write.try_clone()?)?;
+    }
+    read.set_nonblocking(true)?;
+    UnixStream::from_std(read)
+}
+
+/// A full log pipe loses lines; it does not stop a failover. Only pipes and sockets: a terminal is shared with others.
+fn never_wait_for_the_log() {
+    use nix::fcntl::{FcntlArg, OFlag, fcntl};
+    use nix::sys::stat::{SFlag, fstat};
+    let stderr = io::stderr();
+    let piped = fstat(&stderr).is_ok_and(|stat| {
+        let kind = SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT;
+        kind == SFlag::S_IFIFO || kind == SFlag::S_IFSOCK
+    });
+    if piped && let Ok(flags) = fcntl(&stderr, FcntlArg::F_GETFL) {
+        let flags = OFlag::from_bits_retain(flags) | OFlag::O_NONBLOCK;
+        let _ = fcntl(&stderr, FcntlArg::F_SETFL(flags));
+    }
+}
+
+/// Real-time and locked in memory, where we may: a busy machine or a slow disk must not cost mastership.
+fn be_punctual() {
+    let locked = setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY)
+        .and_then(|()| mlockall(MlockAllFlags::MCL_CURRENT | MlockAllFlags::MCL_FUTURE));
+    let scheduled = round_robin(PRIORITY);
+    let problems: Vec<String> = [("memory is not locked", locked), ("not real-time", scheduled)]
+        .into_iter()
+        .filter_map(|(what, result)| result.err().map(|error| format!("{what} ({error})")))
+        .collect();
+    if !problems.is_empty() {
+        log::warn!("less punctual than it could be: {}", problems.join(", "));
+    }
+}
