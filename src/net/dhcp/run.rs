@@ -12,7 +12,7 @@ use super::fsm::{Action, Client, Event};
 use super::lease::Lease;
 use super::message::Outgoing;
 use super::socket::{PacketSocket, unicast};
-use crate::units::{IfName, Mac, show_duration};
+use crate::units::{Cidr, IfName, Mac, show_duration};
 
 /// A socket that failed is opened again after so long: the link may be down for a moment.
 const REOPEN: Duration = Duration::from_secs(1);
@@ -54,8 +54,9 @@ pub async fn client(
     updates: mpsc::Sender<Update>,
 ) {
     let seed = RandomState::new().build_hasher().finish();
+    let told = remembered.as_ref().map(|lease| lease.address);
     let fsm = Client::new(boot_time(), asker.mac, asker.hostname.clone(), seed, remembered);
-    let mut task = Task { asker, fsm, socket: None, unicast: None, updates };
+    let mut task = Task { asker, fsm, socket: None, unicast: None, updates, told };
     let mut event = Event::Carrier(*carrier.borrow_and_update());
     loop {
         let actions = task.fsm.step(boot_time(), event);
@@ -78,6 +79,8 @@ struct Task {
     /// Lives while a renewal is answered.
     unicast: Option<Socket>,
     updates: mpsc::Sender<Update>,
+    /// The address that was last logged: renewals are no news.
+    told: Option<Cidr>,
 }
 
 impl Task {
@@ -94,6 +97,7 @@ impl Task {
                 Action::Gained(lease) => self.gained(lease).await,
                 Action::Lost(why) => {
                     log::warn!("dhcp lease lost: link={} reason={why}", self.asker.name);
+                    self.told = None;
                     self.update(None).await;
                 }
             }
@@ -120,8 +124,11 @@ impl Task {
         }
     }
 
-    async fn gained(&self, lease: Lease) {
-        log::info!(
+    async fn gained(&mut self, lease: Lease) {
+        let news = self.told.replace(lease.address) != Some(lease.address);
+        let level = if news { log::Level::Info } else { log::Level::Debug };
+        log::log!(
+            level,
             "dhcp lease: link={} address={} server={} for={}",
             self.asker.name,
             lease.address,
