@@ -75,7 +75,8 @@ pub const SETTINGS: &[Setting] = &[
 /// Writes all of [`SETTINGS`] under `root` (`/proc/sys`).
 pub fn apply(root: &Path) {
     for (path, value, why) in SETTINGS {
-        match std::fs::write(root.join(path), value) {
+        // Some settings are taken only with the end of their line (printk_devkmsg).
+        match std::fs::write(root.join(path), format!("{value}\n")) {
             Ok(()) => {}
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 log::debug!("no such kernel setting: {path}")
@@ -107,6 +108,6 @@ mod tests {
         std::fs::create_dir_all(root.path().join("kernel")).unwrap();
         std::fs::write(root.path().join("kernel/panic"), "0").unwrap();
         apply(root.path());
-        assert_eq!(std::fs::read_to_string(root.path().join("kernel/panic")).unwrap(), "10");
+        assert_eq!(std::fs::read_to_string(root.path().join("kernel/panic")).unwrap(), "10\n");
     }
 }

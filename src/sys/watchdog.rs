@@ -17,6 +17,7 @@ mod ioctl {
     use super::Info;
     nix::ioctl_read!(get_support, b'W', 0, Info);
     nix::ioctl_read!(get_boot_status, b'W', 2, libc::c_int);
+    nix::ioctl_read!(set_options, b'W', 4, libc::c_int);
     nix::ioctl_readwrite!(set_timeout, b'W', 6, libc::c_int);
 }
 
@@ -53,4 +54,15 @@ pub fn set_timeout(device: &File, seconds: i32) -> io::Result<i32> {
     // SAFETY: the kernel reads and writes one int, which outlives the call.
     unsafe { ioctl::set_timeout(device.as_raw_fd(), &raw mut seconds) }?;
     Ok(seconds)
+}
+
+/// Stops it (WDIOS_DISABLECARD).
+///
+/// # Errors
+/// When the kernel was built never to (CONFIG_WATCHDOG_NOWAYOUT), or the hardware cannot.
+pub fn disable(device: &File) -> io::Result<()> {
+    let mut stop: libc::c_int = 1;
+    // SAFETY: the kernel reads one int, whatever the direction in the ioctl's number says; it outlives the call.
+    unsafe { ioctl::set_options(device.as_raw_fd(), &raw mut stop) }?;
+    Ok(())
 }
