@@ -1,4 +1,4 @@
-//! Kernel settings of the whole box, each with its reason. Those of one interface belong to `net` and `vrrp`, those under
+//! Kernel settings of the whole box, each with its reason. Those of one interface, and forwarding, belong to `net` and `vrrp`, those under
 //! `net/ipv4/vs` to `lvs`.
 
 use std::io::ErrorKind;
@@ -37,8 +37,7 @@ pub const SETTINGS: &[Setting] = &[
     ("vm/unprivileged_userfaultfd", "0", "no page fault games"),
     ("vm/mmap_min_addr", "65536", "a null pointer in the kernel stays a fault"),
     // The director itself.
-    ("net/ipv4/ip_forward", "1", "NAT passes packets through"),
-    ("net/ipv6/conf/all/forwarding", "1", "the same for IPv6"),
+    // Forwarding is not here: `net` switches it on where a service uses NAT.
     (
         "net/ipv4/conf/all/rp_filter",
         "0",
