@@ -2,9 +2,13 @@
 //!
 //! `UPDATE=1` rewrites the reports; the diff is reviewed.
 
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "helpers of tests")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use director::config::model::{Config, Method, OnFail, Sorry};
 use director::config::{NodeFacts, Report, check};
 
 fn files(dir: &str) -> Vec<PathBuf> {
@@ -45,4 +49,203 @@ fn each_fault_is_reported_as_recorded() {
         }
     }
     assert!(different.is_empty(), "reports differ, UPDATE=1 records them:\n{}", different.join("\n"));
+}
+
+fn model(file: &str, node: Option<&str>) -> Config {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/config/ok").join(file);
+    let facts = NodeFacts { node: node.map(str::to_owned), ..NodeFacts::default() };
+    let checked = check(fs::read(path).unwrap(), file, &facts).unwrap();
+    assert_eq!(checked.node.as_deref(), node);
+    checked.config
+}
+
+#[test]
+fn a_node_replaces_what_it_names_and_keeps_the_rest() {
+    let (base, node) = (model("everything.toml", None), model("everything.toml", Some("lb2")));
+    assert_eq!(node.system.hostname.as_deref(), Some("lb2.example.com"));
+    assert_eq!(node.system.ntp, base.system.ntp);
+    assert_eq!(node.interfaces[0].addresses.len(), 1);
+    assert_eq!(node.interfaces[0].mtu, Some(9000));
+    assert_eq!(node.interfaces[1..], base.interfaces[1..]);
+    assert_eq!((base.routes[2].metric, node.routes[2].metric), (0, 5));
+    assert_eq!(node.routes[2].interface, base.routes[2].interface);
+    assert_eq!((base.vrrp[0].priority.get(), node.vrrp[0].priority.get()), (255, 50));
+    assert_eq!(node.vrrp[0].addresses, base.vrrp[0].addresses);
+    assert_eq!(node.vrrp[1].interval, Duration::from_secs(1));
+    assert_eq!(node.services[0].servers[0], base.services[0].servers[0]);
+    assert_eq!(node.services[0].servers[1].weight.get(), 7);
+    assert_eq!(node.services[0].servers[1].method, Method::Tun);
+    assert_eq!(node.services[1..], base.services[1..]);
+}
+
+#[test]
+fn the_list_of_peers_serves_every_box() {
+    let peers = |node| {
+        model("everything.toml", node).vrrp[0].peers.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(peers(None), ["192.168.61.46"]);
+    assert_eq!(peers(Some("lb2")), ["192.168.61.44"]);
+}
+
+#[test]
+fn the_box_is_found_by_hardware_address_or_name() {
+    let text =
+        fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/config/ok/everything.toml")).unwrap();
+    let node = |mac: &str, hostname: Option<&str>| {
+        let macs = [mac.parse().unwrap()].into();
+        let facts = NodeFacts { macs, hostname: hostname.map(str::to_owned), node: None };
+        check(&text, "everything.toml", &facts).map(|checked| checked.node)
+    };
+    assert_eq!(node("52:54:00:00:00:01", Some("lb1")), Ok(None));
+    assert_eq!(node("52:54:00:00:00:02", None), Ok(Some("lb2".to_owned())));
+    assert_eq!(node("52:54:00:00:00:09", Some("lb3")), Ok(Some("lb3".to_owned())));
+    let both = node("52:54:00:00:00:02", Some("lb3")).unwrap_err().to_string();
+    assert!(both.contains("nodes `lb2` and `lb3` both match this box"), "{both}");
+}
+
+#[test]
+fn defaults_are_those_of_the_manual() {
+    let config = model("seed-ipvsadm-save.toml", None);
+    let service = &config.services[0];
+    assert_eq!((service.quorum, &service.sorry, service.on_fail), (1, &Sorry::None, OnFail::Remove));
+    assert_eq!((service.servers[0].weight.get(), service.servers[0].method), (1, Method::Dr));
+    let config = model("everything.toml", None);
+    let check = &config.services[1].check;
+    let seconds = Duration::from_secs;
+    assert_eq!((check.interval, check.timeout, check.fall, check.rise), (seconds(2), seconds(1), 3, 2));
+    assert_eq!(config.services[1].scheduler, "wlc");
+    assert_eq!(config.vrrp[1].priority.get(), 100);
+}
+
+/// Broken in every way that a few thousand random edits find, a file gives a report or a configuration, never a panic.
+#[test]
+fn no_text_makes_it_panic() {
+    const TOKENS: [&[u8]; 24] = [
+        b"\"",
+        b"[",
+        b"]",
+        b"[[",
+        b"]]",
+        b"{",
+        b"}",
+        b"=",
+        b",",
+        b"\n",
+        b"\r",
+        b"#",
+        b".",
+        b"\xff",
+        b"\xef\xbb\xbf",
+        b"\0",
+        b"-1",
+        b"99999999999999999999",
+        b"\"\"\"",
+        b"'''",
+        b"name",
+        b"[node.lb2]\n",
+        b"[[vrrp]]\n",
+        "ä".as_bytes(),
+    ];
+    let mut random = Random(0x5eed);
+    for path in files("ok") {
+        let original = fs::read(&path).unwrap();
+        for _ in 0..250 {
+            let mut text = original.clone();
+            for _ in 0..=random.below(6) {
+                let at = random.below(text.len());
+                let end = (at + random.below(40)).min(text.len());
+                match random.below(5) {
+                    0 => text[at] = u8::try_from(random.below(256)).unwrap(),
+                    1 => drop(text.drain(at..end)),
+                    2 => drop(text.splice(at..at, TOKENS[random.below(TOKENS.len())].iter().copied())),
+                    3 => drop(text.splice(at..end, TOKENS[random.below(TOKENS.len())].iter().copied())),
+                    _ => text.extend_from_within(at..end),
+                }
+                text.push(b'\n');
+            }
+            let facts = NodeFacts {
+                node: Some("lb2".to_owned()).filter(|_| random.below(2) == 0),
+                ..NodeFacts::default()
+            };
+            if let Err(report) = check(&text, "mutated", &facts) {
+                assert!(!report.problems().is_empty());
+                assert!(report.to_string().starts_with("mutated:"));
+                assert!(report.located().all(|fault| fault.line > 0 && fault.column > 0));
+            }
+        }
+    }
+}
+
+/// The generator of Numerical Recipes; the seed is fixed, so a failure repeats.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(self.0 >> 33).unwrap() % bound.max(1)
+    }
+}
+
+/// Each example of the manuals: a whole file is checked, a fragment is checked as a part of one.
+#[test]
+fn examples_of_the_manuals_are_without_fault() {
+    const REST: &str = include_str!("config/example-rest.toml");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut seen = 0;
+    for manual in ["doc/config.md", "doc/manual.md", "README.md"] {
+        let text = fs::read_to_string(root.join(manual)).unwrap();
+        for (line, example) in examples(&text) {
+            seen += 1;
+            let whole =
+                if example.contains("version = 1") { example.clone() } else { complete(REST, &example) };
+            let name = format!("{manual} (example in line {line})");
+            if let Err(report) = check(&whole, &name, &NodeFacts::default()) {
+                panic!("{report}");
+            }
+        }
+    }
+    assert!(seen >= 15, "only {seen} examples were found");
+}
+
+/// The blocks between ```toml and ```, with the line in which each begins.
+fn examples(manual: &str) -> Vec<(usize, String)> {
+    let mut found: Vec<(usize, String)> = Vec::new();
+    let mut inside = false;
+    for (index, line) in manual.lines().enumerate() {
+        match (inside, line.trim()) {
+            (false, "```toml") => {
+                found.push((index + 2, String::new()));
+                inside = true;
+            }
+            (true, "```") => inside = false,
+            (true, _) => found.last_mut().unwrap().1.extend([line, "\n"]),
+            (false, _) => {}
+        }
+    }
+    found
+}
+
+/// The sections of `rest` that `example` does not have by name, then the example.
+fn complete(rest: &str, example: &str) -> String {
+    let mut whole = String::new();
+    for section in rest.split("\n\n") {
+        if titles(section).iter().all(|title| !titles(example).contains(title)) {
+            whole.extend([section, "\n\n"]);
+        }
+    }
+    whole + example
+}
+
+/// Header and name of each section that has a name.
+fn titles(text: &str) -> Vec<(&str, &str)> {
+    let mut header = "";
+    let mut titles = Vec::new();
+    for line in text.lines().map(str::trim) {
+        match line.split_once('=') {
+            _ if line.starts_with('[') => header = line,
+            Some((key, name)) if key.trim() == "name" => titles.push((header, name.trim())),
+            _ => {}
+        }
+    }
+    titles
 }

@@ -1,5 +1,7 @@
 //! The worker `store` as a process, on one file: what it publishes at start, on reload, after its own death.
 
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "helpers of tests")]
+
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};

@@ -46,7 +46,7 @@ pub fn decode(bytes: &[u8]) -> Result<&str, (Problem, &str)> {
 pub fn parse(text: &str) -> (Spanned<DeTable<'_>>, Vec<Problem>) {
     let (tree, mut errors) = DeTable::parse_recoverable(text);
     errors.sort_by_key(|error| error.span().map_or(0, |span| span.start));
-    if let Some(open) = errors.iter().position(|error| error.message().starts_with("unclosed")) {
+    if let Some(open) = errors.iter().position(|error| is_open_list(error.message())) {
         // All between the first fault and the end of an unclosed list or table is a consequence.
         errors =
             errors.into_iter().enumerate().filter(|(at, _)| *at == 0 || *at == open).map(|e| e.1).collect();
@@ -58,11 +58,32 @@ pub fn parse(text: &str) -> (Spanned<DeTable<'_>>, Vec<Problem>) {
         let span = Span::from(error.span().unwrap_or_default());
         let (line, _) = lines.place(span.start);
         if line != last_line {
-            problems.push(Problem { span, what: error.message().to_owned(), help: None });
+            problems.push(explain(error.message(), span, text));
         }
         last_line = line;
     }
     (tree, problems)
+}
+
+fn is_open_list(message: &str) -> bool {
+    ["unclosed array,", "unclosed inline table,"].iter().any(|start| message.starts_with(start))
+}
+
+/// The parser's words, of which those for a missing value would mislead.
+fn explain(message: &str, span: Span, text: &str) -> Problem {
+    let rest = text.get(span.start..).unwrap_or_default();
+    let at_end = rest.lines().next().is_none_or(|line| line.trim_start().is_empty() || line.starts_with('#'));
+    let (what, help) = match message.split_once(", expected ") {
+        Some(("string values must be quoted", _)) if at_end => {
+            ("the value is missing".to_owned(), Some("for example `key = \"text\"` or `key = 3`".to_owned()))
+        }
+        Some(("string values must be quoted", _)) => {
+            ("this is no value".to_owned(), Some("text stands in double quotes".to_owned()))
+        }
+        Some((what, expected)) => (what.to_owned(), Some(format!("expected {expected}"))),
+        None => (message.to_owned(), None),
+    };
+    Problem { span, what, help }
 }
 
 #[cfg(test)]

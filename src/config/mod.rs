@@ -88,7 +88,8 @@ fn examine(tree: &DeTable<'_>, node: Option<&str>, faults: &mut Faults<'_>) -> C
     config
 }
 
-/// Drops what a fault of syntax in the same line has led to.
+/// Drops what a fault of syntax has led to: what is said of the same line, and, when the header of a section is broken, of all
+/// that follows, because it was taken for a part of another section.
 fn without_consequences(text: &str, mut syntax: Vec<Problem>, rest: Vec<Problem>) -> Vec<Problem> {
     if syntax.is_empty() {
         return rest;
@@ -96,6 +97,11 @@ fn without_consequences(text: &str, mut syntax: Vec<Problem>, rest: Vec<Problem>
     let lines = report::Lines::new(text);
     let line = |problem: &Problem| lines.place(problem.span.start).0;
     let broken: std::collections::BTreeSet<usize> = syntax.iter().map(line).collect();
-    syntax.extend(rest.into_iter().filter(|problem| !broken.contains(&line(problem))));
+    let header = broken.iter().copied().find(|number| lines.line(*number).1.trim_start().starts_with('['));
+    let holds = |problem: &Problem| {
+        let line = line(problem);
+        !broken.contains(&line) && header.is_none_or(|header| line < header)
+    };
+    syntax.extend(rest.into_iter().filter(holds));
     syntax
 }

@@ -15,6 +15,7 @@ use super::report::Span;
 use super::value::{
     Faults, Field, FromTable, FromValue, Int, List, accept, field, text, unknown_keys, wrong_type,
 };
+use crate::ctl::closest;
 use crate::units::{Cidr, IfName, Mac, Priority, Refused, Vrid, Weight, parse_duration};
 
 macro_rules! key {
@@ -50,12 +51,13 @@ macro_rules! table {
 
 /// One of a few words.
 macro_rules! words {
-    ($type:ty { $($word:literal => $value:expr),* $(,)? }) => {
+    ($type:ty { $first:literal => $one:expr $(, $word:literal => $value:expr)* $(,)? }) => {
         impl FromValue for $type {
-            const WANTS: &'static str = concat!("one of" $(, " \"", $word, "\"")*);
+            const WANTS: &'static str = concat!("one of \"", $first, "\"" $(, ", \"", $word, "\"")*);
 
             fn from_value(key: &str, value: &Spanned<DeValue<'_>>, faults: &mut Faults<'_>) -> Option<Self> {
                 match text(key, value, Self::WANTS, faults)? {
+                    $first => Some($one),
                     $($word => Some($value),)*
                     other => {
                         let what = format!("`{key}` {other:?} is unknown");
@@ -71,7 +73,7 @@ macro_rules! words {
 table! {
     /// The whole file. `node` is merged in before; `version` is read before that.
     Root {
-        version: Int<1, 1>,
+        version: Ignored,
         system: System,
         interface: List<Interface>,
         route: List<Route>,
@@ -257,7 +259,10 @@ impl FromValue for Destination {
     fn from_value(key: &str, value: &Spanned<DeValue<'_>>, faults: &mut Faults<'_>) -> Option<Self> {
         match text(key, value, Self::WANTS, faults)? {
             "default" => Some(Self::Default),
-            network => accept(value, network.parse().map(Self::Network), faults),
+            network => {
+                let refuse = |_| Refused(format!("`{key}` {network:?} is not {}", Self::WANTS));
+                accept(value, network.parse().map(Self::Network).map_err(refuse), faults)
+            }
         }
     }
 }
@@ -274,7 +279,10 @@ impl FromValue for Scheduler {
         let known = SCHEDULERS.into_iter().find(|name| *name == text).map(Self);
         if known.is_none() {
             let what = format!("`{key}` {text:?} is unknown");
-            faults.add_with_help(value.span().into(), what, format!("one of {}", SCHEDULERS.join(", ")));
+            let near =
+                closest(text, SCHEDULERS).map(|near| format!("did you mean {near:?}? ")).unwrap_or_default();
+            let help = format!("{near}one of {}", SCHEDULERS.join(", "));
+            faults.add_with_help(value.span().into(), what, help);
         }
         known
     }

@@ -177,7 +177,7 @@ impl<'t> Lines<'t> {
     }
 
     /// Offset and text, without its end, of the line with this number.
-    fn line(&self, number: usize) -> (usize, &'t str) {
+    pub(super) fn line(&self, number: usize) -> (usize, &'t str) {
         let start = number.checked_sub(1).and_then(|index| self.starts.get(index)).copied().unwrap_or(0);
         let end = self.starts.get(number).copied().unwrap_or(self.text.len());
         let line = self.text.get(start..end).unwrap_or_default();

@@ -44,6 +44,7 @@ pub(super) fn check(raw: &raw::Service, front: Front, faults: &mut Faults<'_>) -
     let timeout = TIMEOUT.take("timeout", &table.timeout, DEFAULT_TIMEOUT.min(interval), faults);
     if let Some(span) = table.timeout.span()
         && timeout > interval
+        && TIMEOUT.holds(timeout)
     {
         faults.add(span, "`timeout` is longer than `interval`");
     }

@@ -93,6 +93,10 @@ impl Bounds {
         Self { least, most, step }
     }
 
+    fn holds(&self, value: Duration) -> bool {
+        (self.least..=self.most).contains(&value)
+    }
+
     /// The value of `field`, or `default`; a fault if it is outside.
     fn take(
         &self,
@@ -104,7 +108,7 @@ impl Bounds {
         let Some(At { value, span }) = field.set() else { return default };
         let (least, most) = (show_duration(self.least), show_duration(self.most));
         let shown = show_duration(*value);
-        if *value < self.least || *value > self.most {
+        if !self.holds(*value) {
             faults.add(*span, format!("`{key}` {shown} is out of range: {least} to {most}"));
         } else if !value.as_nanos().is_multiple_of(self.step.as_nanos()) {
             let step = show_duration(self.step);
