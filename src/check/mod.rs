@@ -42,6 +42,9 @@ pub enum Outcome {
     Success(Reason),
     /// It does not.
     Failure(Reason),
+    /// This box has no way to it: no route, no address. A failure like any other once there has been an answer; before
+    /// that, most likely the network of a booting box is not up yet, and it is asked again soon.
+    Unreachable(Reason),
     /// Nothing about the server: this box could not ask (no file descriptor, no memory). Changes nothing.
     Inconclusive(Reason),
 }

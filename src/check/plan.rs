@@ -54,6 +54,7 @@ struct Entry {
     tally: Tally,
     cadence: Cadence,
     since: Instant,
+    retries: u8,
     answered: Option<Instant>,
     latency: Option<Duration>,
     reason: Reason,
@@ -96,13 +97,20 @@ impl Plan {
     /// A probe has ended at `now` after `latency`; plans the next. An answer about a target that is gone is dropped.
     pub fn finish(&mut self, now: Instant, id: Id, outcome: Outcome, latency: Duration) -> Option<Verdict> {
         let entry = self.entries.get_mut(&id)?;
-        entry.cadence.advance(now);
-        self.due.insert((entry.cadence.due(), id));
-        let (success, reason) = match outcome {
-            Outcome::Success(reason) => (true, reason),
-            Outcome::Failure(reason) => (false, reason),
-            Outcome::Inconclusive(_) => return None,
+        let answer = match outcome {
+            Outcome::Success(reason) => Some((true, reason)),
+            Outcome::Unreachable(_) if entry.may_be_booting(now) => None,
+            Outcome::Failure(reason) | Outcome::Unreachable(reason) => Some((false, reason)),
+            Outcome::Inconclusive(_) => None,
         };
+        if answer.is_none() && entry.answered.is_none() {
+            entry.cadence.retry(now, entry.retries);
+            entry.retries = entry.retries.saturating_add(1);
+        } else {
+            entry.cadence.advance(now);
+        }
+        self.due.insert((entry.cadence.due(), id));
+        let (success, reason) = answer?;
         entry.answered = Some(now);
         entry.latency = Some(latency);
         entry.reason = reason;
@@ -144,6 +152,7 @@ impl Plan {
             tally: Tally::default(),
             cadence: Cadence::new(now, target.check.interval, number, company),
             since: now,
+            retries: 0,
             answered: None,
             latency: None,
             reason: Reason::Borrowed("not asked yet"),
@@ -184,6 +193,12 @@ impl Entry {
         self.target.check.kind != CheckKind::None
             && now.saturating_duration_since(self.answered.unwrap_or(self.since))
                 > self.cadence.patience(self.target.check.timeout)
+    }
+
+    /// Nobody has answered yet, and the target is young: the network of this box may not be up.
+    fn may_be_booting(&self, now: Instant) -> bool {
+        self.answered.is_none()
+            && now.saturating_duration_since(self.since) < self.cadence.patience(self.target.check.timeout)
     }
 
     fn inherit(&mut self, old: &Self) {
@@ -291,6 +306,31 @@ mod tests {
         assert_eq!(plan.standing(&target).unwrap().health, Health::Up);
         assert_eq!(plan.overdue(now + second * 4).count(), 0);
         assert_eq!(plan.overdue(now + second * 6).collect::<Vec<_>>(), [&target]);
+    }
+
+    #[test]
+    fn a_box_whose_network_is_not_up_yet_asks_again_soon_and_then_says_so() {
+        let now = Instant::now();
+        let target = tcp("10.0.0.1:80", 3);
+        let nowhere = Outcome::Unreachable("network unreachable".into());
+        let mut plan = Plan::default();
+        plan.set(now, &set(&[&target]));
+        assert_eq!(answer(&mut plan, now + Duration::from_millis(1), nowhere.clone()), []);
+        assert_eq!(plan.standing(&target).unwrap().health, Health::Unknown);
+        assert!(plan.deadline().unwrap() <= now + Duration::from_millis(30));
+        let up = answer(&mut plan, now + Duration::from_millis(30), Outcome::Success("connected".into()));
+        assert_eq!(up[0].health, Health::Up);
+
+        let mut plan = Plan::default();
+        plan.set(now, &set(&[&target]));
+        let (time, down) = loop {
+            let time = plan.deadline().unwrap();
+            if let [verdict] = answer(&mut plan, time, nowhere.clone()).as_slice() {
+                break (time, verdict.clone());
+            }
+        };
+        assert_eq!((down.health, down.reason.as_ref()), (Health::Down, "network unreachable"));
+        assert!(time < now + Duration::from_secs(7), "{:?}", time - now);
     }
 
     #[test]

@@ -13,6 +13,9 @@ pub fn outcome(error: &io::Error) -> Outcome {
         Some(Errno::EMFILE | Errno::ENFILE | Errno::ENOBUFS | Errno::ENOMEM | Errno::EAGAIN) => {
             Outcome::Inconclusive(Reason::Owned(format!("cannot ask: {}", words(error))))
         }
+        Some(Errno::ENETUNREACH | Errno::ENETDOWN | Errno::EADDRNOTAVAIL) => {
+            Outcome::Unreachable(words(error))
+        }
         _ => Outcome::Failure(words(error)),
     }
 }
@@ -24,7 +27,7 @@ pub fn words(error: &io::Error) -> Reason {
         Some(Errno::ECONNREFUSED) => Reason::Borrowed("connection refused"),
         Some(Errno::ECONNRESET | Errno::EPIPE) => Reason::Borrowed("connection reset"),
         Some(Errno::EHOSTUNREACH) => Reason::Borrowed("no route to host"),
-        Some(Errno::ENETUNREACH) => Reason::Borrowed("network unreachable"),
+        Some(Errno::ENETUNREACH | Errno::ENETDOWN) => Reason::Borrowed("network unreachable"),
         Some(Errno::ETIMEDOUT) => Reason::Borrowed("connection timed out"),
         Some(Errno::EADDRNOTAVAIL) => Reason::Borrowed("no local address to ask from"),
         Some(Errno::EACCES | Errno::EPERM) => Reason::Borrowed("forbidden by a local rule"),

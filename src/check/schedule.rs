@@ -4,17 +4,18 @@ use std::time::{Duration, Instant};
 
 use crate::ipc::message::Health;
 
-/// Counts answers into a verdict. The very first answer decides at once, so that a cold boot is quick; after that it takes
-/// `fall` failures in a row to take a server out and `rise` successes to bring it back.
+/// Counts answers into a verdict. The very first answer decides at once, and so does the first success ever, so that a cold
+/// boot is quick; after that it takes `fall` failures in a row to take a server out and `rise` successes to bring it back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tally {
     health: Health,
     against: u8,
+    ever_up: bool,
 }
 
 impl Default for Tally {
     fn default() -> Self {
-        Self { health: Health::Unknown, against: 0 }
+        Self { health: Health::Unknown, against: 0, ever_up: false }
     }
 }
 
@@ -37,7 +38,7 @@ impl Tally {
             (Health::Unknown, true) => (Health::Up, 1),
             (Health::Unknown, false) => (Health::Down, 1),
             (Health::Up, false) => (Health::Down, fall),
-            (Health::Down, true) => (Health::Up, rise),
+            (Health::Down, true) => (Health::Up, if self.ever_up { rise } else { 1 }),
             (Health::Up, true) | (Health::Down, false) => {
                 self.against = 0;
                 return false;
@@ -46,7 +47,7 @@ impl Tally {
         self.against = self.against.saturating_add(1);
         let decided = self.against >= needed;
         if decided {
-            *self = Self { health: verdict, against: 0 };
+            *self = Self { health: verdict, against: 0, ever_up: self.ever_up || success };
         }
         decided
     }
@@ -54,6 +55,9 @@ impl Tally {
 
 /// Time that a round of first probes may take for each probe in it: new targets are asked as fast as this, no faster.
 const FIRST_ROUND_PACE: Duration = Duration::from_micros(400);
+
+/// Pause before a probe that could not leave this box is tried again the first time.
+const FIRST_RETRY: Duration = Duration::from_millis(25);
 
 /// When one target is asked: a true period from start to start, with a phase of its own.
 ///
@@ -88,6 +92,12 @@ impl Cadence {
             if self.settled { self.interval } else { self.interval.mul_f64(fraction(self.number, SILVER)) };
         self.settled = true;
         self.planned = (self.planned + step).max(now);
+    }
+
+    /// The probe could not even leave this box, for the `times`th time: plans another soon, later each time.
+    pub fn retry(&mut self, now: Instant, times: u8) {
+        let pause = FIRST_RETRY.saturating_mul(1 << times.min(10));
+        self.planned = now + pause.min(self.interval);
     }
 
     /// How long a target may stay without an answer before something is wrong with the checker itself.
@@ -130,7 +140,7 @@ mod tests {
     fn the_first_answer_decides_then_rise_and_fall_count() {
         assert_eq!(run(2, 3, "+--+---+-++"), "UuuuuuDdddU");
         assert_eq!(run(1, 1, "-+-"), "DUD");
-        assert_eq!(run(3, 2, "-++-+++"), "DdddddU");
+        assert_eq!(run(3, 2, "-+---++-+++"), "DUuDddddddU");
         assert_eq!(Tally::default().health(), Health::Unknown);
     }
 
@@ -152,6 +162,20 @@ mod tests {
 
     fn slot(offset: Duration, whole: Duration) -> usize {
         usize::try_from(offset.as_micros() * 20 / (whole.as_micros() + 1)).unwrap()
+    }
+
+    #[test]
+    fn what_cannot_leave_the_box_is_retried_soon_and_later_each_time() {
+        let start = Instant::now();
+        let interval = Duration::from_secs(2);
+        let mut cadence = Cadence::new(start, interval, 0, 1);
+        let pauses: Vec<u128> = (0..9)
+            .map(|times| {
+                cadence.retry(start, times);
+                (cadence.due() - start).as_millis()
+            })
+            .collect();
+        assert_eq!(pauses, [25, 50, 100, 200, 400, 800, 1600, 2000, 2000]);
     }
 
     #[test]
