@@ -12,6 +12,7 @@
 mod boxes;
 mod cargo;
 mod kernel;
+mod ourselves;
 mod outcome;
 mod rootfs;
 
@@ -47,6 +48,7 @@ const STEPS: &[Step] = &[
     Step { layer: "host", name: "unit", run: |_| cargo::unit() },
     Step { layer: "host", name: "netns", run: |_| cargo::netns() },
     Step { layer: "kernel", name: "", run: kernel::run },
+    Step { layer: "image", name: "wrong-use", run: |_| ourselves::wrong_use() },
     Step { layer: "image", name: "bios", run: |_| boxes::bios() },
     Step { layer: "image", name: "uefi", run: |_| boxes::uefi() },
     Step { layer: "image", name: "faults", run: |_| boxes::faults() },

@@ -81,13 +81,13 @@ pub fn faults() -> Result<Outcome> {
     Ok(Outcome::passed())
 }
 
-/// The console by its manual, on a box that has never been configured.
+/// The console by its manual, on a box that was flashed and never configured.
 ///
 /// # Errors
 /// What did not come about, with what the box said.
 pub fn console() -> Result<Outcome> {
     let site = Site::new()?;
-    let disk = site.disk()?;
+    let disk = site.flashed()?;
     let mut guest = site.power_on("box-console", Boot::Bios(disk.clone()), &[])?;
     guest.explain(guest.serial().expect(INVITATION, BOOT))?;
     guest.explain(console::sets_address(&guest, "10.79.0.50/24"))?;

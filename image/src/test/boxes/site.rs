@@ -13,6 +13,7 @@ use director_lab::server::RealServer;
 use director_lab::{disk, preflight, scratch};
 
 use crate::build;
+use crate::test::ourselves;
 
 /// How long a box may take to boot and to do what its file says.
 pub const BOOT: Duration = Duration::from_secs(120);
@@ -71,6 +72,16 @@ impl Site {
         let copy = self.folder.path().join("disk.img");
         disk::copy(&build::image()?, &copy)?;
         Ok(copy)
+    }
+
+    /// A disk of 1 GiB that was flashed with the image.
+    ///
+    /// # Errors
+    /// When `cargo image flash` fails.
+    pub fn flashed(&self) -> Result<PathBuf> {
+        let disk = self.folder.path().join("flashed.img");
+        ourselves::flash(&disk)?;
+        Ok(disk)
     }
 
     /// Puts `text` as director.toml onto the operator's partition of `disk`.
