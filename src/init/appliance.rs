@@ -12,6 +12,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
+use super::button::Button;
 use super::foreground::workers;
 use super::kernel_log::KernelLog;
 use super::release::Release;
@@ -73,6 +74,7 @@ fn supervise() -> io::Result<(Ending, Option<Watchdog>)> {
         sink: Sink::kmsg().unwrap_or(Sink::None),
         watchdog,
         kernel_log: KernelLog::open().ok(),
+        button: Button::listen().inspect_err(|error| log::info!("no power button: {error}")).ok(),
         boot: Boot {
             version: release.version,
             slot: boot::argument(&command_line, "director.slot"),

@@ -60,6 +60,7 @@ pub fn run(run_dir: RunDir, file: PathBuf, consoles: Vec<String>) -> Result<(), 
         sink: Sink::Stderr { lost: 0 },
         watchdog: None,
         kernel_log: None,
+        button: None,
         boot: Boot {
             version: Release::read().version,
             slot: None,

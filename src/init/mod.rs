@@ -5,6 +5,7 @@
 
 pub mod appliance; // PID 1, from the kernel's hands to reboot(2)
 pub mod boot; // mounts, settings, clock, console: once
+pub mod button; // the power button
 pub mod foreground; // `director run`
 pub mod kernel_log; // what the kernel complains about
 pub mod lines; // non-blocking stream of lines, for both sides

@@ -19,6 +19,7 @@ use nix::sys::time::TimeSpec;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid as NixPid;
 
+use super::button::Button;
 use super::kernel_log::KernelLog;
 use super::lines::LineStream;
 use super::logring::{LineCutter, LogRings};
@@ -55,6 +56,8 @@ pub struct Setup {
     pub watchdog: Option<Watchdog>,
     /// The kernel's complaints, on the appliance.
     pub kernel_log: Option<KernelLog>,
+    /// The power button, on the appliance.
+    pub button: Option<Button>,
     /// What [`InitStatus`] says of this boot.
     pub boot: Boot,
 }
@@ -101,6 +104,7 @@ enum Token {
     Hello(Key),
     Reload,
     Kernel,
+    Button,
 }
 
 /// The supervisor at work.
@@ -355,6 +359,9 @@ impl Init {
         watched.extend(
             self.setup.kernel_log.as_ref().map(|log| (Token::Kernel, log.as_fd(), PollFlags::POLLIN)),
         );
+        watched.extend(
+            self.setup.button.as_ref().map(|button| (Token::Button, button.as_fd(), PollFlags::POLLIN)),
+        );
         watched
     }
 
@@ -368,6 +375,11 @@ impl Init {
                 Token::Hello(key) => self.hear_hello(key),
                 Token::Reload => self.hear_reload(),
                 Token::Kernel => self.hear_kernel(),
+                Token::Button => {
+                    if self.setup.button.as_mut().is_some_and(Button::pressed) {
+                        self.end(Ending::Power(PowerAction::PowerOff), "power button");
+                    }
+                }
             }
         }
     }

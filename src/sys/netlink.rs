@@ -37,3 +37,22 @@ pub fn enable(socket: &impl AsFd, option: NetlinkOption) -> Result<(), Errno> {
     };
     Errno::result(result).map(drop)
 }
+
+/// Makes a netlink socket hear a multicast group (`NETLINK_ADD_MEMBERSHIP`).
+///
+/// # Errors
+/// What the kernel says; `EINVAL` for a group that is none.
+pub fn join(socket: &impl AsFd, group: u32) -> Result<(), Errno> {
+    let length = libc::socklen_t::try_from(size_of_val(&group)).map_err(|_| Errno::EINVAL)?;
+    // SAFETY: as above: an open descriptor, and the pointer and length of a local integer that is only read.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_fd().as_raw_fd(),
+            libc::SOL_NETLINK,
+            libc::NETLINK_ADD_MEMBERSHIP,
+            std::ptr::from_ref(&group).cast(),
+            length,
+        )
+    };
+    Errno::result(result).map(drop)
+}
