@@ -15,6 +15,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use director::console::session::{Answer, Command, Session};
+use director::ipc::message::Reply;
 
 struct Player {
     session: Session,
@@ -175,5 +176,38 @@ fn manual() {
     assert_eq!(blocks.len(), 3, "what is shown at boot, the menu, the dialogue");
     for block in blocks {
         assert!(shown.contains(trimmed(block).trim_end()), "the manual shows\n{block}\nthe console\n{shown}");
+    }
+}
+
+/// Whatever is typed and answered, nothing breaks, and nothing but lines of ASCII comes out.
+#[test]
+fn noise() {
+    let pair = std::fs::read_to_string(folder().join("many.json")).unwrap();
+    let mut session = Session::new(false);
+    session.snapshot = serde_json::from_str(&pair).unwrap();
+    let mut seed = 0x2545_f491_4f6c_dd1d_u64;
+    let mut random = move || {
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        seed
+    };
+    for turn in 0..100_000_u64 {
+        const LIKELY: &[u8] = b"\r\r\r12345678hfraqyes10.0.0.1/24 \x03\x04\x7f\x1b[A";
+        let pick = usize::try_from(random() % LIKELY.len() as u64).unwrap();
+        let byte = if turn % 7 == 0 { random().to_ne_bytes()[0] } else { LIKELY[pick] };
+        session.bytes(&[byte]);
+        let mut command = session.advance(turn * 20);
+        while let Some(order) = command {
+            let answer = match order {
+                Command::Look(_) => Answer::Looked,
+                Command::Ping(_) => Answer::Pinged("4 sent, 0 answered".to_owned()),
+                Command::Ask(..) if random() % 2 == 0 => Answer::Failed("no\x1b[2J".to_owned()),
+                Command::Ask(..) => Answer::Reply(Reply::Ok),
+            };
+            command = session.answer(answer).or_else(|| session.advance(turn * 20));
+        }
+        let shown = session.take_output();
+        assert!(shown.bytes().all(|b| matches!(b, b' '..=b'~' | b'\n' | 7 | 8)), "{shown:?}");
     }
 }

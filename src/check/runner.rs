@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use log::warn;
+use log::{info, warn};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use super::plan::{Id, Plan, Standing, Verdict};
@@ -17,6 +17,8 @@ use crate::units::show_duration;
 
 /// Most probes at one time, however many descriptors there are.
 const MOST_AT_ONCE: usize = 4096;
+/// How often late checks are looked for.
+const AUDIT: Duration = Duration::from_secs(5);
 /// Descriptors left for everything else in the process.
 const RESERVED_DESCRIPTORS: usize = 256;
 
@@ -27,6 +29,8 @@ pub struct Runner {
     at_once: usize,
     verdicts: VecDeque<Verdict>,
     hindered: bool,
+    late: usize,
+    audit: Instant,
 }
 
 struct Answer {
@@ -45,6 +49,8 @@ impl Runner {
             at_once: at_once.max(1),
             verdicts: VecDeque::new(),
             hindered: false,
+            late: 0,
+            audit: Instant::now() + AUDIT,
         }
     }
 
@@ -60,6 +66,7 @@ impl Runner {
     pub async fn next(&mut self) -> Verdict {
         loop {
             self.start();
+            self.audit();
             if let Some(verdict) = self.verdicts.pop_front() {
                 return verdict;
             }
@@ -90,6 +97,26 @@ impl Runner {
         for (id, target) in self.plan.start(Instant::now(), room) {
             self.running.push(Box::pin(ask(id, target)));
         }
+    }
+
+    /// Says when checks come late and when they are in time again: a checker that falls silent must not look like health.
+    fn audit(&mut self) {
+        let now = Instant::now();
+        if now < self.audit {
+            return;
+        }
+        self.audit = now + AUDIT;
+        let mut overdue = self.plan.overdue(now);
+        let first = overdue.next().map(|target| target.address);
+        let late = usize::from(first.is_some()) + overdue.count();
+        match first {
+            Some(first) if self.late == 0 => {
+                warn!("checks are late: targets={late} first={first} running={}", self.running.len());
+            }
+            None if self.late > 0 => info!("checks are in time again"),
+            Some(_) | None => {}
+        }
+        self.late = late;
     }
 
     fn take(&mut self, answer: Answer) {

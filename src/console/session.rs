@@ -39,6 +39,8 @@ pub enum Answer {
 /// Time without a key after which the console is left, so that the next person starts at the banner, milliseconds.
 const IDLE_MS: u64 = 10 * 60 * 1000;
 
+/// Time for which `store` alone is asked, at most, milliseconds.
+const ALONE_MS: u64 = 2_500;
 /// Time after which an escape that nothing followed was the key of that name, milliseconds.
 const ESCAPE_MS: u64 = 100;
 
@@ -220,12 +222,8 @@ impl Session {
     fn idle(&mut self, input: &Input) -> Option<Command> {
         match input {
             Input::Tick => {
-                let mut roles = vec![Role::Init, Role::Store, Role::Net];
-                if !self.announcer.ready() {
-                    roles.extend([Role::Vrrp, Role::Lvs]);
-                }
                 self.waiting = true;
-                Some(Command::Look(roles))
+                Some(Command::Look(self.of_interest()))
             }
             Input::Answer(_) => {
                 let news = self.announcer.news(&self.snapshot, self.now_ms);
@@ -237,6 +235,19 @@ impl Session {
             }
             Input::Line(_) | Input::Key(_) | Input::Cancel => None,
         }
+    }
+
+    /// Who is asked while nobody is here. A booting box has better things to do than to answer us: as long as there is no
+    /// configuration, only `store`; and everybody only until everybody has it.
+    fn of_interest(&self) -> Vec<Role> {
+        if self.snapshot.generation().is_none() && self.now_ms < ALONE_MS {
+            return vec![Role::Store];
+        }
+        let mut roles = vec![Role::Init, Role::Store, Role::Net];
+        if !self.announcer.ready() {
+            roles.extend([Role::Vrrp, Role::Lvs]);
+        }
+        roles
     }
 
     fn go(&mut self, step: Step) -> Option<Command> {
