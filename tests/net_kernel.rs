@@ -85,7 +85,7 @@ fn what_somebody_removes_comes_back() {
     }
     host.shows("route", "172.16.0.0/12 via 192.168.61.2");
     let log = host.log();
-    let told = "address put back: link=eth0 address=192.168.61.44/24 reason=removed by somebody else";
+    let told = "<4>put back: add address 192.168.61.44/24 to eth0 reason=changed by somebody else";
     assert_eq!(log.matches(told).count(), 1, "{log}");
 }
 
@@ -129,7 +129,7 @@ fn what_others_made_stays() {
     host.settled();
     assert_eq!(host.addresses(), ["eth0 192.168.61.44/24", "eth0 192.168.61.99/32", "eth0 2001:db8::99/128"]);
     assert!(host.ns.ip("route").unwrap().contains("10.77.0.0/16"));
-    // The file wanted 192.168.61.99, so it is ours by now.
+    // The file wanted two of them, so they are ours by now.
     host.configure("[[interface]]\nname = \"eth0\"\naddresses = [\"192.168.61.44/24\"]");
     host.settled();
     assert_eq!(host.addresses(), ["eth0 192.168.61.44/24", "eth0 2001:db8::99/128"]);

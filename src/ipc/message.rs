@@ -264,7 +264,7 @@ pub struct Candidate {
 /// Links, addresses and routes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NetStatus {
-    /// Every link but `lo`, by name.
+    /// Every network card and every link of the file, by name.
     pub links: BTreeMap<IfName, LinkStatus>,
     /// Default gateways in force.
     pub gateways: Vec<IpAddr>,
@@ -289,7 +289,7 @@ pub struct LinkStatus {
     pub mtu: u32,
     /// Addresses, VIPs included.
     pub addresses: Vec<Cidr>,
-    /// DHCP: `off`, `asking`, or `bound until …`.
+    /// DHCP: `off`, `asking`, or `bound by SERVER for TIME`.
     pub dhcp: String,
     /// Whether the file speaks of it.
     pub configured: bool,

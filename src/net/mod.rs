@@ -18,6 +18,7 @@ pub mod memory; // what the worker remembers for its next life
 pub mod observe; // the kernel's dumps → State
 pub mod ping; // ICMP echo for people
 pub mod run; // the worker
+pub mod settled; // what was in place, to tell a repair from a change (pure)
 pub mod state; // one shape for what is and what should be
 pub mod status; // the worker's state for people (pure)
 pub mod sysctl; // what a director wants of /proc/sys/net, each with its reason

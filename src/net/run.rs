@@ -1,6 +1,6 @@
 //! The worker: observes, compares, applies; at start, when the configuration or the kernel changes, and every few seconds.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::error::Error as StdError;
 use std::time::{Duration, Instant};
 
@@ -14,6 +14,7 @@ use super::diff::{Op, diff};
 use super::kernel::{Error, Kernel};
 use super::memory::{Leased, Memory};
 use super::observe;
+use super::settled::Settled;
 use super::state::State;
 use super::status::status;
 use super::sysctl;
@@ -24,7 +25,7 @@ use crate::ipc::message::{Reply, Request, Status};
 use crate::ipc::server::{self, Call, Subscribers};
 use crate::paths::RunDir;
 use crate::role::Role;
-use crate::units::{Cidr, IfName};
+use crate::units::IfName;
 use crate::worker::WorkerArgs;
 
 /// The kernel is looked at this often, whatever it says by itself.
@@ -73,8 +74,8 @@ struct Worker {
     pending: Vec<String>,
     /// Failures that were logged and still last.
     known: BTreeMap<Op, String>,
-    /// Addresses that were in place after the last pass.
-    held: BTreeSet<(IfName, Cidr)>,
+    /// What was in place after the last pass.
+    before: Settled,
 }
 
 /// A running DHCP client.
@@ -114,7 +115,7 @@ impl Worker {
             desired: Desired::default(),
             pending: Vec::new(),
             known: BTreeMap::new(),
-            held: BTreeSet::new(),
+            before: Settled::default(),
         };
         Ok((worker, inbox))
     }
@@ -251,7 +252,7 @@ impl Worker {
         }
         let left = diff(&self.observed, &self.desired.state);
         self.complain(&left, &failed);
-        self.held = held(&self.observed, &self.desired.state);
+        self.before = Settled::new(&self.observed, &self.desired.state);
         self.ask(config);
         let now = Instant::now();
         Ok(left.iter().map(|op| self.backoff.due(now, op)).min())
@@ -275,16 +276,11 @@ impl Worker {
         }
         self.backoff.did(Instant::now(), op);
         let done = self.kernel.apply(op).await;
-        if done.is_ok() {
-            match op {
-                Op::AddAddress { name, cidr, .. } if self.held.contains(&(name.clone(), *cidr)) => {
-                    log::warn!(
-                        "address put back: link={name} address={cidr} reason=removed by somebody else"
-                    );
-                }
-                Op::Sysctl { .. } => log::debug!("{op}"),
-                _ => log::info!("{op}"),
-            }
+        match &done {
+            Ok(()) if self.before.had(op) => log::warn!("put back: {op} reason=changed by somebody else"),
+            Ok(()) if matches!(op, Op::Sysctl { .. }) => log::debug!("{op}"),
+            Ok(()) => log::info!("{op}"),
+            Err(_) => {}
         }
         done
     }
@@ -354,16 +350,4 @@ impl Drop for Client {
     fn drop(&mut self) {
         self.task.abort();
     }
-}
-
-/// Addresses that are wanted and there.
-fn held(observed: &State, desired: &State) -> BTreeSet<(IfName, Cidr)> {
-    let mut held = BTreeSet::new();
-    for (name, link) in &desired.links {
-        let present: BTreeSet<Cidr> =
-            observed.links.get(name).iter().flat_map(|link| &link.addresses).map(|a| a.cidr).collect();
-        let wanted = link.addresses.iter().map(|address| address.cidr);
-        held.extend(wanted.filter(|cidr| present.contains(cidr)).map(|cidr| (name.clone(), cidr)));
-    }
-    held
 }

@@ -317,4 +317,32 @@ pub(super) mod tests {
         let request = answer(3, 7, MAC, Ipv4Addr::LOCALHOST, &[]);
         assert_eq!(Incoming::decode(&request), None, "a client's message");
     }
+
+    #[test]
+    fn damaged_messages_never_panic() {
+        let routes = [24, 192, 168, 9, 10, 0, 0, 2, 0, 10, 0, 0, 1];
+        let options: [(u8, &[u8]); 4] =
+            [(1, &[255, 255, 255, 0]), (3, &[10, 0, 0, 1]), (121, &routes), (6, &[8, 8, 8, 8])];
+        let whole = answer(5, 7, MAC, Ipv4Addr::new(10, 0, 0, 9), &options);
+        let packet = wrap(&whole, Ipv4Addr::LOCALHOST, Ipv4Addr::BROADCAST);
+        let mut random = 1_u32;
+        let mut draw = |below: usize| {
+            random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            usize::try_from(random >> 8).unwrap() % below
+        };
+        for _ in 0..20_000 {
+            let mut message = whole.clone();
+            let mut frame = packet.clone();
+            for _ in 0..3 {
+                // Behind the cookie, where lengths are.
+                let (at, value) = (240 + draw(whole.len() - 240), u8::try_from(draw(256)).unwrap());
+                message[at] = value;
+                let at = draw(40);
+                frame[at] = value;
+            }
+            message.truncate(230 + draw(whole.len() - 229));
+            let _ = Incoming::decode(&message);
+            let _ = unwrap(&frame).and_then(Incoming::decode);
+        }
+    }
 }
