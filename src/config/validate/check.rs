@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use hyper::http::uri::PathAndQuery;
+
 use super::super::model::{Check, CheckKind, Protocol};
 use super::super::raw::{self, CheckTable, CheckType, Status};
 use super::super::value::{At, Faults, Field};
@@ -73,7 +75,10 @@ fn http(table: &CheckTable, faults: &mut Faults<'_>) -> CheckKind {
     let visible = |text: &str| text.bytes().all(|b| b.is_ascii_graphic());
     let path = table.path.get().map_or("/", String::as_str);
     if let Some(span) = table.path.span()
-        && !(path.starts_with('/') && visible(path) && !path.contains('#'))
+        && !(path.starts_with('/')
+            && visible(path)
+            && !path.contains('#')
+            && path.parse::<PathAndQuery>().is_ok())
     {
         let help = "a path such as \"/health?full=1\": begins with `/`, other characters as %XX";
         faults.add_with_help(span, format!("`path` {path:?} cannot be asked for"), help);
