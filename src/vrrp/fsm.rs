@@ -256,6 +256,9 @@ impl Router {
     /// Goes on by one event.
     pub fn step(&mut self, now: Instant, event: Event) -> Actions {
         let mut out = Actions::new();
+        if let State::Master(master) = self.state {
+            self.state = self.awake(now, master, &mut out);
+        }
         self.state = match (self.state, event) {
             (State::Initialize, Event::Ready { hold }) | (State::Fault, Event::Ready { hold }) => {
                 self.start(now, hold, &mut out)
@@ -388,23 +391,28 @@ impl Router {
         }
     }
 
-    /// RFC 9568 section 6.4.3, the timer fires. A master that slept longer than its backups wait is not master any more,
-    /// whatever it believes: it listens first.
-    fn master_timer(&mut self, now: Instant, master: Master, out: &mut Actions) -> State {
+    /// RFC 9568 section 6.4.3, the timer fires.
+    fn master_timer(&self, now: Instant, master: Master, out: &mut Actions) -> State {
         if now < master.next {
             return State::Master(master);
         }
-        let Params { version, priority, interval, .. } = self.params;
-        let silent = now.saturating_duration_since(master.sent);
-        if silent > master_down(version, priority, interval) {
-            push(out, Action::Release);
-            let backup = self.listen(now, interval, now);
-            return enter(backup, RouterState::Backup, Reason::Slept(silent), out);
-        }
+        let Params { priority, interval, .. } = self.params;
         self.send(priority, out);
         // Counted from when it was due, so that lateness does not add up.
         let next = if master.next + interval > now { master.next + interval } else { now + interval };
         State::Master(Master { sent: now, next })
+    }
+
+    /// A master that slept longer than its backups wait is not master any more, whatever it believes: it listens first,
+    /// whatever has woken it.
+    fn awake(&self, now: Instant, master: Master, out: &mut Actions) -> State {
+        let Params { version, priority, interval, .. } = self.params;
+        let silent = now.saturating_duration_since(master.sent);
+        if silent <= master_down(version, priority, interval) {
+            return State::Master(master);
+        }
+        push(out, Action::Release);
+        enter(self.listen(now, interval, now), RouterState::Backup, Reason::Slept(silent), out)
     }
 
     /// The backup's timer follows the new skew; the interval is the master's and stays, unless nobody was heard.

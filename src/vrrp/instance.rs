@@ -273,8 +273,13 @@ impl Instance {
         if envelope.source == source {
             return Err(Reject::OwnAddress);
         }
-        if !self.config.peers.is_empty() && !self.config.peers.contains(&envelope.source) {
+        let peers = &self.config.peers;
+        if !peers.is_empty() && !peers.contains(&envelope.source) {
             return Err(Reject::Source);
+        }
+        // Only a configured peer may be further away than the segment.
+        if peers.is_empty() && envelope.ttl != packet::TTL {
+            return Err(Reject::Ttl(envelope.ttl));
         }
         if advert.version != version {
             return Err(Reject::Version(if version == VrrpVersion::V2 { 3 } else { 2 }));

@@ -39,7 +39,8 @@ pub const PROTOCOL: u8 = 112;
 pub const GROUP_V4: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 18);
 /// Multicast group of IPv6 (RFC 9568 section 5.1.2.2).
 pub const GROUP_V6: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0x12);
-/// TTL or hop limit of every advertisement: anything less has crossed a router (RFC 9568 section 5.1.1.3).
+/// TTL or hop limit of every advertisement, and demanded of those to the group: anything less has crossed a router
+/// (RFC 9568 section 5.1.1.3).
 pub const TTL: u8 = 255;
 
 /// Addresses that the count field can hold; the configuration allows no more than fit the interface's MTU.
@@ -215,7 +216,8 @@ pub fn peek_vrid(payload: &[u8]) -> Option<u8> {
 /// # Errors
 /// The first check that fails.
 pub fn decode(envelope: Envelope, payload: &[u8]) -> Result<Decoded, Reject> {
-    if envelope.ttl != TTL {
+    // Unicast is in no RFC: a peer may be behind a router, and keepalived sends IPv6 with the system's hop limit.
+    if envelope.destination.is_multicast() && envelope.ttl != TTL {
         return Err(Reject::Ttl(envelope.ttl));
     }
     let short = |need| Reject::Length { have: payload.len(), need };

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use nix::sys::mman::{MlockAllFlags, mlockall};
-use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
+use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit, setrlimit};
 use tokio::net::UnixStream;
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
@@ -436,8 +436,11 @@ fn never_wait_for_the_log() {
 
 /// Real-time and locked in memory, where we may: a busy machine or a slow disk must not cost mastership.
 fn be_punctual() {
-    let locked = setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY)
-        .and_then(|()| mlockall(MlockAllFlags::MCL_CURRENT | MlockAllFlags::MCL_FUTURE));
+    // Without a limit or the right to ignore it, locking what is yet to come would make memory run out.
+    let unlimited = setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY).is_ok()
+        || getrlimit(Resource::RLIMIT_MEMLOCK).is_ok_and(|(soft, _)| soft == RLIM_INFINITY);
+    let future = if unlimited { MlockAllFlags::MCL_FUTURE } else { MlockAllFlags::empty() };
+    let locked = mlockall(MlockAllFlags::MCL_CURRENT | future);
     let scheduled = round_robin(PRIORITY);
     let problems: Vec<String> = [("memory is not locked", locked), ("not real-time", scheduled)]
         .into_iter()

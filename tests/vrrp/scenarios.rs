@@ -23,7 +23,7 @@ fn value<'a>(words: &[&'a str], key: &str) -> Option<&'a str> {
 }
 
 fn params(words: &[&str], before: Option<Params>) -> Params {
-    let mut params = before.unwrap_or(Params {
+    let mut params = before.unwrap_or_else(|| Params {
         version: VrrpVersion::V3,
         priority: 100,
         interval: Duration::from_secs(1),
@@ -49,8 +49,8 @@ fn params(words: &[&str], before: Option<Params>) -> Params {
 }
 
 fn event(words: &[&str], router: &Router) -> Event {
-    let interval =
-        value(words, "interval").map_or(router.params().interval, |text| parse_duration(text).unwrap());
+    let interval = value(words, "interval")
+        .map_or_else(|| router.params().interval, |text| parse_duration(text).unwrap());
     match words[0] {
         "ready" => {
             Event::Ready { hold: value(words, "hold").map_or(Duration::ZERO, |t| parse_duration(t).unwrap()) }

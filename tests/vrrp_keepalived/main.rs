@@ -1,0 +1,31 @@
+//! Virtual routers on a real wire: Director against keepalived, Director against Director, in network namespaces.
+//!
+//! Needs root, `ip` and keepalived; without them each test says so and counts as skipped.
+
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "helpers of tests"
+)]
+
+mod director;
+mod keepalived;
+mod log;
+mod pair;
+mod reload;
+mod repair;
+mod versus;
+
+/// Why the tests of this program cannot run here, if so.
+fn skip() -> bool {
+    let why = director_lab::preflight::namespaces().err().map(|error| format!("{error:#}")).or_else(|| {
+        let found = std::process::Command::new("keepalived").arg("--version").output().is_ok();
+        (!found).then(|| "keepalived is missing: apt-get install keepalived".to_owned())
+    });
+    if let Some(why) = &why {
+        eprintln!("skipped: {why}");
+    }
+    why.is_some()
+}

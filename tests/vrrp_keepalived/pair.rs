@@ -1,0 +1,138 @@
+//! Two Directors at the shortest intervals.
+
+use std::time::{Duration, Instant};
+
+use director::ipc::message::RouterState;
+use director_lab::segment::Segment;
+
+use super::director::{Director, file};
+use super::skip;
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+fn router(priority: u8, interval_ms: u64, more: &str) -> String {
+    format!(
+        "[[vrrp]]\nname = \"VI_1\"\ninterface = \"eth0\"\nvrid = 51\npriority = {priority}\n\
+         interval = \"{interval_ms}ms\"\naddresses = [\"10.0.0.45\"]\n{more}"
+    )
+}
+
+fn pair(segment: &Segment, interval_ms: u64, more: &str) -> (Director, Director) {
+    let make = |name: &str, address: &str, priority| {
+        let host = segment.host(name, address).unwrap();
+        Director::new(&host, &file(address, &router(priority, interval_ms, more)))
+    };
+    (make("lb1", "10.0.0.1/24", 200), make("lb2", "10.0.0.2/24", 100))
+}
+
+/// Waits until `backup` knows its master and `master` has the VIP.
+fn settle(master: &Director, backup: &Director) {
+    master.wait_until("master", PATIENCE, |status| status.state == RouterState::Master);
+    backup.wait_until("backup", PATIENCE, |status| {
+        status.state == RouterState::Backup && status.master_priority == Some(200)
+    });
+}
+
+/// Intervals of 10 ms: no failover that nobody wanted, a planned one within milliseconds, a crash within 36 ms.
+#[test]
+fn ten_milliseconds() {
+    if skip() {
+        return;
+    }
+    let segment = Segment::new().unwrap();
+    let (mut first, mut second) = pair(&segment, 10, "");
+    first.start();
+    second.start();
+    settle(&first, &second);
+    let marks = (first.log.mark(), second.log.mark());
+    let before = second.status()[0].counters["advert_rcvd"];
+    std::thread::sleep(Duration::from_secs(2));
+    let heard = second.status()[0].counters["advert_rcvd"] - before;
+    let changes = first.log.count("router state", marks.0) + second.log.count("router state", marks.1);
+    eprintln!("10 ms: {heard} advertisements in 2 s, {changes} changes");
+    assert_eq!(changes, 0, "{}{}", first.log.text(), second.log.text());
+    assert!((150..=210).contains(&heard), "{heard}");
+    first.assert_content();
+    second.assert_content();
+
+    let mark = second.log.mark();
+    let asked = Instant::now();
+    first.stop();
+    let took = second.wait_for("master", mark, PATIENCE) - asked;
+    eprintln!("10 ms: planned failover in {took:?}");
+    assert!(took < Duration::from_millis(200), "{took:?}");
+    assert!(!first.has("10.0.0.45") && second.has("10.0.0.45"));
+
+    first.start();
+    settle(&first, &second);
+    let mark = second.log.mark();
+    let died = Instant::now();
+    first.kill();
+    let took = second.wait_for("master", mark, PATIENCE) - died;
+    eprintln!("10 ms: crash failover in {took:?}, at most 36.1 ms by the formula");
+    assert!(took < Duration::from_millis(200), "{took:?}");
+}
+
+/// A planned failover waits for the skew of 10 ms, not for that of the interval: 2 s here, 1.2 s by the letter.
+#[test]
+fn a_planned_failover_is_quick_at_any_interval() {
+    if skip() {
+        return;
+    }
+    let segment = Segment::new().unwrap();
+    let (mut first, mut second) = pair(&segment, 2000, "");
+    second.start();
+    second.wait_for("master", 0, PATIENCE * 2);
+    first.start();
+    settle(&first, &second);
+    let mark = second.log.mark();
+    let asked = Instant::now();
+    first.stop();
+    let took = second.wait_for("master", mark, PATIENCE) - asked;
+    eprintln!("2 s: planned failover in {took:?}");
+    assert!(took < Duration::from_millis(200), "{took:?}");
+}
+
+/// preempt = false on both: the one that comes back stays a backup.
+#[test]
+fn preempt_off_is_honoured() {
+    if skip() {
+        return;
+    }
+    let segment = Segment::new().unwrap();
+    let (mut first, mut second) = pair(&segment, 100, "preempt = false\n");
+    second.start();
+    second.wait_for("master", 0, PATIENCE);
+    first.start();
+    first.wait_until("listening", PATIENCE, |status| status.master_priority == Some(100));
+    std::thread::sleep(Duration::from_millis(800));
+    assert_eq!(first.status()[0].state, RouterState::Backup);
+    assert_eq!(second.status()[0].state, RouterState::Master);
+    assert!(!first.has("10.0.0.45"));
+}
+
+/// A worker that does not run for longer than the backup waits finds another master when it wakes, and leaves it the VIP.
+#[test]
+fn a_master_that_slept_listens_first() {
+    use nix::sys::signal::{Signal, kill};
+    if skip() {
+        return;
+    }
+    let segment = Segment::new().unwrap();
+    let (mut first, mut second) = pair(&segment, 100, "preempt = false\n");
+    first.start();
+    first.wait_for("master", 0, PATIENCE);
+    second.start();
+    second.wait_until("listening", PATIENCE, |status| status.master_priority == Some(200));
+    let pid = nix::unistd::Pid::from_raw(i32::try_from(first.pid()).unwrap());
+    let mark = second.log.mark();
+    kill(pid, Signal::SIGSTOP).unwrap();
+    second.wait_for("master", mark, PATIENCE);
+    let mark = first.log.mark();
+    kill(pid, Signal::SIGCONT).unwrap();
+    first.wait_for("backup", mark, PATIENCE);
+    first.wait_until("without the VIP", PATIENCE, |_| !first.has("10.0.0.45"));
+    std::thread::sleep(Duration::from_millis(600));
+    assert_eq!(first.status()[0].state, RouterState::Backup, "{}", first.log.text());
+    assert_eq!(second.status()[0].state, RouterState::Master, "{}", second.log.text());
+}

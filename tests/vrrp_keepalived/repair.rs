@@ -1,0 +1,195 @@
+//! What others do to links and addresses, and what the services say.
+
+use std::time::Duration;
+
+use director::ipc::message::{Event, Request, RouterState};
+use director::ipc::server::{self, Subscribers};
+use director::role::Role;
+use director_lab::segment::{Host, Segment};
+
+use super::director::{Director, file};
+use super::skip;
+
+const PATIENCE: Duration = Duration::from_secs(10);
+const ADDRESS: &str = "10.0.0.1/24";
+
+fn router(more: &str) -> String {
+    let vrrp = "[[vrrp]]\nname = \"VI_1\"\ninterface = \"eth0\"\nvrid = 51\ninterval = \"50ms\"\n\
+                addresses = [\"10.0.0.45\"]\n";
+    file(ADDRESS, &format!("{vrrp}{more}"))
+}
+
+fn one(more: &str) -> (Segment, Host, Director) {
+    let segment = Segment::new().unwrap();
+    let host = segment.host("lb1", ADDRESS).unwrap();
+    let director = Director::new(&host, &router(more));
+    (segment, host, director)
+}
+
+#[test]
+fn a_vip_that_somebody_removes_is_put_back() {
+    if skip() {
+        return;
+    }
+    let (_segment, host, mut director) = one("");
+    director.start();
+    director.wait_for("master", 0, PATIENCE);
+    let mark = director.log.mark();
+    host.namespace().ip("address del 10.0.0.45/32 dev eth0").unwrap();
+    director.log.wait("VIP put back", mark, PATIENCE);
+    assert!(director.has("10.0.0.45"));
+    assert_eq!(director.state(), RouterState::Master);
+}
+
+#[test]
+fn leftovers_of_a_former_life_go_and_foreign_addresses_stay() {
+    if skip() {
+        return;
+    }
+    let (_segment, host, mut director) = one("");
+    let file = router("");
+    director.configure(&file.replace("10.0.0.45", "10.0.0.99"));
+    director.start();
+    director.wait_for("master", 0, PATIENCE);
+    director.kill();
+    director.configure(&file);
+    host.namespace().ip("address add 10.0.0.98/32 dev eth0").unwrap();
+    let mark = director.log.mark();
+    director.start();
+    director.log.wait("take VIP 10.0.0.99/32 off eth0", mark, PATIENCE);
+    assert!(!director.has("10.0.0.99") && director.has("10.0.0.98"));
+    director.wait_for("master", mark, PATIENCE);
+    director.stop();
+    assert!(!director.has("10.0.0.45") && director.has("10.0.0.98") && director.has("10.0.0.1"));
+}
+
+#[test]
+fn each_fault_has_its_reason_and_ends() {
+    if skip() {
+        return;
+    }
+    let (segment, host, mut director) = one("");
+    let fault = |director: &Director, reason: &str, mark| {
+        director.log.wait(&format!("state=fault reason={reason}"), mark, PATIENCE);
+    };
+    host.namespace().ip("link set eth0 down").unwrap();
+    host.namespace().ip("link set eth0 name away").unwrap();
+    director.start();
+    fault(&director, "interface eth0 does not exist", 0);
+    let mark = director.log.mark();
+    host.namespace().ip("link set away name eth0").unwrap();
+    director.wait_until("told", PATIENCE, |status| status.reason == "interface eth0 is down");
+    host.namespace().ip("link set eth0 up").unwrap();
+    director.wait_for("master", mark, PATIENCE);
+
+    let mark = director.log.mark();
+    segment.cable(&host, false).unwrap();
+    fault(&director, "interface eth0 has no carrier", mark);
+    director.wait_until("without the VIP", PATIENCE, |_| !director.has("10.0.0.45"));
+    segment.cable(&host, true).unwrap();
+    director.wait_for("master", mark, PATIENCE);
+
+    let mark = director.log.mark();
+    host.namespace().ip("address del 10.0.0.1/24 dev eth0").unwrap();
+    fault(&director, "interface eth0 has no IPv4 address of its own", mark);
+    host.namespace().ip("address add 10.0.0.1/24 dev eth0").unwrap();
+    director.wait_for("master", mark, PATIENCE);
+    assert!(director.has("10.0.0.45"));
+}
+
+/// A stand-in for `lvs` that says what it is told to.
+fn publisher(director: &Director) -> std::sync::mpsc::Sender<bool> {
+    let run = director.run_dir();
+    let (tell, told) = std::sync::mpsc::channel::<bool>();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let mut calls = server::listen(&run.socket(Role::Lvs)).unwrap();
+            let mut subscribers = Subscribers::default();
+            let (events, mut queue) = tokio::sync::mpsc::unbounded_channel();
+            std::thread::spawn(move || {
+                for up in told {
+                    let _ = events.send(up);
+                }
+            });
+            let mut present = Vec::new();
+            loop {
+                tokio::select! {
+                    Some(call) = calls.recv() => if call.request == Request::Subscribe {
+                        subscribers.add(call.answer, &present);
+                    },
+                    up = queue.recv() => {
+                        let Some(up) = up else { return };
+                        let event = Event::Service { service: "web".to_owned(), up };
+                        subscribers.emit(&event);
+                        present = vec![event];
+                    }
+                }
+            }
+        });
+    });
+    tell
+}
+
+const SERVICE: &str = "[[service]]\nname = \"web\"\nlisten = \"10.0.0.45:80\"\nprotocol = \"tcp\"\nscheduler = \"rr\"\n\
+                       method = \"dr\"\n[[service.server]]\naddress = \"10.0.0.7:80\"\n";
+
+#[test]
+fn a_service_without_quorum_gives_up_mastership() {
+    if skip() {
+        return;
+    }
+    let (_segment, _host, mut director) = one(&format!("track = [{{ service = \"web\" }}]\n{SERVICE}"));
+    director.start();
+    // Nobody has spoken of the service: that changes nothing.
+    director.wait_for("master", 0, PATIENCE);
+    let lvs = publisher(&director);
+    let mark = director.log.mark();
+    lvs.send(false).unwrap();
+    director.log.wait("state=fault reason=tracked service web has lost its quorum", mark, PATIENCE);
+    director.wait_until("without the VIP", PATIENCE, |_| !director.has("10.0.0.45"));
+    lvs.send(true).unwrap();
+    director.wait_for("master", mark, PATIENCE);
+    // The publisher goes: what it said last stays.
+    drop(lvs);
+    std::thread::sleep(Duration::from_millis(500));
+    assert_eq!(director.state(), RouterState::Master);
+}
+
+#[test]
+fn weights_change_the_priority() {
+    if skip() {
+        return;
+    }
+    let track = "track = [{ service = \"web\", weight = -60 }, { interface = \"eth0\", weight = 20 }]\n";
+    let (_segment, _host, mut director) = one(&format!("{track}{SERVICE}"));
+    director.start();
+    director.wait_for("master", 0, PATIENCE);
+    assert_eq!(director.status()[0].priority, 120);
+    let lvs = publisher(&director);
+    lvs.send(false).unwrap();
+    director.wait_until("lowered", PATIENCE, |status| status.priority == 60);
+    assert_eq!(director.state(), RouterState::Master);
+    lvs.send(true).unwrap();
+    director.wait_until("raised", PATIENCE, |status| status.priority == 120);
+}
+
+/// What clients notice: the VIP answers under the new master's MAC as soon as it is master.
+#[test]
+fn the_segment_learns_who_is_master() {
+    if skip() {
+        return;
+    }
+    let (segment, host, mut director) = one("");
+    let client = segment.host("client", "10.0.0.9/24").unwrap();
+    // The client knows somebody else under the VIP, as after the death of another master.
+    client.namespace().ip("neigh replace 10.0.0.45 lladdr 02:00:00:00:00:99 dev eth0 nud reachable").unwrap();
+    director.start();
+    director.wait_for("master", 0, PATIENCE);
+    let mac = host.namespace().ip("-o link show dev eth0").unwrap();
+    let mac = mac.split("link/ether ").nth(1).unwrap().split(' ').next().unwrap().to_owned();
+    director.wait_until("known", PATIENCE, |_| {
+        client.namespace().ip("neigh show 10.0.0.45").unwrap().contains(&mac)
+    });
+    assert!(client.pings("10.0.0.45".parse().unwrap()));
+}
