@@ -21,7 +21,7 @@ mod tree;
 mod verity;
 mod volumes;
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -137,6 +137,9 @@ impl Parts {
         let step = Step::begin("image");
         let parts = output.join("parts");
         fs::create_dir_all(&parts).with_context(|| format!("cannot create {}", parts.display()))?;
+        let lock = output.join(".lock");
+        let lock = File::create(&lock).with_context(|| format!("cannot create {}", lock.display()))?;
+        lock.lock().context("cannot wait for the other build")?;
         let stamp = Stamp::of(board.name());
         let system = system::make(board, &stamp, &self.kernel, &self.binary, &parts)?;
         let loader = grub::make(board, self.prebuilt.as_deref(), &parts)?;
