@@ -16,11 +16,13 @@ mod ourselves;
 mod outcome;
 mod rootfs;
 
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
-use crate::WrongUse;
+use crate::{WrongUse, build};
 use outcome::Outcome;
 
 /// What to test.
@@ -106,6 +108,16 @@ fn choose(only: &[String]) -> Result<Vec<(&'static Step, String)>> {
         }
     }
     Ok(chosen)
+}
+
+/// The disk image under test: the one that DIRECTOR_IMAGE names, or what the checkout builds, once.
+fn image() -> Result<&'static Path> {
+    static IMAGE: OnceLock<PathBuf> = OnceLock::new();
+    if let Some(path) = IMAGE.get() {
+        return Ok(path);
+    }
+    let path = std::env::var_os("DIRECTOR_IMAGE").map(PathBuf::from).map_or_else(build::image, Ok)?;
+    Ok(IMAGE.get_or_init(|| path))
 }
 
 fn report(table: &[(String, Outcome, Duration)]) -> Result<()> {

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 use super::outcome::Outcome;
 use director_lab::scratch;
 
-/// Wrong use is answered with a clear error and exit status 2, before anything is built.
+/// Wrong use is answered with a clear error and exit status 2.
 ///
 /// # Errors
 /// When we cannot be started.
@@ -17,13 +17,14 @@ pub fn wrong_use() -> Result<Outcome> {
     let folder = scratch::folder("wrong")?;
     let small = folder.path().join("small.img");
     File::create(&small).and_then(|file| file.set_len(1 << 20)).context("making a small file")?;
+    let image = super::image()?.display().to_string();
     let (small, folder) = (small.display().to_string(), folder.path().display().to_string());
     let cases: [(&[&str], &str); 10] = [
         (&["explode"], "explode"),
         (&["flash"], "DEVICE"),
         (&["flash", "/nonexistent", "--yes"], "/nonexistent"),
         (&["flash", &folder, "--yes"], &folder),
-        (&["flash", &small, "--yes"], "small.img"),
+        (&["flash", &small, "--yes", "--image", &image], "small.img"),
         (&["run", "--config", "/nonexistent.toml"], "/nonexistent.toml"),
         (&["run", "--memory", "lots"], "lots"),
         (&["demo", "--image", "/nonexistent.img"], "/nonexistent.img"),
@@ -51,7 +52,12 @@ pub fn flash(disk: &Path) -> Result<()> {
     File::create(disk)
         .and_then(|file| file.set_len(1 << 30))
         .with_context(|| format!("making {}", disk.display()))?;
-    let out = Command::new(std::env::current_exe()?).arg("flash").arg(disk).arg("--yes").output()?;
+    let out = Command::new(std::env::current_exe()?)
+        .arg("flash")
+        .arg(disk)
+        .args(["--yes", "--image"])
+        .arg(super::image()?)
+        .output()?;
     ensure!(
         out.status.success(),
         "cargo image flash: {}: {}",

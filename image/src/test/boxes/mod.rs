@@ -9,8 +9,9 @@ use anyhow::{Result, ensure};
 
 use director_lab::guest::{Boot, Guest};
 
+use super::image;
 use super::outcome::Outcome;
-use crate::{build, demo};
+use crate::demo;
 use site::{BOOT, PATIENCE, Site, config, vip};
 
 /// What the console says first when it is ready for a person.
@@ -111,7 +112,7 @@ pub fn console() -> Result<Outcome> {
 /// The act that could not be played.
 pub fn pair() -> Result<Outcome> {
     let mut outcome = Outcome::default();
-    for finding in demo::play(&build::image()?)? {
+    for finding in demo::play(image()?)? {
         let line = format!("{}: {} (expected: {})", finding.what, finding.measured, finding.expected);
         if finding.good {
             outcome.passed += 1;

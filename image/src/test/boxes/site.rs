@@ -12,7 +12,6 @@ use director_lab::segment::{Host, Segment};
 use director_lab::server::RealServer;
 use director_lab::{disk, preflight, scratch};
 
-use crate::build;
 use crate::test::ourselves;
 
 /// How long a box may take to boot and to do what its file says.
@@ -70,7 +69,7 @@ impl Site {
     /// When the image cannot be built or copied.
     pub fn disk(&self) -> Result<PathBuf> {
         let copy = self.folder.path().join("disk.img");
-        disk::copy(&build::image()?, &copy)?;
+        disk::copy(crate::test::image()?, &copy)?;
         Ok(copy)
     }
 
