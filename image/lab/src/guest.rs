@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 
 use crate::namespace::Namespace;
 use crate::qmp::Qmp;
-use crate::serial::Serial;
+use crate::serial::{self, Serial};
 use crate::{command, scratch};
 
 /// What a guest boots from.
@@ -253,6 +253,18 @@ impl Guest {
     /// The control channel.
     pub fn qmp(&mut self) -> &mut Qmp {
         &mut self.qmp
+    }
+
+    /// That the guest still has power and its kernel has not given up: for those who wait for something else than its words.
+    ///
+    /// # Errors
+    /// When QEMU has ended or the kernel panicked.
+    pub fn check(&mut self) -> Result<()> {
+        if let Some(status) = self.child.try_wait()? {
+            bail!("QEMU of guest {} has ended: {status}", self.name);
+        }
+        ensure!(!self.serial.text().contains(serial::PANIC), "the kernel of guest {} panicked", self.name);
+        Ok(())
     }
 
     /// Adds what the guest said last on its console to an error.

@@ -9,6 +9,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
+/// What a kernel says that has given up: no expectation waits any longer.
+pub const PANIC: &str = "Kernel panic - not syncing";
+
 /// One serial line. What the guest says is read all the time, without escape sequences, and kept in a log as well,
 /// each line with the seconds since power-on.
 ///
@@ -74,11 +77,12 @@ impl Serial {
                 return Ok((which, before));
             }
             let left = end.saturating_duration_since(Instant::now());
-            if said.closed || left.is_zero() {
-                let why = if said.closed {
-                    "the guest's power is off".to_owned()
-                } else {
-                    format!("not within {patience:?}")
+            let panicked = said.unread().contains(PANIC);
+            if said.closed || panicked || left.is_zero() {
+                let why = match (said.closed, panicked) {
+                    (true, _) => "the guest's power is off".to_owned(),
+                    (_, true) => "its kernel panicked".to_owned(),
+                    _ => format!("not within {patience:?}"),
                 };
                 bail!(
                     "serial line: waiting for {words:?}: {why}; it said last:\n{}\n(all of it: {})",

@@ -73,8 +73,9 @@ pub fn play(image: &Path) -> Result<Vec<Finding>> {
 
 fn boot(stage: &Stage, which: Which, how: &str) -> Result<(Guest, Finding)> {
     let step = Step::begin(&format!("boot {}", which.name()));
-    let guest = stage.power_on(which)?;
-    let answered = guest.explain(stage.await_vip(which, BOOT))?;
+    let mut guest = stage.power_on(which)?;
+    let answered = stage.await_vip(which, &mut guest, BOOT);
+    let answered = guest.explain(answered)?;
     let time = answered.saturating_duration_since(guest.powered());
     step.done(&format!("the VIP answers through {} {} after power-on", which.name(), seconds(time)));
     let what = format!("{} from power-on to the VIP answering ({how})", which.name());
@@ -235,8 +236,9 @@ fn failover(stage: &Stage, prober: &Prober, master: &mut Guest) -> Result<Findin
 
 fn preemption(stage: &Stage, prober: &Prober) -> Result<(Guest, Finding)> {
     let step = Step::begin("the master returns");
-    let guest = stage.power_on(Which::First)?;
-    let taken = guest.explain(stage.await_vip(Which::First, BOOT))?;
+    let mut guest = stage.power_on(Which::First)?;
+    let taken = stage.await_vip(Which::First, &mut guest, BOOT);
+    let taken = guest.explain(taken)?;
     let settled = |report: &Report| calm(report) >= 25;
     guest.explain(prober.wait(taken, NOTICE, settled).context("requests are lost after the preemption"))?;
     let time = taken.saturating_duration_since(guest.powered());

@@ -126,14 +126,15 @@ impl Stage {
         Ok([Which::First, Which::Second].into_iter().find(|which| neighbour.contains(which.mac())))
     }
 
-    /// Asks again and again until a real server answers through the box `which`. Returns when that was.
+    /// Asks again and again until a real server answers through the box `which`, booting in `guest`. Returns when that was.
     ///
     /// # Errors
-    /// When that did not happen within `patience`.
-    pub fn await_vip(&self, which: Which, patience: Duration) -> Result<Instant> {
+    /// When that did not happen within `patience`, or the guest died.
+    pub fn await_vip(&self, which: Which, guest: &mut Guest, patience: Duration) -> Result<Instant> {
         let end = Instant::now() + patience;
         let mut last = "nothing was asked".to_owned();
         while Instant::now() < end {
+            guest.check()?;
             let sample = self.ask(Duration::from_millis(250))?;
             let master = self.master()?;
             match sample.answer {

@@ -42,9 +42,13 @@ pub fn tells_status(guest: &Guest) -> Result<()> {
 /// # Errors
 /// The prompt that did not come, or no answer.
 pub fn pings(guest: &Guest, address: &str) -> Result<()> {
+    const PROMPT: &str = "Address (empty line = back)";
     choose(guest, "5")?;
-    answer(guest, "Address", address)?;
-    guest.serial().expect("answer", PATIENCE).context("no answer to ping")?;
+    answer(guest, PROMPT, address)?;
+    guest.serial().expect("4 sent, ", PATIENCE)?;
+    let answered = guest.serial().expect(" answered", PATIENCE)?;
+    ensure!(answered != "0", "{address} does not answer the box's ping");
+    answer(guest, PROMPT, "")?;
     leave(guest)
 }
 
@@ -53,7 +57,12 @@ pub fn pings(guest: &Guest, address: &str) -> Result<()> {
 /// # Errors
 /// The prompt that did not come.
 pub fn restarts_a_worker(guest: &Guest) -> Result<()> {
+    const PROMPT: &str = "Worker (1-";
     choose(guest, "6")?;
+    answer(guest, PROMPT, "lvs")?;
+    answer(guest, "lvs: restart, hold or release", "restart")?;
+    guest.serial().expect("lvs is being restarted", PATIENCE)?;
+    answer(guest, PROMPT, "")?;
     leave(guest)
 }
 

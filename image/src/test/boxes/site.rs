@@ -112,17 +112,20 @@ impl Site {
         Guest::start(&machine, Some(self.segment.namespace()))
     }
 
-    /// Asks `vip` until the real server answers; returns how long after `from` that was.
+    /// Asks `vip` until the real server answers; returns how long after power-on of `guest` that was.
     ///
     /// # Errors
-    /// When it does not within [`BOOT`].
-    pub fn await_answer(&self, vip: IpAddr, from: Instant) -> Result<Duration> {
+    /// When it does not within [`BOOT`], or the guest died.
+    pub fn await_answer(&self, vip: IpAddr, guest: &mut Guest) -> Result<Duration> {
         let (target, end) = (SocketAddr::new(vip, 80), Instant::now() + BOOT);
         loop {
+            guest.check()?;
             let sample =
                 self.client.namespace().run(move || client::ask(target, "/", Duration::from_millis(250)))?;
             match sample.answer {
-                Ok(name) if name == "web1" => return Ok(sample.done.saturating_duration_since(from)),
+                Ok(name) if name == "web1" => {
+                    return Ok(sample.done.saturating_duration_since(guest.powered()));
+                }
                 _ if Instant::now() < end => std::thread::sleep(Duration::from_millis(20)),
                 other => bail!("{target} does not answer after {BOOT:?}: {other:?}"),
             }
