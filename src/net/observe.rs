@@ -104,7 +104,10 @@ fn link(message: &LinkMessage) -> Option<(IfName, Link)> {
             LinkAttribute::Mtu(mtu) => link.mtu = *mtu,
             LinkAttribute::Address(octets) => present = mac(octets),
             LinkAttribute::PermAddress(octets) => permanent = mac(octets),
-            LinkAttribute::LinkInfo(infos) => link.stacked = infos.iter().any(stacked),
+            LinkAttribute::LinkInfo(infos) => {
+                link.stacked = infos.iter().any(stacked);
+                link.ethernet &= !infos.iter().any(unasked);
+            }
             _ => {}
         }
     }
@@ -119,6 +122,12 @@ fn mac(octets: &[u8]) -> Option<Mac> {
 fn stacked(info: &LinkInfo) -> bool {
     use InfoKind::{Bond, Bridge, IpVlan, MacVlan, MacVtap, Vlan};
     matches!(info, LinkInfo::Kind(Bond | Bridge | IpVlan | MacVlan | MacVtap | Vlan))
+}
+
+/// Made by the drivers at their start, whether anybody wants it or not: `bond0`, `dummy0`, `gretap0`, `erspan0`.
+fn unasked(info: &LinkInfo) -> bool {
+    use InfoKind::{Bond, Dummy, ErSpan, GreTap, GreTap6, Ip6ErSpan};
+    matches!(info, LinkInfo::Kind(Bond | Dummy | ErSpan | GreTap | GreTap6 | Ip6ErSpan))
 }
 
 fn address(message: &AddressMessage) -> Option<Address> {

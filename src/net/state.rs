@@ -36,7 +36,7 @@ pub struct Link {
     pub mtu: u32,
     /// Made by software on top of another link (VLAN, bridge, bond, macvlan…), which may share its hardware address.
     pub stacked: bool,
-    /// Speaks Ethernet; tunnels do not.
+    /// Speaks Ethernet, as network cards do, and is none of the links that drivers make unasked.
     pub ethernet: bool,
     /// Addresses in the order of the kernel or of the file: the first of a subnet is its primary.
     pub addresses: Vec<Address>,

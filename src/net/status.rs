@@ -11,7 +11,7 @@ use super::state::{Link, State};
 use crate::ipc::message::{LinkStatus, NetStatus};
 use crate::units::IfName;
 
-/// Composes the status. Links that are no network cards (tunnels that the kernel makes by itself) appear only when the
+/// Composes the status. Links that are no network cards (tunnels, bonds and dummies that the kernel makes by itself) appear only when the
 /// file speaks of them. `now` is boot time.
 #[must_use]
 pub fn status(

@@ -97,7 +97,9 @@ fn nics(snapshot: &Snapshot) -> Step {
             status::link_addresses(link),
         ]
     });
-    at(Dialogue::Nic, format!("\nNetwork interfaces:\n{}", status::table(rows.collect()).join("\n")))
+    let rows = status::table(rows.collect());
+    let rows: Vec<String> = rows.iter().flat_map(|row| wrap(row, WIDTH, "    ")).collect();
+    at(Dialogue::Nic, format!("\nNetwork interfaces:\n{}", rows.join("\n")))
 }
 
 fn nic(line: &str, snapshot: &Snapshot) -> Step {
