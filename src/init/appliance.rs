@@ -16,7 +16,8 @@ use super::button::Button;
 use super::foreground::workers;
 use super::kernel_log::KernelLog;
 use super::release::Release;
-use super::run::{Boot, Ending, Init, Setup};
+use super::run::Init;
+use super::setup::{Boot, Ending, Setup};
 use super::signals::Signals;
 use super::sink::Sink;
 use super::spawn::Spawner;
@@ -45,6 +46,8 @@ pub fn main() -> ! {
     };
     // The watchdog runs on, unfed: if even this hangs, it ends it.
     last_words(&format!("{why}: the box starts again in {} s", LAST_WORDS.as_secs()));
+    // VRRP resigns: the twin need not wait for the end of this.
+    let _ = kill(Pid::from_raw(-1), Signal::SIGTERM);
     sync(None);
     std::thread::sleep(LAST_WORDS);
     leave(RebootMode::RB_AUTOBOOT)

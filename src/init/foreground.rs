@@ -11,7 +11,8 @@ use nix::fcntl::{Flock, FlockArg};
 
 use super::own_log;
 use super::release::Release;
-use super::run::{Boot, Init, Setup};
+use super::run::Init;
+use super::setup::{Boot, Setup};
 use super::signals::Signals;
 use super::sink::Sink;
 use super::spawn::Spawner;

@@ -7,8 +7,7 @@
 //! hellos ──┘                      └─▶ watchdog, at the end of a whole turn
 //! ```
 
-use std::collections::BTreeMap;
-use std::io::{self, ErrorKind, PipeReader, Read};
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -19,80 +18,23 @@ use nix::sys::time::TimeSpec;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid as NixPid;
 
+use super::answer::millis;
 use super::button::Button;
 use super::kernel_log::KernelLog;
 use super::lines::LineStream;
-use super::logring::{LineCutter, LogRings};
+use super::links::{Line, Links, MAX_REPLY};
+use super::logring::LogRings;
 use super::own_log;
 use super::power::Shutdown;
 use super::requests::Server;
-use super::signals::Signals;
-use super::sink::Sink;
-use super::spawn::Spawner;
+use super::setup::{Ending, Setup};
 use super::supervise::{Action, End, How, Key, Pid, Supervisor};
 use super::watchdog::Watchdog;
-use crate::ipc::message::{InitStatus, LogLine, PowerAction, Reply, Request, Status, VERSION, WorkerStatus};
+use crate::ipc::message::{LogLine, PowerAction, Reply, Request};
 use crate::role::Role;
 
-/// The longest answer to a hello or a reload.
-const MAX_REPLY: usize = 64 * 1024;
-/// Reads of one pipe in one turn: a worker that floods its pipe does not keep the others waiting.
-const READS_PER_TURN: usize = 16;
 /// The watchdog may wait this much longer for its food.
 const REST: Duration = Duration::from_millis(500);
-
-/// What a supervisor is made of.
-#[derive(Debug)]
-pub struct Setup {
-    /// Who is to run.
-    pub workers: Vec<Key>,
-    /// How they are started.
-    pub spawner: Spawner,
-    /// Installed before anything else.
-    pub signals: Signals,
-    /// Where lines go besides the rings.
-    pub sink: Sink,
-    /// The hardware watchdog.
-    pub watchdog: Option<Watchdog>,
-    /// The kernel's complaints, on the appliance.
-    pub kernel_log: Option<KernelLog>,
-    /// The power button, on the appliance.
-    pub button: Option<Button>,
-    /// What [`InitStatus`] says of this boot.
-    pub boot: Boot,
-}
-
-/// What is known of this boot.
-#[derive(Debug, Clone)]
-pub struct Boot {
-    /// Firmware version.
-    pub version: String,
-    /// Slot that booted; `None` outside the appliance.
-    pub slot: Option<String>,
-    /// What the boot loader wants.
-    pub mode: String,
-    /// When the kernel started, or the supervisor outside the appliance.
-    pub since: Instant,
-    /// Whether this process is PID 1 and may switch the power off.
-    pub appliance: bool,
-}
-
-/// Why the loop ended; nobody is left running.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ending {
-    /// Told to stop, outside the appliance.
-    Stopped,
-    /// The box is to do this now.
-    Power(PowerAction),
-}
-
-/// What is connected to one worker.
-#[derive(Debug, Default)]
-struct Link {
-    pipe: Option<PipeReader>,
-    cutter: LineCutter,
-    hello: Option<LineStream>,
-}
 
 /// What a descriptor in the poll set belongs to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,8 +42,7 @@ enum Token {
     Signals,
     Listener,
     Client(u64),
-    Pipe(Key),
-    Hello(Key),
+    Worker(Key, Line),
     Reload,
     Kernel,
     Button,
@@ -110,13 +51,13 @@ enum Token {
 /// The supervisor at work.
 #[derive(Debug)]
 pub struct Init {
-    setup: Setup,
-    supervisor: Supervisor,
+    pub(super) setup: Setup,
+    pub(super) supervisor: Supervisor,
+    pub(super) server: Server,
+    pub(super) rings: LogRings,
     shutdown: Option<(Shutdown, Ending)>,
-    server: Server,
-    links: BTreeMap<Key, Link>,
+    links: Links,
     reload: Option<LineStream>,
-    rings: LogRings,
 }
 
 impl Init {
@@ -127,15 +68,14 @@ impl Init {
     pub fn new(setup: Setup) -> io::Result<Self> {
         let server = Server::bind(&setup.spawner.run_dir.socket(Role::Init))?;
         let supervisor = Supervisor::new(setup.workers.iter().cloned(), Instant::now());
-        let links = setup.workers.iter().map(|key| (key.clone(), Link::default())).collect();
         Ok(Self {
             setup,
             supervisor,
-            shutdown: None,
             server,
-            links,
-            reload: None,
             rings: LogRings::default(),
+            shutdown: None,
+            links: Links::default(),
+            reload: None,
         })
     }
 
@@ -178,7 +118,8 @@ impl Init {
         }
     }
 
-    fn end(&mut self, ending: Ending, why: &str) {
+    /// Begins an orderly end, unless one is under way.
+    pub(super) fn end(&mut self, ending: Ending, why: &str) {
         if self.shutdown.is_none() {
             let what = match ending {
                 Ending::Stopped => "stopping",
@@ -220,9 +161,7 @@ impl Init {
         if let Some(key) = self.supervisor.on_exit(pid, how, Instant::now()) {
             // What it may have started does not outlive it.
             let _ = killpg(NixPid::from_raw(pid), Signal::SIGKILL);
-            if let Some(link) = self.links.get_mut(&key) {
-                link.hello = None;
-            }
+            self.links.end(&key);
         }
     }
 
@@ -238,7 +177,8 @@ impl Init {
         self.act(actions);
     }
 
-    fn act(&mut self, actions: Vec<Action>) {
+    /// Does what was decided.
+    pub(super) fn act(&mut self, actions: Vec<Action>) {
         for action in actions {
             match action {
                 Action::Start(key) => self.start(&key),
@@ -248,7 +188,7 @@ impl Init {
                         log::warn!("{signal} not sent: worker={key} pid={pid} reason={error}");
                     }
                 }
-                Action::Hello(key) => self.say_hello(&key),
+                Action::Hello(key) => self.links.ask(&key, &self.setup.spawner.run_dir),
             }
         }
     }
@@ -259,37 +199,12 @@ impl Init {
             Ok((pid, pipe)) => {
                 log::debug!("worker started: worker={key} pid={pid}");
                 self.supervisor.started(key, pid, now);
-                self.links.insert(key.clone(), Link { pipe: Some(pipe), ..Link::default() });
+                self.links.begin(key, pipe);
             }
             Err(error) => {
                 log::error!("worker not started: worker={key} reason={error}");
                 self.supervisor.start_failed(key, now);
             }
-        }
-    }
-
-    fn say_hello(&mut self, key: &Key) {
-        let path = self.setup.spawner.run_dir.socket(key.role);
-        let Some(link) = self.links.get_mut(key) else { return };
-        if link.hello.is_none() {
-            link.hello = LineStream::connect(&path, MAX_REPLY).ok();
-        }
-        if link.hello.as_mut().is_some_and(|stream| stream.send(&Request::Hello).is_err()) {
-            link.hello = None;
-        }
-    }
-
-    fn hear_hello(&mut self, key: &Key) {
-        let Some(Link { hello: slot @ Some(_), .. }) = self.links.get_mut(key) else { return };
-        let heard = slot.as_mut().map(|stream| stream.flush().and_then(|()| stream.receive()));
-        match heard {
-            Some(Ok(lines)) => {
-                let hello = |line: &Vec<u8>| matches!(serde_json::from_slice(line), Ok(Reply::Hello { .. }));
-                if lines.iter().any(hello) {
-                    self.supervisor.answered(key, Instant::now());
-                }
-            }
-            _ => *slot = None,
         }
     }
 
@@ -345,14 +260,9 @@ impl Init {
         for (id, client) in self.server.clients() {
             watched.push((Token::Client(*id), client.as_fd(), client.interest()));
         }
-        for (key, link) in &self.links {
-            if let Some(pipe) = &link.pipe {
-                watched.push((Token::Pipe(key.clone()), pipe.as_fd(), PollFlags::POLLIN));
-            }
-            if let Some(hello) = &link.hello {
-                watched.push((Token::Hello(key.clone()), hello.as_fd(), hello.interest()));
-            }
-        }
+        let of_worker =
+            |(key, line, fd, flags): (&Key, Line, _, _)| (Token::Worker(key.clone(), line), fd, flags);
+        watched.extend(self.links.watched().map(of_worker));
         if let Some(reload) = &self.reload {
             watched.push((Token::Reload, reload.as_fd(), reload.interest()));
         }
@@ -371,8 +281,12 @@ impl Init {
                 Token::Signals => {}
                 Token::Listener => self.server.accept(),
                 Token::Client(client) => self.serve(*client),
-                Token::Pipe(key) => self.listen_to(key),
-                Token::Hello(key) => self.hear_hello(key),
+                Token::Worker(key, Line::Pipe) => self.listen_to(key),
+                Token::Worker(key, Line::Hello) => {
+                    if self.links.answered(key) {
+                        self.supervisor.answered(key, Instant::now());
+                    }
+                }
                 Token::Reload => self.hear_reload(),
                 Token::Kernel => self.hear_kernel(),
                 Token::Button => {
@@ -384,92 +298,8 @@ impl Init {
         }
     }
 
-    fn serve(&mut self, client: u64) {
-        for request in self.server.receive(client) {
-            let reply = match request {
-                Ok(request) => self.answer(request),
-                Err(message) => Reply::Error { message },
-            };
-            self.server.reply(client, &reply);
-        }
-    }
-
-    fn answer(&mut self, request: Request) -> Reply {
-        let now = Instant::now();
-        let done = match request {
-            Request::Hello => {
-                return Reply::Hello { version: VERSION, role: Role::Init, pid: std::process::id() };
-            }
-            Request::Status => return Reply::Status { status: Box::new(Status::Init(self.status(now))) },
-            Request::Logs { role, lines } => return Reply::Logs { lines: self.rings.newest(role, lines) },
-            Request::Subscribe => Ok(Vec::new()),
-            Request::Restart { role } => {
-                self.supervisor.restart(role, now).map_err(|error| error.to_string())
-            }
-            Request::Hold { role } => self.supervisor.hold(role, now).map_err(|error| error.to_string()),
-            Request::Release { role } => {
-                self.supervisor.release(role, now).map(|()| Vec::new()).map_err(|error| error.to_string())
-            }
-            Request::Power { action } if self.setup.boot.appliance => {
-                self.end(Ending::Power(action), "operator");
-                Ok(Vec::new())
-            }
-            Request::Power { .. } => {
-                Err("power: this director is an ordinary process: end it by SIGTERM".to_owned())
-            }
-            Request::Reload | Request::SetManagement(_) => {
-                return crate::ipc::server::not_mine(Role::Init, &request);
-            }
-        };
-        match done {
-            Ok(actions) => {
-                self.act(actions);
-                Reply::Ok
-            }
-            Err(message) => Reply::Error { message },
-        }
-    }
-
-    fn status(&self, now: Instant) -> InitStatus {
-        let Boot { version, slot, mode, since, .. } = &self.setup.boot;
-        let hostname = nix::unistd::gethostname().unwrap_or_default().to_string_lossy().into_owned();
-        let workers = self.supervisor.workers().iter().map(|worker| WorkerStatus {
-            role: worker.key().role,
-            tty: worker.key().tty.clone(),
-            pid: worker.pid().and_then(|pid| u32::try_from(pid).ok()),
-            state: worker.state().to_owned(),
-            age_ms: worker.age(now).map(millis),
-            restarts: worker.restarts(),
-            failures: worker.failures(now),
-            last_exit: worker.last_exit().map(|how| how.to_string()),
-        });
-        InitStatus {
-            version: version.clone(),
-            hostname,
-            uptime_ms: millis(now.saturating_duration_since(*since)),
-            slot: slot.clone(),
-            mode: mode.clone(),
-            watchdog: self.setup.watchdog.as_ref().map(|watchdog| watchdog.identity().to_owned()),
-            workers: workers.collect(),
-        }
-    }
-
     fn listen_to(&mut self, key: &Key) {
-        let mut said = Vec::new();
-        if let Some(link) = self.links.get_mut(key) {
-            for _ in 0..READS_PER_TURN {
-                match read_some(link) {
-                    Ok(Some(lines)) => said.extend(lines),
-                    Ok(None) => break,
-                    Err(_) => {
-                        link.pipe = None;
-                        said.extend(link.cutter.take());
-                        break;
-                    }
-                }
-            }
-        }
-        for (severity, text) in said {
+        for (severity, text) in self.links.said(key) {
             self.keep(key.role, severity, text);
         }
     }
@@ -508,20 +338,4 @@ impl Init {
             watchdog.feed(now);
         }
     }
-}
-
-/// Lines that are there; `None` when there is nothing more for now, an error at the end of the pipe.
-fn read_some(link: &mut Link) -> io::Result<Option<Vec<(u8, String)>>> {
-    let Some(pipe) = &mut link.pipe else { return Ok(None) };
-    let mut chunk = [0; 4096];
-    match pipe.read(&mut chunk) {
-        Ok(0) => Err(ErrorKind::UnexpectedEof.into()),
-        Ok(n) => Ok(Some(link.cutter.feed(chunk.get(..n).unwrap_or_default()))),
-        Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => Ok(None),
-        Err(error) => Err(error),
-    }
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
