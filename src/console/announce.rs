@@ -118,6 +118,11 @@ pub fn banner(snapshot: &Snapshot) -> Vec<String> {
 }
 
 fn ready(snapshot: &Snapshot) -> Option<String> {
-    let ms = snapshot.init.as_ref()?.uptime_ms;
-    Some(format!("Director ready {}.{:02} s after the start of the kernel", ms / 1000, ms % 1000 / 10))
+    let init = snapshot.init.as_ref()?;
+    let since = if init.slot.is_some() { "the start of the kernel" } else { "its start" };
+    Some(format!(
+        "Director ready {}.{:02} s after {since}",
+        init.uptime_ms / 1000,
+        init.uptime_ms % 1000 / 10
+    ))
 }
