@@ -74,6 +74,9 @@ struct Worker {
     pending: Vec<String>,
     /// Failures that were logged and still last.
     known: BTreeMap<Op, String>,
+    /// What was waited for after the last pass, and which links had carrier.
+    waiting: Vec<String>,
+    carriers: BTreeMap<IfName, bool>,
     /// What was in place after the last pass.
     before: Settled,
 }
@@ -115,6 +118,8 @@ impl Worker {
             desired: Desired::default(),
             pending: Vec::new(),
             known: BTreeMap::new(),
+            waiting: Vec::new(),
+            carriers: BTreeMap::new(),
             before: Settled::default(),
         };
         Ok((worker, inbox))
@@ -130,7 +135,7 @@ impl Worker {
                 () = tokio::time::sleep_until(next.into()) => {
                     let outcome = self.pass().await;
                     let now = Instant::now();
-                    earliest = now + PAUSE.max(outcome.took * 4);
+                    earliest = now + PAUSE.max(outcome.took);
                     next = (now + PERIOD).min(outcome.retry.unwrap_or(now + PERIOD)).max(now);
                 }
                 changed = events.changed() => {
@@ -252,6 +257,7 @@ impl Worker {
         }
         let left = diff(&self.observed, &self.desired.state);
         self.complain(&left, &failed);
+        self.tell();
         self.before = Settled::new(&self.observed, &self.desired.state);
         self.ask(config);
         let now = Instant::now();
@@ -297,6 +303,25 @@ impl Worker {
         let words = |op: &Op| known.get(op).map_or_else(|| op.to_string(), |error| format!("{op}: {error}"));
         self.pending = self.desired.waiting.iter().cloned().chain(left.iter().map(words)).collect();
         self.known = known;
+    }
+
+    /// Logs what is news since the last pass: what is waited for, and cables.
+    fn tell(&mut self) {
+        for why in self.desired.waiting.iter().filter(|why| !self.waiting.contains(why)) {
+            log::info!("waiting: {why}");
+        }
+        self.waiting.clone_from(&self.desired.waiting);
+        let links = self.observed.links.iter().filter(|(name, _)| self.desired.configured.contains(*name));
+        let carriers: BTreeMap<IfName, bool> =
+            links.map(|(name, link)| (name.clone(), link.carrier)).collect();
+        for (name, carrier) in &carriers {
+            match (self.carriers.get(name), carrier) {
+                (Some(true), false) => log::warn!("link has lost its carrier: link={name}"),
+                (Some(false), true) => log::info!("link has carrier: link={name}"),
+                _ => {}
+            }
+        }
+        self.carriers = carriers;
     }
 
     /// Starts, informs and ends DHCP clients.

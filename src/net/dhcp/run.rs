@@ -10,12 +10,14 @@ use tokio::sync::{mpsc, watch};
 
 use super::fsm::{Action, Client, Event};
 use super::lease::Lease;
-use super::message::Outgoing;
+use super::message::{Asking, Outgoing};
 use super::socket::{PacketSocket, unicast};
 use crate::units::{Cidr, IfName, Mac, show_duration};
 
 /// A socket that failed is opened again after so long: the link may be down for a moment.
 const REOPEN: Duration = Duration::from_secs(1);
+/// Seconds without an answer after which people are told.
+const SILENCE: u16 = 10;
 
 /// A link that asks. Another index or address is another link.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,7 +58,7 @@ pub async fn client(
     let seed = RandomState::new().build_hasher().finish();
     let told = remembered.as_ref().map(|lease| lease.address);
     let fsm = Client::new(boot_time(), asker.mac, asker.hostname.clone(), seed, remembered);
-    let mut task = Task { asker, fsm, socket: None, unicast: None, updates, told };
+    let mut task = Task { asker, fsm, socket: None, unicast: None, updates, told, complained: false };
     let mut event = Event::Carrier(*carrier.borrow_and_update());
     loop {
         let actions = task.fsm.step(boot_time(), event);
@@ -81,6 +83,8 @@ struct Task {
     updates: mpsc::Sender<Update>,
     /// The address that was last logged: renewals are no news.
     told: Option<Cidr>,
+    /// Nobody answers, and that was said.
+    complained: bool,
 }
 
 impl Task {
@@ -104,7 +108,11 @@ impl Task {
         }
     }
 
-    fn broadcast(&self, message: &Outgoing) {
+    fn broadcast(&mut self, message: &Outgoing) {
+        if message.kind == Asking::Discover && message.secs >= SILENCE && !self.complained {
+            self.complained = true;
+            log::warn!("no dhcp server answers: link={} for={}s", self.asker.name, message.secs);
+        }
         let sent = match (&self.socket, message.encode()) {
             (Some(Some(socket)), Some(bytes)) => socket.broadcast(&bytes, message.using),
             _ => return,
@@ -125,6 +133,7 @@ impl Task {
     }
 
     async fn gained(&mut self, lease: Lease) {
+        self.complained = false;
         let news = self.told.replace(lease.address) != Some(lease.address);
         let level = if news { log::Level::Info } else { log::Level::Debug };
         log::log!(
