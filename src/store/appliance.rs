@@ -35,36 +35,57 @@ pub struct Appliance {
     sys: Sys,
     run: RunDir,
     disk: Option<String>,
-    data: Option<PathBuf>,
+    data: Data,
+}
+
+/// The partition `data`. It is mounted when it is first needed: what the operator wrote comes before it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Data {
+    Untouched,
+    Mounted(PathBuf),
+    Missing,
 }
 
 impl Appliance {
-    /// Reads the kernel's command line and finds the boot disk; mounts `data` and takes up the clock and the seed. Everything
-    /// that fails is logged and done without.
+    /// Reads the kernel's command line and finds the boot disk. Everything that fails, here and later, is logged and done
+    /// without.
     #[must_use]
     pub fn new(run: RunDir) -> Self {
         let args = KernelArgs::parse(&fs::read_to_string("/proc/cmdline").unwrap_or_default());
         let sys = Sys(PathBuf::from("/sys"));
         let disk = sys.boot_disk(args.disk.as_deref());
-        let mut appliance = Self { args, sys, run, disk, data: None };
-        match &appliance.disk {
+        match &disk {
             Some(disk) => log::info!("boot disk found: disk={disk}"),
             None => log::warn!("find boot disk: none below the root file system: nothing can be kept"),
         }
-        appliance.data = appliance.mount_data();
+        let mut appliance = Self { args, sys, run, disk, data: Data::Untouched };
         if appliance.args.mode == Mode::Reset {
             appliance.reset();
         }
-        if let Some(keepsakes) = appliance.keepsakes() {
-            keepsakes.restore();
-        }
         appliance
+    }
+
+    /// Mounts `data` and takes up clock and seed, if that was not done.
+    fn data(&mut self) -> Option<&Path> {
+        if self.data == Data::Untouched {
+            self.data = self.mount_data().map_or(Data::Missing, Data::Mounted);
+            if let Some(keepsakes) = self.keepsakes() {
+                keepsakes.restore();
+            }
+        }
+        match &self.data {
+            Data::Mounted(path) => Some(path),
+            Data::Untouched | Data::Missing => None,
+        }
     }
 
     /// Clock and seed, if there is somewhere to keep them.
     #[must_use]
     pub fn keepsakes(&self) -> Option<Keepsakes> {
-        self.data.clone().map(Keepsakes)
+        match &self.data {
+            Data::Mounted(path) => Some(Keepsakes(path.clone())),
+            Data::Untouched | Data::Missing => None,
+        }
     }
 
     /// The volumes of sticks that are plugged in.
@@ -89,23 +110,35 @@ impl Appliance {
 
     /// Every source in order of precedence.
     #[must_use]
-    pub fn look(&self) -> Vec<Offer> {
-        let built_in = Offer {
+    pub fn look(&mut self) -> Vec<Offer> {
+        let mut offers = self.look_at_operators();
+        if self.by_file() {
+            offers.push(self.last_good());
+        }
+        offers.push(Offer {
             source: Source::Safe,
             place: "built in".to_owned(),
             name: "built-in".to_owned(),
             found: Found::Text(safe::text(&self.nics()).into_bytes()),
-        };
+        });
+        offers
+    }
+
+    /// The sources that the operator writes, in order of precedence. This is fast: nothing is written.
+    #[must_use]
+    pub fn look_at_operators(&self) -> Vec<Offer> {
         let refused = match self.args.mode {
-            Mode::Normal | Mode::Reset => {
-                return vec![self.stick(), self.partition(), self.last_good(), built_in];
-            }
+            Mode::Normal | Mode::Reset => return vec![self.stick(), self.partition()],
             Mode::Safe => "safe mode was chosen at the boot menu",
             Mode::Rescue => "no slot came up by itself, so this is the rescue mode",
         };
         let found = Found::Absent(refused.to_owned());
         let place = "boot menu".to_owned();
-        vec![Offer { source: Source::Partition, place, name: FILE.to_owned(), found }, built_in]
+        vec![Offer { source: Source::Partition, place, name: FILE.to_owned(), found }]
+    }
+
+    fn by_file(&self) -> bool {
+        matches!(self.args.mode, Mode::Normal | Mode::Reset)
     }
 
     /// The first stick, labelled ones first, that has a file.
@@ -119,7 +152,7 @@ impl Appliance {
         volumes.sort();
         let offer = |place, found| Offer { source: Source::Usb, place, name: format!("usb/{FILE}"), found };
         for (_, volume) in &volumes {
-            let place = format!("USB stick {volume}");
+            let place = format!("/dev/{volume}");
             match self.on_stick(volume, Access::Read, |directory| read(&directory.join(FILE))) {
                 Ok(Found::Absent(_)) => {}
                 Ok(found) => return offer(place, found),
@@ -127,19 +160,21 @@ impl Appliance {
             }
         }
         let what = if volumes.is_empty() { "no USB stick" } else { "no director.toml on a USB stick" };
-        offer("USB stick".to_owned(), Found::Absent(what.to_owned()))
+        offer("-".to_owned(), Found::Absent(what.to_owned()))
     }
 
     fn partition(&self) -> Offer {
-        let place = "partition DIRECTOR".to_owned();
-        let found = self
-            .on_config(Access::Read, |directory| read(&directory.join(FILE)))
-            .unwrap_or_else(Found::Unreadable);
+        let place = self.config_partition().map_or_else(|_| "-".to_owned(), |part| format!("/dev/{part}"));
+        let found = match self.on_config(Access::Read, |directory| read(&directory.join(FILE))) {
+            Ok(Found::Absent(_)) => Found::Absent(format!("no {FILE} on partition DIRECTOR")),
+            Ok(found) => found,
+            Err(why) => Found::Unreadable(why),
+        };
         Offer { source: Source::Partition, place, name: FILE.to_owned(), found }
     }
 
-    fn last_good(&self) -> Offer {
-        let place = "last good on data".to_owned();
+    fn last_good(&mut self) -> Offer {
+        let place = "data".to_owned();
         let found = match self.last_good_path() {
             Some(path) => read(&path),
             None => Found::Absent("no data partition".to_owned()),
@@ -151,7 +186,7 @@ impl Appliance {
     ///
     /// # Errors
     /// "what failed: on what: why".
-    pub fn keep(&self, text: &[u8]) -> Result<(), String> {
+    pub fn keep(&mut self, text: &[u8]) -> Result<(), String> {
         let Some(path) = self.last_good_path() else { return Ok(()) };
         if fs::read(&path).is_ok_and(|kept| kept == text) {
             return Ok(());
@@ -171,18 +206,23 @@ impl Appliance {
         };
         match offer.source {
             Source::Usb => {
-                let volume = offer.place.rsplit(' ').next().unwrap_or_default();
+                let volume = offer.place.trim_start_matches("/dev/");
                 self.on_stick(volume, Access::Write, save)?
             }
             _ => self.on_config(Access::Write, save)?,
         }
     }
 
-    /// Tells the boot loader that this slot came up.
+    /// What can wait until a configuration runs: takes up clock and seed, tells the boot loader that this slot came up.
     ///
     /// # Errors
     /// "what failed: on what: why".
-    pub fn confirm_slot(&self) -> Result<Option<Slot>, String> {
+    pub fn settle(&mut self) -> Result<Option<Slot>, String> {
+        self.data();
+        self.confirm_slot()
+    }
+
+    fn confirm_slot(&self) -> Result<Option<Slot>, String> {
         let (Some(disk), Some(slot)) = (&self.disk, self.args.slot) else { return Ok(None) };
         let part =
             self.sys.partition(disk, "state").ok_or_else(|| format!("find partition: {disk}: no state"))?;
@@ -211,13 +251,13 @@ impl Appliance {
     }
 
     /// Back to the state of delivery. A marker in the run directory, which does not outlive the boot, makes it happen once.
-    fn reset(&self) {
+    fn reset(&mut self) {
         let marker = self.run.path().join("reset.done");
         if marker.exists() {
             return;
         }
         log::warn!("factory reset: the configuration and all that was kept are erased");
-        for entry in self.data.iter().filter_map(|data| fs::read_dir(data).ok()).flatten().flatten() {
+        for entry in self.data().and_then(|data| fs::read_dir(data).ok()).into_iter().flatten().flatten() {
             let directory = entry.file_type().is_ok_and(|kind| kind.is_dir());
             let path = entry.path();
             let erased = if directory { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
@@ -238,16 +278,17 @@ impl Appliance {
         }
     }
 
-    fn last_good_path(&self) -> Option<PathBuf> {
-        self.data.as_ref().map(|data| data.join("last-good.toml"))
+    fn last_good_path(&mut self) -> Option<PathBuf> {
+        self.data().map(|data| data.join("last-good.toml"))
+    }
+
+    fn config_partition(&self) -> Result<String, String> {
+        let disk = self.disk.as_ref().ok_or("there is no boot disk")?;
+        self.sys.partition(disk, "config").ok_or_else(|| format!("disk {disk} has no partition config"))
     }
 
     fn on_config<T>(&self, access: Access, work: impl FnOnce(&Path) -> T) -> Result<T, String> {
-        let disk = self.disk.as_ref().ok_or("no boot disk")?;
-        let part = self
-            .sys
-            .partition(disk, "config")
-            .ok_or_else(|| format!("disk {disk} has no partition config"))?;
+        let part = self.config_partition()?;
         let mounted = Mounted::fat(&device(&part), Path::new("/config"), access)?;
         Ok(work(mounted.path()))
     }

@@ -21,5 +21,6 @@ mod publish; // the run directory
 mod run; // the loop
 mod safe; // the built-in configuration
 mod select; // which offer counts, and why (pure)
+mod work; // what the loop leaves to a thread
 
 pub use run::run;

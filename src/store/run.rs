@@ -3,22 +3,19 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::error::Error;
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use tokio::io::AsyncReadExt;
 use tokio::task::JoinHandle;
 
-use super::appliance::Appliance;
-use super::disk::{mac_of, node_facts};
 use super::grubenv::Slot;
 use super::keepsakes;
-use super::management;
 use super::publish::{publish, published};
-use super::select::{Choice, Chosen, Found, Offer, choose};
-use crate::config::{Checked, NodeFacts, check, read_file};
-use crate::ipc::message::{Event, Reply, Request, SetManagement, Source, Status, StoreStatus};
+use super::select::{Choice, Chosen};
+use super::work::{Done, Management, Plan, Sources, Work, plugged};
+use crate::config::Checked;
+use crate::ipc::message::{Event, Reply, Request, Source, Status, StoreStatus};
 use crate::ipc::server::{Answer, Call, Subscribers, hello, listen, not_mine};
 use crate::paths::RunDir;
 use crate::role::Role;
@@ -26,6 +23,7 @@ use crate::worker::WorkerArgs;
 
 /// A stick that shows up, or a NIC while the built-in configuration runs, counts as there from the beginning for so long.
 const SETTLING: Duration = Duration::from_secs(30);
+const FIRST_SAVE: Duration = Duration::from_secs(60);
 const SETTLING_TICK: Duration = Duration::from_secs(1);
 
 /// Runs the role until SIGTERM.
@@ -42,8 +40,8 @@ async fn serve(args: &WorkerArgs) -> Result<(), Box<dyn Error>> {
     let mut ended = end_signal()?;
     let mut calls = listen(&args.run_dir.socket(Role::Store))?;
     let mut store = Store::new(args);
-    let mut saving = tokio::time::interval(keepsakes::PERIOD);
-    saving.reset();
+    // The first time soon: at start the kernel's random numbers may not have been good enough for a seed.
+    let mut saving = tokio::time::interval_at(tokio::time::Instant::now() + FIRST_SAVE, keepsakes::PERIOD);
     let mut settling = tokio::time::interval(SETTLING_TICK);
     loop {
         store.begin();
@@ -74,35 +72,6 @@ fn end_signal() -> Result<tokio::net::UnixStream, Box<dyn Error>> {
     Ok(tokio::net::UnixStream::from_std(read)?)
 }
 
-/// What is done in a thread, because disks may be slow.
-#[derive(Debug, Clone)]
-enum Work {
-    /// Find the sources and look at all of them.
-    Start,
-    /// Look at all sources.
-    Look,
-    /// See whether something was plugged in.
-    Peek,
-    /// Change the operator's file, then look.
-    Manage(Box<Management>),
-}
-
-#[derive(Debug, Clone)]
-struct Management {
-    wish: SetManagement,
-    source: Source,
-    node: Option<String>,
-    running: Vec<u8>,
-}
-
-/// What a thread brings back.
-struct Done {
-    sources: Sources,
-    /// `None`: nothing new was plugged in.
-    choice: Option<Choice>,
-    problem: Option<String>,
-}
-
 async fn finished(job: &mut Option<Job>) -> Option<(Done, Work, Option<Answer>)> {
     let Some(running) = job else { return std::future::pending().await };
     let done = (&mut running.handle).await;
@@ -123,15 +92,6 @@ struct Job {
     handle: JoinHandle<Done>,
     work: Work,
     answer: Option<Answer>,
-}
-
-/// Where configurations come from.
-#[derive(Debug, Clone)]
-enum Sources {
-    /// One file: `director run --config FILE`.
-    File(PathBuf),
-    /// The appliance, once it was looked for.
-    Appliance(Option<Box<Appliance>>),
 }
 
 struct Store {
@@ -174,7 +134,7 @@ impl Store {
                 log::info!("taken up: generation={} why={}", before.status.generation, before.status.why);
                 store.status = before.status;
                 store.running = before.active;
-                store.queue.push_back((Work::Peek, None));
+                store.queue.extend([(Work::Peek, None), (Work::Settle, None)]);
             }
             _ => store.queue.push_back((Work::Start, None)),
         }
@@ -226,7 +186,7 @@ impl Store {
     }
 
     fn done(&mut self, done: Option<(Done, Work, Option<Answer>)>) {
-        let Some((Done { sources, choice, problem }, work, answer)) = done else { return };
+        let Some((Done { sources, choice, slot, problem }, work, answer)) = done else { return };
         self.sources = sources;
         self.plugged = self.present();
         let mut reply = problem.map_or(Reply::Ok, |message| Reply::Error { message });
@@ -242,7 +202,10 @@ impl Store {
             }
         }
         if let Work::Start = work {
-            self.confirm_slot();
+            self.queue.push_back((Work::Settle, None));
+        }
+        if let Some(slot) = slot {
+            self.note_slot(slot);
         }
         if let Some(answer) = answer {
             answer.reply(&reply);
@@ -274,11 +237,9 @@ impl Store {
         let (generation, node) = (self.status.generation, checked.node.as_deref().unwrap_or("-"));
         log::info!("configuration active: generation={generation} node={node} why={}", self.status.why);
         self.subscribers.emit(&Event::Config { generation });
-        if let Sources::Appliance(Some(appliance)) = &self.sources {
-            if matches!(source, Source::Usb | Source::Partition)
-                && let Err(why) = appliance.keep(&text)
-            {
-                log::warn!("{why}");
+        if let Sources::Appliance(_) = &self.sources {
+            if matches!(source, Source::Usb | Source::Partition) {
+                self.queue.push_back((Work::Keep(text.clone()), None));
             }
             let hostname = checked.config.system.hostname.as_deref().unwrap_or("director");
             if let Err(errno) = nix::unistd::sethostname(hostname) {
@@ -289,18 +250,11 @@ impl Store {
         Ok(())
     }
 
-    fn confirm_slot(&mut self) {
-        let Sources::Appliance(Some(appliance)) = &self.sources else { return };
-        match appliance.confirm_slot() {
-            Ok(None) => {}
-            Ok(Some(slot)) => {
-                self.status.slot = if slot == Slot::Confirmed { "confirmed" } else { "trying" }.to_owned();
-                log::info!("boot slot: {}", self.status.slot);
-            }
-            Err(why) => log::warn!("{why}"),
-        }
+    fn note_slot(&mut self, slot: Slot) {
+        self.status.slot = if slot == Slot::Confirmed { "confirmed" } else { "trying" }.to_owned();
+        log::info!("boot slot: {}", self.status.slot);
         if let Err(error) = publish(&self.run, &self.status, None) {
-            log::error!("publish status: {error}");
+            log::error!("publish status: {}: {error}", self.run.path().display());
         }
     }
 
@@ -331,118 +285,4 @@ impl Store {
 /// The first line of each fault in a rendered report.
 fn is_headline(line: &str) -> bool {
     !line.starts_with([' ', '\t']) && line.contains(": ") && !line.starts_with(|c: char| c.is_ascii_digit())
-}
-
-fn plugged(appliance: &Appliance, nics_count: bool) -> BTreeSet<String> {
-    let mut plugged = appliance.sticks();
-    if nics_count {
-        plugged.extend(appliance.nics().iter().map(ToString::to_string));
-    }
-    plugged
-}
-
-/// What a thread needs to know.
-struct Plan {
-    run: RunDir,
-    sources: Sources,
-    plugged: BTreeSet<String>,
-    /// Whether a configuration of the operator runs, which goes on when no other can be used.
-    settled: bool,
-    nics_count: bool,
-}
-
-impl Plan {
-    fn execute(mut self, work: &Work) -> Done {
-        let mut problem = None;
-        if let Sources::Appliance(known @ None) = &mut self.sources {
-            let appliance = known.insert(Box::new(Appliance::new(self.run.clone())));
-            if let Work::Start = work {
-                appliance.wait_for_sticks();
-            } else {
-                self.plugged = plugged(appliance, self.nics_count);
-            }
-        }
-        match work {
-            Work::Peek if !self.something_new() => {
-                return Done { sources: self.sources, choice: None, problem };
-            }
-            Work::Manage(management) => problem = self.manage(management).err(),
-            Work::Start | Work::Look | Work::Peek => {}
-        }
-        let choice =
-            if problem.is_none() { Some(choose(self.look(), &node_facts(), self.settled)) } else { None };
-        Done { sources: self.sources, choice, problem }
-    }
-
-    fn something_new(&self) -> bool {
-        match &self.sources {
-            Sources::Appliance(Some(appliance)) => {
-                !plugged(appliance, self.nics_count).is_subset(&self.plugged)
-            }
-            _ => false,
-        }
-    }
-
-    fn look(&self) -> Vec<Offer> {
-        match &self.sources {
-            Sources::File(path) => vec![file_offer(path.clone())],
-            Sources::Appliance(appliance) => appliance.as_ref().map(|a| a.look()).unwrap_or_default(),
-        }
-    }
-
-    /// Sets a management address in the file of the operator that runs, or would run. Nothing is written unless the whole
-    /// result is without fault.
-    fn manage(&self, management: &Management) -> Result<(), String> {
-        let Management { wish, source, node, running } = management;
-        if wish.address.is_none() && wish.gateway.is_some() {
-            return Err("set management address: a gateway goes with a static address, DHCP brings its own"
-                .to_owned());
-        }
-        let offers = self.look();
-        let wanted = if *source == Source::Usb { Source::Usb } else { Source::Partition };
-        let offer = offers
-            .iter()
-            .find(|offer| offer.source == wanted || offer.source == Source::File)
-            .ok_or("set management address: there is no file to write it to")?;
-        let text = match &offer.found {
-            Found::Text(text) => text.clone(),
-            Found::Unreadable(why) => return Err(format!("set management address: {}: {why}", offer.place)),
-            Found::Absent(_) if *source == Source::LastGood => running.clone(),
-            Found::Absent(_) => b"version = 1\n".to_vec(),
-        };
-        let facts = NodeFacts { node: None, ..node_facts() };
-        let present = check(&text, &offer.name, &facts).map_err(|report| {
-            format!("set management address: {} has faults to be mended first:\n{report}", offer.place)
-        })?;
-        let node = present.node.or_else(|| node.clone().filter(|_| *source == Source::LastGood));
-        let text = std::str::from_utf8(&text).map_err(|error| format!("set management address: {error}"))?;
-        let text = text.trim_start_matches('\u{feff}');
-        let edited = management::edit(text, node.as_deref(), wish, mac_of(&wish.interface))
-            .map_err(|why| format!("set management address: {}: {why}", offer.place))?;
-        check(&edited, &offer.name, &facts).map_err(|report| {
-            format!("set management address: nothing is written, it would not fit the rest:\n{report}")
-        })?;
-        self.write(offer, edited.as_bytes())
-    }
-
-    fn write(&self, offer: &Offer, text: &[u8]) -> Result<(), String> {
-        match &self.sources {
-            Sources::File(path) => super::files::replace_keeping(path, text)
-                .map_err(|error| format!("write configuration: {}: {error}", path.display())),
-            Sources::Appliance(Some(appliance)) => appliance.write(offer, text),
-            Sources::Appliance(None) => Err("write configuration: no place for it".to_owned()),
-        }
-    }
-}
-
-fn file_offer(path: PathBuf) -> Offer {
-    let place = path.display().to_string();
-    let found = match read_file(&path) {
-        Ok(text) => Found::Text(text),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            Found::Absent(format!("no file {place}"))
-        }
-        Err(error) => Found::Unreadable(error.to_string()),
-    };
-    Offer { source: Source::File, name: place.clone(), place, found }
 }

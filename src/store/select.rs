@@ -68,14 +68,13 @@ pub fn choose(offers: Vec<Offer>, facts: &NodeFacts, runs_already: bool) -> Choi
                 ("absent", String::new())
             }
             Found::Unreadable(why) => {
-                passed_over.extend(chosen.is_none().then(|| format!("{place}: {why}")));
+                passed_over.extend(chosen.is_none().then(|| format!("{}: {why}", title(source, &place))));
                 ("unreadable", why)
             }
             Found::Text(text) => match check(&text, &name, facts) {
                 Err(report) => {
-                    passed_over.extend(
-                        chosen.is_none().then(|| format!("{place} has {}", faults(report.problems().len()))),
-                    );
+                    let what = format!("{} has {}", title(source, &place), faults(report.problems().len()));
+                    passed_over.extend(Some(what).filter(|_| chosen.is_none()));
                     ("faulty", report.to_string())
                 }
                 Ok(_) if chosen.is_some() || (fallback && runs_already) => ("valid", String::new()),
@@ -99,12 +98,27 @@ fn explain(chosen: Option<&Chosen>, passed_over: &[String], runs_already: bool) 
     let rest = passed_over.join(", ");
     let because = if rest.is_empty() { String::new() } else { format!(": {rest}") };
     match chosen.map(|chosen| (chosen.source, &chosen.place)) {
-        Some((Source::Usb, place)) => format!("a USB stick comes first, and {place} is without fault"),
-        Some((Source::Partition | Source::File, place)) => format!("{place} is without fault{because}"),
-        Some((Source::LastGood, _)) => format!("the last good configuration is used{because}"),
-        Some((Source::Safe, _)) => format!("the built-in configuration is used{because}"),
+        Some((source @ Source::Usb, place)) => {
+            format!("{} comes first and is without fault", title(source, place))
+        }
+        Some((source @ (Source::Partition | Source::File), place)) => {
+            format!("{} is without fault{because}", title(source, place))
+        }
+        Some((source @ (Source::LastGood | Source::Safe), place)) => {
+            format!("{} is used{because}", title(source, place))
+        }
         None if runs_already => format!("the running configuration goes on{because}"),
         None => format!("no configuration can be used{because}"),
+    }
+}
+
+fn title(source: Source, place: &str) -> String {
+    match source {
+        Source::Usb => format!("the file on USB stick {place}"),
+        Source::Partition => "the file on partition DIRECTOR".to_owned(),
+        Source::LastGood => "the last good configuration".to_owned(),
+        Source::Safe => "the built-in configuration".to_owned(),
+        Source::File => place.to_owned(),
     }
 }
 
@@ -142,24 +156,24 @@ mod tests {
         for (texts, expected) in [
             (
                 [Some(GOOD), Some(GOOD), Some(GOOD), Some(GOOD)],
-                "used valid valid valid -> usb: a USB stick comes first, and usb is without fault",
+                "used valid valid valid -> usb: the file on USB stick usb comes first and is without fault",
             ),
             (
                 [None, Some(GOOD), None, Some(GOOD)],
-                "absent used absent valid -> partition: partition is without fault: no usb",
+                "absent used absent valid -> partition: the file on partition DIRECTOR is without fault: no usb",
             ),
             (
                 [Some(BAD), Some(GOOD), Some(GOOD), Some(GOOD)],
-                "faulty used valid valid -> partition: partition is without fault: usb has 4 faults",
+                "faulty used valid valid -> partition: the file on partition DIRECTOR is without fault: the file on USB stick usb has 4 faults",
             ),
             (
                 [None, Some(BAD), Some(GOOD), Some(GOOD)],
-                "absent faulty used valid -> lastgood: the last good configuration is used: no usb, partition has 4 faults",
+                "absent faulty used valid -> lastgood: the last good configuration is used: no usb, the file on partition DIRECTOR has 4 faults",
             ),
             (
                 [Some("?"), Some(BAD), Some(BAD), Some(GOOD)],
                 "unreadable faulty faulty used -> safe: the built-in configuration is used: \
-                 usb: input/output error, partition has 4 faults, lastgood has 4 faults",
+                 the file on USB stick usb: input/output error, the file on partition DIRECTOR has 4 faults, the last good configuration has 4 faults",
             ),
             (
                 [None, None, None, Some(GOOD)],
@@ -174,11 +188,11 @@ mod tests {
     fn a_faulty_file_never_changes_a_running_box() {
         assert_eq!(
             outcome([None, Some(BAD), Some(GOOD), Some(GOOD)], true),
-            "absent faulty valid valid -> nothing: the running configuration goes on: no usb, partition has 4 faults"
+            "absent faulty valid valid -> nothing: the running configuration goes on: no usb, the file on partition DIRECTOR has 4 faults"
         );
         assert_eq!(
             outcome([None, Some(GOOD), Some(GOOD), Some(GOOD)], true),
-            "absent used valid valid -> partition: partition is without fault: no usb"
+            "absent used valid valid -> partition: the file on partition DIRECTOR is without fault: no usb"
         );
     }
 

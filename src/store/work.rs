@@ -1,0 +1,212 @@
+//! What the loop leaves to a thread, because disks may be slow. Blocking.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use super::appliance::Appliance;
+use super::disk::{mac_of, node_facts};
+use super::grubenv::Slot;
+use super::management;
+use super::select::{Choice, Found, Offer, choose};
+use crate::config::{NodeFacts, check, read_file};
+use crate::ipc::message::{SetManagement, Source};
+use crate::paths::RunDir;
+
+/// What is done in a thread, because disks may be slow.
+#[derive(Debug, Clone)]
+pub(super) enum Work {
+    /// Find the sources and look at all of them.
+    Start,
+    /// Look at all sources.
+    Look,
+    /// See whether something was plugged in.
+    Peek,
+    /// Change the operator's file, then look.
+    Manage(Box<Management>),
+    /// Keep the operator's text for a boot at which theirs cannot be used.
+    Keep(Vec<u8>),
+    /// Take up clock and seed, and tell the boot loader that this slot came up.
+    Settle,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Management {
+    pub wish: SetManagement,
+    pub source: Source,
+    pub node: Option<String>,
+    pub running: Vec<u8>,
+}
+
+/// What a thread brings back.
+pub(super) struct Done {
+    pub sources: Sources,
+    /// `None`: nothing new was plugged in.
+    pub choice: Option<Choice>,
+    pub slot: Option<Slot>,
+    pub problem: Option<String>,
+}
+
+/// Where configurations come from.
+#[derive(Debug, Clone)]
+pub(super) enum Sources {
+    /// One file: `director run --config FILE`.
+    File(PathBuf),
+    /// The appliance, once it was looked for.
+    Appliance(Option<Box<Appliance>>),
+}
+
+/// What a thread needs to know.
+pub(super) struct Plan {
+    pub run: RunDir,
+    pub sources: Sources,
+    pub plugged: BTreeSet<String>,
+    /// Whether a configuration of the operator runs, which goes on when no other can be used.
+    pub settled: bool,
+    pub nics_count: bool,
+}
+
+impl Plan {
+    /// Does it.
+    pub(super) fn execute(mut self, work: &Work) -> Done {
+        self.find_appliance(work);
+        let (mut choice, mut slot) = (None, None);
+        let problem = match work {
+            Work::Start => {
+                choice = Some(self.first_choice());
+                None
+            }
+            Work::Look => {
+                choice = Some(self.choose());
+                None
+            }
+            Work::Peek => {
+                choice = self.something_new().then(|| self.choose());
+                None
+            }
+            Work::Manage(management) => {
+                let problem = self.manage(management).err();
+                choice = problem.is_none().then(|| self.choose());
+                problem
+            }
+            Work::Keep(text) => {
+                self.on_appliance(|appliance| appliance.keep(text));
+                None
+            }
+            Work::Settle => {
+                slot = self.on_appliance(Appliance::settle).flatten();
+                None
+            }
+        };
+        Done { sources: self.sources, choice, slot, problem }
+    }
+
+    fn find_appliance(&mut self, work: &Work) {
+        let Sources::Appliance(known @ None) = &mut self.sources else { return };
+        let appliance = known.insert(Box::new(Appliance::new(self.run.clone())));
+        match work {
+            Work::Start => appliance.wait_for_sticks(),
+            _ => self.plugged = plugged(appliance, self.nics_count),
+        }
+    }
+
+    fn on_appliance<T>(&mut self, work: impl FnOnce(&mut Appliance) -> Result<T, String>) -> Option<T> {
+        let Sources::Appliance(Some(appliance)) = &mut self.sources else { return None };
+        work(appliance).map_err(|why| log::warn!("{why}")).ok()
+    }
+
+    /// A valid file of the operator makes a look at what was kept needless: that comes when the box already works.
+    fn first_choice(&mut self) -> Choice {
+        if let Sources::Appliance(Some(appliance)) = &self.sources {
+            let choice = choose(appliance.look_at_operators(), &node_facts(), self.settled);
+            if choice.chosen.is_some() {
+                return choice;
+            }
+        }
+        self.choose()
+    }
+
+    fn choose(&mut self) -> Choice {
+        choose(self.look(), &node_facts(), self.settled)
+    }
+
+    fn something_new(&self) -> bool {
+        match &self.sources {
+            Sources::Appliance(Some(appliance)) => {
+                !plugged(appliance, self.nics_count).is_subset(&self.plugged)
+            }
+            _ => false,
+        }
+    }
+
+    fn look(&mut self) -> Vec<Offer> {
+        match &mut self.sources {
+            Sources::File(path) => vec![file_offer(path.clone())],
+            Sources::Appliance(appliance) => appliance.as_mut().map(|a| a.look()).unwrap_or_default(),
+        }
+    }
+
+    /// Sets a management address in the file of the operator that runs, or would run. Nothing is written unless the whole
+    /// result is without fault.
+    fn manage(&mut self, management: &Management) -> Result<(), String> {
+        let Management { wish, source, node, running } = management;
+        if wish.address.is_none() && wish.gateway.is_some() {
+            return Err("set management address: a gateway goes with a static address, DHCP brings its own"
+                .to_owned());
+        }
+        let offers = self.look();
+        let wanted = if *source == Source::Usb { Source::Usb } else { Source::Partition };
+        let offer = offers
+            .iter()
+            .find(|offer| offer.source == wanted || offer.source == Source::File)
+            .ok_or("set management address: there is no file to write it to")?;
+        let text = match &offer.found {
+            Found::Text(text) => text.clone(),
+            Found::Unreadable(why) => return Err(format!("set management address: {}: {why}", offer.place)),
+            Found::Absent(_) if *source == Source::LastGood => running.clone(),
+            Found::Absent(_) => b"version = 1\n".to_vec(),
+        };
+        let facts = NodeFacts { node: None, ..node_facts() };
+        let present = check(&text, &offer.name, &facts).map_err(|report| {
+            format!("set management address: {} has faults to be mended first:\n{report}", offer.place)
+        })?;
+        let node = present.node.or_else(|| node.clone().filter(|_| *source == Source::LastGood));
+        let text = std::str::from_utf8(&text).map_err(|error| format!("set management address: {error}"))?;
+        let text = text.trim_start_matches('\u{feff}');
+        let edited = management::edit(text, node.as_deref(), wish, mac_of(&wish.interface))
+            .map_err(|why| format!("set management address: {}: {why}", offer.place))?;
+        check(&edited, &offer.name, &facts).map_err(|report| {
+            format!("set management address: nothing is written, it would not fit the rest:\n{report}")
+        })?;
+        self.write(offer, edited.as_bytes())
+    }
+
+    fn write(&self, offer: &Offer, text: &[u8]) -> Result<(), String> {
+        match &self.sources {
+            Sources::File(path) => super::files::replace_keeping(path, text)
+                .map_err(|error| format!("write configuration: {}: {error}", path.display())),
+            Sources::Appliance(Some(appliance)) => appliance.write(offer, text),
+            Sources::Appliance(None) => Err("write configuration: no place for it".to_owned()),
+        }
+    }
+}
+
+fn file_offer(path: PathBuf) -> Offer {
+    let place = path.display().to_string();
+    let found = match read_file(&path) {
+        Ok(text) => Found::Text(text),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            Found::Absent(format!("no file {place}"))
+        }
+        Err(error) => Found::Unreadable(error.to_string()),
+    };
+    Offer { source: Source::File, name: place.clone(), place, found }
+}
+
+/// What is plugged in that may matter: sticks, and NICs while the built-in configuration runs.
+pub(super) fn plugged(appliance: &Appliance, nics_count: bool) -> BTreeSet<String> {
+    let mut plugged = appliance.sticks();
+    if nics_count {
+        plugged.extend(appliance.nics().iter().map(ToString::to_string));
+    }
+    plugged
+}
