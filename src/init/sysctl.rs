@@ -1,6 +1,7 @@
 //! Kernel settings of the whole box, each with its reason. Those of one interface, and forwarding, belong to `net` and `vrrp`, those under
 //! `net/ipv4/vs` to `lvs`.
 
+use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
 
@@ -74,8 +75,15 @@ pub const SETTINGS: &[Setting] = &[
 /// Writes all of [`SETTINGS`] under `root` (`/proc/sys`).
 pub fn apply(root: &Path) {
     for (path, value, why) in SETTINGS {
-        // Some settings are taken only with the end of their line (printk_devkmsg).
-        match std::fs::write(root.join(path), format!("{value}\n")) {
+        let file = root.join(path);
+        // Some can be set only once, and the boot loader was faster.
+        if fs::read_to_string(&file)
+            .is_ok_and(|present| present.split_whitespace().eq(value.split_whitespace()))
+        {
+            continue;
+        }
+        // Some are taken only with the end of their line (printk_devkmsg).
+        match fs::write(&file, format!("{value}\n")) {
             Ok(()) => {}
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 log::debug!("no such kernel setting: {path}")
@@ -104,9 +112,9 @@ mod tests {
     #[test]
     fn what_the_kernel_has_is_set_and_the_rest_left() {
         let root = tempfile::tempdir().unwrap();
-        std::fs::create_dir_all(root.path().join("kernel")).unwrap();
-        std::fs::write(root.path().join("kernel/panic"), "0").unwrap();
+        fs::create_dir_all(root.path().join("kernel")).unwrap();
+        fs::write(root.path().join("kernel/panic"), "0").unwrap();
         apply(root.path());
-        assert_eq!(std::fs::read_to_string(root.path().join("kernel/panic")).unwrap(), "10\n");
+        assert_eq!(fs::read_to_string(root.path().join("kernel/panic")).unwrap(), "10\n");
     }
 }
