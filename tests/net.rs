@@ -4,7 +4,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "helpers of tests")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
@@ -47,7 +47,8 @@ fn operations(case: &Path) -> String {
     let config =
         check(&text, "director.toml", &NodeFacts::default()).unwrap_or_else(|report| panic!("{report}"));
     let world = World::read(&fs::read_to_string(case.join("observed.txt")).unwrap());
-    let facts = Facts { observed: &world.state, leases: &world.leases, raised: world.raised };
+    let facts =
+        Facts { observed: &world.state, leases: &world.leases, raised: world.raised, early: &world.early };
     let wanted = desired(&config.config, facts);
     let ops = diff(&world.state, &wanted.state).into_iter().map(|op| format!("{op}\n"));
     ops.chain(wanted.waiting.iter().map(|why| format!("waiting: {why}\n"))).collect()
@@ -59,6 +60,7 @@ struct World {
     state: State,
     leases: BTreeMap<IfName, Leased>,
     raised: Forwarding,
+    early: BTreeSet<u32>,
 }
 
 impl World {
@@ -85,7 +87,8 @@ impl World {
                 "raised" => {
                     world.raised = Forwarding { ipv4: words.contains(&"ipv4"), ipv6: words.contains(&"ipv6") }
                 }
-                other => panic!("{other}: link, address, route, sysctl, lease or raised"),
+                "early" => world.early.extend(words[1..].iter().map(|index| index.parse::<u32>().unwrap())),
+                other => panic!("{other}: link, address, route, sysctl, lease, raised or early"),
             }
         }
         world

@@ -25,9 +25,15 @@ impl Kernel {
     pub async fn apply(&self, op: &Op) -> Result<(), Error> {
         match op {
             Op::Rename { index, to, .. } => {
-                // Before Linux 6.2 only a link that is down takes another name.
-                self.set_link(LinkUnspec::new_with_index(*index).down()).await?;
-                self.set_link(LinkUnspec::new_with_index(*index).name(to.as_str())).await
+                let link = || LinkUnspec::new_with_index(*index);
+                match self.set_link(link().name(to.as_str())).await {
+                    // Before Linux 6.2 only a link that is down takes another name.
+                    Err(error) if error.errno() == Some(libc::EBUSY) => {
+                        self.set_link(link().down()).await?;
+                        self.set_link(link().name(to.as_str())).await
+                    }
+                    other => other,
+                }
             }
             Op::Sysctl { path, value } => Ok(std::fs::write(Path::new(PROC_SYS_NET).join(path), value)?),
             Op::SetLink { index, mtu, up, .. } => {
@@ -36,8 +42,11 @@ impl Kernel {
                     Some(mtu) => self.set_link(LinkUnspec::new_with_index(*index).mtu(*mtu)).await,
                     None => Ok(()),
                 };
-                if *up {
-                    self.set_link(LinkUnspec::new_with_index(*index).up()).await?;
+                let link = LinkUnspec::new_with_index(*index);
+                match up {
+                    Some(true) => self.set_link(link.up()).await?,
+                    Some(false) => self.set_link(link.down()).await?,
+                    None => {}
                 }
                 mtu
             }

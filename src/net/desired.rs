@@ -25,6 +25,8 @@ pub struct Facts<'a> {
     pub leases: &'a BTreeMap<IfName, Leased>,
     /// Forwarding that an earlier configuration of this boot made us switch on.
     pub raised: Forwarding,
+    /// Links that were set up before there was a configuration, by index.
+    pub early: &'a BTreeSet<u32>,
 }
 
 /// What should be, and what stands in its way.
@@ -64,6 +66,7 @@ pub fn desired(config: &Config, facts: Facts<'_>) -> Desired {
         out.state.links.insert(name, wanted);
     }
     step_aside(&mut out.state, facts.observed);
+    lower(&mut out.state, facts);
     file_routes(config, facts.observed, &mut out);
     mark_onlink(&mut out.state);
     let ipv6 = links_with_ipv6(config, &out.state);
@@ -124,6 +127,28 @@ fn step_aside(wanted: &mut State, observed: &State) {
             wanted.links.insert(aside, Link { addresses: Vec::new(), ..link.clone() });
         }
     }
+}
+
+/// A link that was set up early, and that the file does not speak of, goes down again.
+fn lower(wanted: &mut State, facts: Facts<'_>) {
+    let known: BTreeSet<u32> = wanted.links.values().map(|link| link.index).collect();
+    for (name, link) in &facts.observed.links {
+        if facts.early.contains(&link.index) && !known.contains(&link.index) {
+            wanted.links.insert(name.clone(), Link { up: false, addresses: Vec::new(), ..link.clone() });
+        }
+    }
+}
+
+/// What can be done on the appliance before there is a configuration: every card is set up, with the settings of a
+/// director, since finding its speed takes a card longer than finding the file takes us. No address is touched.
+#[must_use]
+pub fn early(observed: &State) -> State {
+    let cards = observed.links.iter().filter(|(_, link)| link.ethernet && !link.stacked);
+    let links: BTreeMap<IfName, Link> =
+        cards.map(|(name, link)| (name.clone(), Link { up: true, ..link.clone() })).collect();
+    let none = Forwarding::default();
+    let sysctls = sysctl::wanted(links.keys().map(|name| (name, true)), none, none);
+    State { links, sysctls, ..State::default() }
 }
 
 fn lease_routes<'a>(name: &'a IfName, lease: &'a Lease, metric: u32) -> impl Iterator<Item = Route> + 'a {

@@ -13,7 +13,7 @@ use crate::units::{Cidr, IfName};
 /// One change to the kernel.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Op {
-    /// Another name for a link, which is set down for it.
+    /// Another name for a link.
     Rename {
         /// Its index.
         index: u32,
@@ -37,8 +37,8 @@ pub enum Op {
         name: IfName,
         /// New MTU in bytes, when it differs.
         mtu: Option<u32>,
-        /// Whether it has to be set up.
-        up: bool,
+        /// New administrative state, when it differs.
+        up: Option<bool>,
     },
     /// A new address, marked as ours.
     AddAddress {
@@ -98,7 +98,7 @@ impl fmt::Display for Op {
             Self::SetLink { name, mtu, up, .. } => {
                 write!(f, "set link {name}")?;
                 mtu.map_or(Ok(()), |mtu| write!(f, " mtu {mtu}"))?;
-                if *up { f.write_str(" up") } else { Ok(()) }
+                up.map_or(Ok(()), |up| f.write_str(if up { " up" } else { " down" }))
             }
             Self::AddAddress { name, cidr, .. } => write!(f, "add address {cidr} to {name}"),
             Self::AdoptAddress { name, cidr, .. } => write!(f, "adopt address {cidr} of {name}"),
@@ -165,8 +165,8 @@ fn sysctls(observed: &State, desired: &State) -> Vec<Op> {
 
 fn set_link(name: &IfName, present: &Link, wanted: &Link) -> Option<Op> {
     let mtu = Some(wanted.mtu).filter(|mtu| *mtu != present.mtu);
-    let up = wanted.up && !present.up;
-    (mtu.is_some() || up).then(|| Op::SetLink { index: present.index, name: name.clone(), mtu, up })
+    let up = Some(wanted.up).filter(|up| *up != present.up);
+    (mtu.is_some() || up.is_some()).then(|| Op::SetLink { index: present.index, name: name.clone(), mtu, up })
 }
 
 fn addresses(name: &IfName, present: &Link, wanted: &[Address], ops: &mut Vec<Op>, deletions: &mut Vec<Op>) {

@@ -1,6 +1,6 @@
 //! The worker: observes, compares, applies; at start, when the configuration or the kernel changes, and every few seconds.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error as StdError;
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
 
 use super::backoff::Backoff;
-use super::desired::{Desired, Facts, desired};
+use super::desired::{Desired, Facts, desired, early};
 use super::dhcp::run::{Asker, Update, boot_time, client};
 use super::diff::{Op, diff};
 use super::kernel::{Error, Kernel};
@@ -69,6 +69,10 @@ struct Worker {
     updates: mpsc::Sender<Update>,
     subscribers: Subscribers,
     backoff: Backoff<Op>,
+    /// Whether this is the appliance, where every card is ours.
+    appliance: bool,
+    /// Links that were set up before there was a configuration.
+    early: BTreeSet<u32>,
     observed: State,
     desired: Desired,
     pending: Vec<String>,
@@ -114,6 +118,9 @@ impl Worker {
             updates,
             subscribers: Subscribers::default(),
             backoff: Backoff::new(),
+            // Elsewhere PID 1 is somebody else's, and the supervisor its descendant.
+            appliance: nix::unistd::getppid().as_raw() == 1,
+            early: BTreeSet::new(),
             observed: State::default(),
             desired: Desired::default(),
             pending: Vec::new(),
@@ -216,16 +223,34 @@ impl Worker {
         let config = self.config.take();
         let looked = match &config {
             Some(config) => self.reconcile(config).await,
-            // Nothing is known about what should be, so nothing is changed; people still want to see what is.
-            None => self.kernel.observe().await.map(|observed| {
-                self.observed = observed;
-                None
-            }),
+            None => self.wait().await.map(|()| None),
         };
         self.config = config;
         let retry = looked.unwrap_or_else(|error| Some(self.reconnect(&error)));
         self.generation = self.loaded;
         Outcome { retry, took: started.elapsed() }
+    }
+
+    /// Without a configuration nothing is known about what should be, so nothing is taken away; people still want to see
+    /// what is there.
+    async fn wait(&mut self) -> Result<(), Error> {
+        self.observed = self.kernel.observe().await?;
+        if !self.appliance {
+            return Ok(());
+        }
+        let wanted = early(&self.observed);
+        self.observed.sysctls = observe::sysctls(wanted.sysctls.keys());
+        for op in diff(&self.observed, &wanted) {
+            if let Op::SetLink { index, .. } = op {
+                self.early.insert(index);
+            }
+            if matches!(op, Op::SetLink { .. } | Op::Sysctl { .. })
+                && let Err(error) = self.kernel.apply(&op).await
+            {
+                log::warn!("cannot {op}: {error}");
+            }
+        }
+        Ok(())
     }
 
     fn reconnect(&mut self, error: &Error) -> Instant {
@@ -255,6 +280,8 @@ impl Worker {
                 }
             }
         }
+        // A link that is set up by hand from now on stays up.
+        self.early.clear();
         let left = diff(&self.observed, &self.desired.state);
         self.complain(&left, &failed);
         self.tell();
@@ -267,8 +294,9 @@ impl Worker {
     /// Observes and compares.
     async fn look(&mut self, config: &Config) -> Result<Vec<Op>, Error> {
         self.observed = self.kernel.observe().await?;
+        let raised = self.memory.raised;
         let facts =
-            Facts { observed: &self.observed, leases: &self.memory.leases, raised: self.memory.raised };
+            Facts { observed: &self.observed, leases: &self.memory.leases, raised, early: &self.early };
         self.desired = desired(config, facts);
         self.observed.sysctls = observe::sysctls(self.desired.state.sysctls.keys());
         Ok(diff(&self.observed, &self.desired.state))

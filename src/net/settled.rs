@@ -45,7 +45,7 @@ impl Settled {
             Op::AddRoute { route, .. } | Op::ReplaceRoute { route, .. } => self.routes.contains(route),
             Op::SetLink { index, name, mtu, up } => {
                 self.links.get(name).is_some_and(|(had, size, was_up)| {
-                    had == index && mtu.is_none_or(|mtu| mtu == *size) && (!up || *was_up)
+                    had == index && mtu.is_none_or(|mtu| mtu == *size) && up.is_none_or(|up| up == *was_up)
                 })
             }
             Op::Sysctl { path, value } => self.sysctls.get(path) == Some(value),
@@ -81,7 +81,7 @@ mod tests {
         assert!(!settled.had(&add(2, missing)), "it was never there");
         assert!(!settled.had(&add(3, wanted)), "another card under the same name");
         let set = |mtu, up| Op::SetLink { index: 2, name: name.clone(), mtu, up };
-        assert!(settled.had(&set(Some(1500), true)) && settled.had(&set(None, true)));
-        assert!(!settled.had(&set(Some(9000), false)), "another configuration");
+        assert!(settled.had(&set(Some(1500), Some(true))) && settled.had(&set(None, Some(true))));
+        assert!(!settled.had(&set(Some(9000), None)), "another configuration");
     }
 }

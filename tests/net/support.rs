@@ -55,6 +55,8 @@ impl Box {
     /// A card with its cable in a switch of the same namespace: carrier as long as the switch end is up.
     pub fn card(&self, name: &str, mac: &str) {
         self.ns.ip(&format!("link add {name} address {mac} type veth peer name {name}-far")).unwrap();
+        // The switch does not speak by itself.
+        self.ns.sysctl(&format!("net/ipv6/conf/{name}-far/disable_ipv6"), "1").unwrap();
         self.ns.ip(&format!("link set {name}-far up")).unwrap();
     }
 
