@@ -8,13 +8,13 @@ use super::site::PATIENCE;
 
 const MENU: &str = "Choose a number";
 
-/// Menu 2: gives the first NIC `address`, without a gateway.
+/// Menu 2: gives eth0 `address`, without a gateway.
 ///
 /// # Errors
 /// The prompt that did not come.
 pub fn sets_address(guest: &Guest, address: &str) -> Result<()> {
     choose(guest, "2")?;
-    answer(guest, "Interface (1", "1")?;
+    answer(guest, "Interface (1", "eth0")?;
     answer(guest, "Address with prefix", address)?;
     answer(guest, "Default gateway", "none")?;
     answer(guest, "Do it?", "yes")?;
