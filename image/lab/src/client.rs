@@ -43,12 +43,20 @@ fn exchange(target: SocketAddr, path: &str, patience: Duration) -> std::io::Resu
     first_line(&answer).ok_or_else(|| std::io::Error::other(format!("no HTTP answer: {answer:?}")))
 }
 
-/// The status when it is not 200, and the first line of the body that says something.
+/// The status when it is not 200, and the first line of the body that says something, without HTML's tags.
 fn first_line(answer: &str) -> Option<String> {
     let (head, body) = answer.split_once("\r\n\r\n")?;
     let status = head.split_whitespace().nth(1)?;
+    let body = without_tags(body);
     let line = body.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("");
     Some(if status == "200" { line.to_owned() } else { format!("{status} {line}") })
+}
+
+fn without_tags(html: &str) -> String {
+    let pieces = html.split('<').enumerate();
+    pieces
+        .map(|(at, piece)| if at == 0 { piece } else { piece.split_once('>').map_or("", |(_, text)| text) })
+        .collect()
 }
 
 /// A client that opens a new connection at a steady rate, whatever became of the earlier ones.
@@ -180,11 +188,6 @@ impl Report {
     /// Only the requests begun at `start` or later.
     pub fn since(&self, start: Instant) -> Report {
         Report { samples: self.samples.iter().filter(|s| s.asked >= start).cloned().collect() }
-    }
-
-    /// Only the requests begun before `end`.
-    pub fn until(&self, end: Instant) -> Report {
-        Report { samples: self.samples.iter().filter(|s| s.asked < end).cloned().collect() }
     }
 
     /// How many requests were answered, by the answer.

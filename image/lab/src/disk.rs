@@ -50,15 +50,6 @@ fn put(image: &str, file: &Path, name: &str) -> Result<()> {
         .with_context(|| format!("putting {} onto {image}", file.display()))
 }
 
-/// Reads a file back from the FAT partition labelled `config`.
-///
-/// # Errors
-/// When the image has no such partition or no such file.
-pub fn read_config(disk: &Path, name: &str) -> Result<String> {
-    let image = format!("{}@@{}", disk.display(), partition(disk, "config")?);
-    command::output("mtype", &["-i", &image, &format!("::/{name}")])
-}
-
 /// Where the partition with this GPT name begins, in bytes (UEFI specification 2.10, section 5.3).
 ///
 /// # Errors
