@@ -143,28 +143,30 @@ impl Appliance {
 
     /// The first stick, labelled ones first, that has a file.
     fn stick(&self) -> Offer {
-        let mut volumes: Vec<(bool, String)> = Vec::new();
-        for volume in self.sticks() {
-            if let Some(label) = fat_label(&device(&volume)) {
-                volumes.push((label != LABEL, volume));
-            }
-        }
-        volumes.sort();
         let offer = |place, found| Offer { source: Source::Usb, place, name: format!("usb/{FILE}"), found };
-        for (_, volume) in &volumes {
-            let place = format!("/dev/{volume}");
+        let volumes = self.fat_volumes();
+        for volume in &volumes {
             match self.on_stick(volume, Access::Read, |directory| read(&directory.join(FILE))) {
                 Ok(Found::Absent(_)) => {}
-                Ok(found) => return offer(place, found),
-                Err(why) => return offer(place, Found::Unreadable(why)),
+                Ok(found) => return offer(place(volume), found),
+                Err(why) => return offer(place(volume), Found::Unreadable(why)),
             }
         }
         let what = if volumes.is_empty() { "no USB stick" } else { "no director.toml on a USB stick" };
         offer("-".to_owned(), Found::Absent(what.to_owned()))
     }
 
+    /// The FAT volumes of sticks, those with our label first.
+    fn fat_volumes(&self) -> Vec<String> {
+        let labelled = self.sticks().into_iter().filter_map(|volume| Some((fat_label(&volume)?, volume)));
+        let mut volumes: Vec<(bool, String)> =
+            labelled.map(|(label, volume)| (label != LABEL, volume)).collect();
+        volumes.sort();
+        volumes.into_iter().map(|(_, volume)| volume).collect()
+    }
+
     fn partition(&self) -> Offer {
-        let place = self.config_partition().map_or_else(|_| "-".to_owned(), |part| format!("/dev/{part}"));
+        let place = self.config_partition().map_or_else(|_| "-".to_owned(), |part| place(&part));
         let found = match self.on_config(Access::Read, |directory| read(&directory.join(FILE))) {
             Ok(Found::Absent(_)) => Found::Absent(format!("no {FILE} on partition DIRECTOR")),
             Ok(found) => found,
@@ -174,10 +176,9 @@ impl Appliance {
     }
 
     fn last_good(&mut self) -> Offer {
-        let place = "data".to_owned();
-        let found = match self.last_good_path() {
-            Some(path) => read(&path),
-            None => Found::Absent("no data partition".to_owned()),
+        let (place, found) = match self.last_good_path() {
+            Some(path) => (path.display().to_string(), read(&path)),
+            None => ("-".to_owned(), Found::Absent("no data partition".to_owned())),
         };
         Offer { source: Source::LastGood, place, name: "last-good.toml".to_owned(), found }
     }
@@ -206,8 +207,9 @@ impl Appliance {
         };
         match offer.source {
             Source::Usb => {
-                let volume = offer.place.trim_start_matches("/dev/");
-                self.on_stick(volume, Access::Write, save)?
+                let is_it = |volume: &String| place(volume) == offer.place;
+                let volume = self.fat_volumes().into_iter().find(is_it).ok_or("the USB stick is gone")?;
+                self.on_stick(&volume, Access::Write, save)?
             }
             _ => self.on_config(Access::Write, save)?,
         }
@@ -309,9 +311,14 @@ fn device(name: &str) -> PathBuf {
     Path::new("/dev").join(name)
 }
 
-fn fat_label(device: &Path) -> Option<String> {
+/// The file on a volume, for people.
+fn place(volume: &str) -> String {
+    format!("{}:/{FILE}", device(volume).display())
+}
+
+fn fat_label(volume: &str) -> Option<String> {
     let mut sector = [0; 512];
-    File::open(device).ok()?.read_exact(&mut sector).ok()?;
+    File::open(device(volume)).ok()?.read_exact(&mut sector).ok()?;
     fat::label(&sector)
 }
 

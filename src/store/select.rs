@@ -114,7 +114,7 @@ fn explain(chosen: Option<&Chosen>, passed_over: &[String], runs_already: bool) 
 
 fn title(source: Source, place: &str) -> String {
     match source {
-        Source::Usb => format!("the file on USB stick {place}"),
+        Source::Usb => format!("the file on USB stick {}", place.split(':').next().unwrap_or_default()),
         Source::Partition => "the file on partition DIRECTOR".to_owned(),
         Source::LastGood => "the last good configuration".to_owned(),
         Source::Safe => "the built-in configuration".to_owned(),
@@ -147,7 +147,7 @@ mod tests {
         let offers = sources.into_iter().zip(texts).map(|(source, text)| offer(source, text)).collect();
         let choice = choose(offers, &NodeFacts::default(), runs_already);
         let verdicts: Vec<_> = choice.candidates.iter().map(|candidate| candidate.verdict.as_str()).collect();
-        let used = choice.chosen.map_or("nothing".to_owned(), |chosen| chosen.place);
+        let used = choice.chosen.map_or_else(|| "nothing".to_owned(), |chosen| chosen.place);
         format!("{} -> {used}: {}", verdicts.join(" "), choice.why)
     }
 
