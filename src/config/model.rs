@@ -120,7 +120,7 @@ pub enum VrrpAuth {
     Pass(heapless::Vec<u8, 8>),
 }
 
-/// The IPv4 checksum of VRRP version 3: RFC 5798 was read both ways, so either is accepted and this one is sent.
+/// The IPv4 checksum of VRRP version 3: RFC 5798 was read both ways, so either is accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum VrrpChecksum {
     /// Over the message alone (RFC 9568 section 5.2.8; Cisco, Juniper).
@@ -147,10 +147,14 @@ pub struct VrrpInstance {
     pub version: VrrpVersion,
     /// Version 2 only.
     pub auth: Option<VrrpAuth>,
-    /// IPv4 version 3 only.
-    pub checksum: VrrpChecksum,
+    /// What is sent, IPv4 version 3 only; `None` = as the peer does, [`VrrpChecksum::Rfc9568`] until one is heard.
+    pub checksum: Option<VrrpChecksum>,
     /// Whether a higher priority takes over from a living master.
     pub preempt: bool,
+    /// How long a living master of lower priority is left alone all the same, 0..=1000 s.
+    pub preempt_delay: Duration,
+    /// How long silence does not count after a start or after the link has come up, 0..=1000 s.
+    pub start_delay: Duration,
     /// VIPs, at least one, all of one family: they are what is advertised.
     pub addresses: Vec<VirtualAddress>,
     /// Peers to send to in place of the multicast group; empty = multicast.

@@ -110,6 +110,8 @@ table! {
         auth: Auth,
         checksum: VrrpChecksum,
         preempt: bool,
+        preempt_delay: Duration,
+        start_delay: Duration,
         addresses: List<Virtual>,
         peers: List<IpAddr>,
         source: IpAddr,

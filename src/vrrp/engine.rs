@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::config::model::VrrpInstance;
 use crate::ipc::message::{Event, RouterState, VrrpStatus};
@@ -92,7 +92,7 @@ impl Engine {
     pub fn observe(&mut self, now: Instant, change: impl FnOnce(&mut Facts)) {
         change(&mut self.facts);
         for instance in &mut self.instances {
-            instance.assess(now, &self.facts, Entry::Listen(Duration::ZERO), &mut self.effects);
+            instance.assess(now, &self.facts, Entry::Listen, &mut self.effects);
         }
     }
 

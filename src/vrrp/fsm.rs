@@ -32,6 +32,8 @@ pub struct Params {
     pub interval: Duration,
     /// Whether we take over from a living master of lower priority. The owner always does.
     pub preempt: bool,
+    /// How long we leave it alone all the same, from the first time we hear it.
+    pub preempt_delay: Duration,
     /// Our primary address: the greater one wins between equal priorities.
     pub source: IpAddr,
 }
@@ -188,6 +190,8 @@ struct Backup {
     interval: Duration,
     /// End of the start-up hold.
     not_before: Instant,
+    /// Until when a lower master that we hear is left alone.
+    patient_until: Option<Instant>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -337,8 +341,13 @@ impl Router {
             Backup { since: now, resigned: true, interval, ..backup }
         } else if peer.priority >= self.params.priority || !self.preempts() {
             let interval = self.adopted(interval);
-            Backup { since: now, resigned: false, interval, ..backup }
+            Backup { since: now, resigned: false, interval, patient_until: None, ..backup }
         } else {
+            let until = backup.patient_until.unwrap_or(now + self.params.preempt_delay);
+            let backup = Backup { patient_until: Some(until), ..backup };
+            if now < until {
+                return Backup { since: now, resigned: false, interval: self.adopted(interval), ..backup };
+            }
             // Lower, and we preempt: the timer keeps running, so we take over within what is left of it.
             backup
         }
@@ -425,7 +434,8 @@ impl Router {
     /// The others learn at once what has changed, so that none of them times out on an interval that is no more.
     fn master_params(&mut self, now: Instant, master: Master, params: Params, out: &mut Actions) -> Master {
         let before = std::mem::replace(&mut self.params, params);
-        if (Params { preempt: params.preempt, ..before }) == params {
+        let Params { preempt, preempt_delay, .. } = params;
+        if (Params { preempt, preempt_delay, ..before }) == params {
             return master;
         }
         self.send(params.priority, out);
@@ -463,7 +473,7 @@ impl Router {
     }
 
     const fn listen(&self, now: Instant, interval: Duration, not_before: Instant) -> State {
-        State::Backup(Backup { since: now, resigned: false, interval, not_before })
+        State::Backup(Backup { since: now, resigned: false, interval, not_before, patient_until: None })
     }
 
     fn down_at(&self, backup: &Backup) -> Instant {

@@ -31,8 +31,8 @@ const COUNTERS: [&str; 7] = [
 /// How an instance that is allowed to take part begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Entry {
-    /// Listens first; an election is not won before this time has passed.
-    Listen(Duration),
+    /// Listens first; an election is not won before the start-up delay has passed.
+    Listen,
     /// Was master until the worker died a moment ago.
     Resume,
 }
@@ -110,7 +110,7 @@ impl Instance {
                 }
                 if matches!(self.state(), RouterState::Initialize | RouterState::Fault) {
                     let event = match entry {
-                        Entry::Listen(hold) => Event::Ready { hold },
+                        Entry::Listen => Event::Ready { hold: self.config.start_delay },
                         Entry::Resume => Event::Resume,
                     };
                     self.step(now, event, out);
@@ -139,8 +139,7 @@ impl Instance {
                 self.pacer.begin(now, new);
             }
         }
-        // For one that is not taking part, a change of the file is as good as a start.
-        self.assess(now, facts, Entry::Listen(Duration::ZERO), out);
+        self.assess(now, facts, Entry::Listen, out);
     }
 
     /// The process ends, or the instance leaves the file: a master resigns.
@@ -167,7 +166,7 @@ impl Instance {
                     self.count("pri_zero_rcvd");
                 }
                 self.compare_list(envelope.source, &advert.addresses);
-                self.theirs = decoded.checksum.or(self.theirs);
+                self.learn(envelope.source, decoded.checksum);
                 let peer = Peer { address: envelope.source, priority: advert.priority };
                 self.step(now, Event::Advert { peer, interval: advert.interval }, out);
             }
@@ -246,10 +245,7 @@ impl Instance {
             master_priority: priority,
             interval_us: u64::try_from(self.router.interval().as_micros()).unwrap_or(u64::MAX),
             addresses: self.config.addresses.iter().map(|vip| vip.cidr).collect(),
-            peer_checksum: self.theirs.map(|form| match form {
-                VrrpChecksum::Rfc9568 => "rfc9568".to_owned(),
-                VrrpChecksum::PseudoHeader => "pseudo-header".to_owned(),
-            }),
+            peer_checksum: self.theirs.map(|form| word(form).to_owned()),
             counters: self.counters.iter().map(|(name, n)| ((*name).to_owned(), *n)).collect(),
         }
     }
@@ -292,6 +288,22 @@ impl Instance {
             VrrpVersion::V3 => advert.interval.is_zero(),
         };
         if odd { Err(Reject::Interval { theirs: advert.interval, ours: interval }) } else { Ok(()) }
+    }
+
+    /// Notes how the others sum, and does the same unless the file says otherwise.
+    fn learn(&mut self, source: IpAddr, theirs: Option<VrrpChecksum>) {
+        let before = self.theirs;
+        self.theirs = theirs.or(before);
+        let ours = self.config.checksum.or(before).unwrap_or_default();
+        if let Some(theirs) = self.theirs.filter(|theirs| *theirs != ours)
+            && self.config.checksum.is_none()
+        {
+            log::info!(
+                "checksum as the peer's: name={} from={source} checksum={}",
+                self.config.name,
+                word(theirs)
+            );
+        }
     }
 
     /// Another list of addresses is said once, and never a reason to drop: two masters would be the result of every
@@ -373,13 +385,14 @@ impl Instance {
         let source = self.router.params().source;
         let group: [IpAddr; 1] = [if source.is_ipv4() { GROUP_V4.into() } else { GROUP_V6.into() }];
         let destinations = if self.config.peers.is_empty() { &group } else { self.config.peers.as_slice() };
+        let checksum = self.config.checksum.or(self.theirs).unwrap_or_default();
         for destination in destinations {
             out.push(Effect::Send {
                 instance: self.config.name.clone(),
                 interface: self.config.interface.clone(),
                 source,
                 destination: *destination,
-                packet: Box::new(advert.encode(source, *destination, self.config.checksum)),
+                packet: Box::new(advert.encode(source, *destination, checksum)),
             });
         }
     }
@@ -399,12 +412,20 @@ impl Instance {
     }
 }
 
+const fn word(checksum: VrrpChecksum) -> &'static str {
+    match checksum {
+        VrrpChecksum::Rfc9568 => "rfc9568",
+        VrrpChecksum::PseudoHeader => "pseudo-header",
+    }
+}
+
 fn params(config: &VrrpInstance, priority: u8, source: IpAddr) -> Params {
     Params {
         version: config.version,
         priority,
         interval: packet::wire_interval(config.version, config.interval),
         preempt: config.preempt,
+        preempt_delay: config.preempt_delay,
         source,
     }
 }

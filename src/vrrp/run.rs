@@ -120,8 +120,8 @@ impl Worker {
             self.engine.tick(Instant::now());
             self.carry_out();
             self.alarm.set(self.engine.deadline(Instant::now()))?;
+            // In no fixed order: a flood on the wire must not keep anybody else from being heard.
             tokio::select! {
-                biased;
                 ready = self.wire.readable() => ready?,
                 rung = self.alarm.rings() => rung?,
                 ended = async { end.readable().await } => {
@@ -252,8 +252,10 @@ impl Worker {
                     match self.wire.send(&interface, source, destination, &packet) {
                         // A memory that cannot be written costs a failover after a crash, no more.
                         Ok(()) => drop(self.memory.spoke(&instance)),
+                        // That a dead link carries no resignation needs no words.
                         Err(error) => {
-                            if self.quiet.may_say(Instant::now(), "send") {
+                            let alive = self.engine.facts().links.get(&interface).is_some_and(|l| l.running);
+                            if alive && self.quiet.may_say(Instant::now(), "send") {
                                 log::warn!(
                                     "cannot advertise: name={instance} to={destination} reason={error}"
                                 );
@@ -384,7 +386,7 @@ fn entry(config: &VrrpInstance, facts: &Facts, previous: &[Record]) -> Entry {
     });
     match fresh {
         Some(silent) if silent < wait && holds => Entry::Resume,
-        Some(_) | None => Entry::Listen(Duration::ZERO),
+        Some(_) | None => Entry::Listen,
     }
 }
 

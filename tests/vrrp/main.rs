@@ -9,5 +9,6 @@
 )]
 
 mod packets;
+mod router;
 mod scenarios;
 mod segment;

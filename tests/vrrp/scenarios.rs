@@ -28,6 +28,7 @@ fn params(words: &[&str], before: Option<Params>) -> Params {
         priority: 100,
         interval: Duration::from_secs(1),
         preempt: true,
+        preempt_delay: Duration::ZERO,
         source: IpAddr::from([10, 0, 0, 1]),
     });
     if let Some(version) = value(words, "version") {
@@ -41,6 +42,9 @@ fn params(words: &[&str], before: Option<Params>) -> Params {
     }
     if let Some(preempt) = value(words, "preempt") {
         params.preempt = preempt == "true";
+    }
+    if let Some(delay) = value(words, "preempt_delay") {
+        params.preempt_delay = parse_duration(delay).unwrap();
     }
     if let Some(source) = value(words, "source") {
         params.source = source.parse().unwrap();

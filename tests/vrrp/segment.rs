@@ -98,7 +98,7 @@ impl Segment {
                 } else {
                     shared
                 };
-                let priority = if equal { 100 } else { 1 + i64::try_from(dice.roll(254)).unwrap() };
+                let priority = if equal { 100 } else { 1 + i64::try_from(dice.roll(255)).unwrap() };
                 let vip: Cidr = if ipv6 { "2001:db8::45" } else { "10.0.0.45" }.parse().unwrap();
                 let config = VrrpInstance {
                     name: "VI_1".to_owned(),
@@ -109,8 +109,18 @@ impl Segment {
                     version,
                     auth: (version == VrrpVersion::V2)
                         .then(|| VrrpAuth::Pass(heapless::Vec::from_slice(b"1111").unwrap())),
-                    checksum: dice.pick(&[VrrpChecksum::Rfc9568, VrrpChecksum::PseudoHeader]),
+                    checksum: dice.pick(&[
+                        None,
+                        Some(VrrpChecksum::Rfc9568),
+                        Some(VrrpChecksum::PseudoHeader),
+                    ]),
                     preempt,
+                    preempt_delay: dice.pick(&[
+                        Duration::ZERO,
+                        Duration::ZERO,
+                        Duration::from_millis(ms * 2),
+                    ]),
+                    start_delay: dice.pick(&[Duration::ZERO, Duration::ZERO, Duration::from_millis(ms * 6)]),
                     addresses: vec![VirtualAddress { cidr: vip, interface: None }],
                     peers: if unicast {
                         (1..=count).filter(|j| *j != i).map(|j| own(j).address).collect()
@@ -163,7 +173,7 @@ impl Segment {
         engine.observe(self.now, |facts| {
             facts.links.insert(eth0(), link);
         });
-        engine.configure(self.now, vec![node.config.clone()], |_| Entry::Listen(Duration::ZERO));
+        engine.configure(self.now, vec![node.config.clone()], |_| Entry::Listen);
         node.engine = Some(engine);
         node.asleep = None;
         node.waiting.clear();
@@ -331,8 +341,9 @@ fn one_run(seed: u64) {
         segment.run(time);
     }
     segment.make_whole();
-    // A nap of 8 intervals, then twice the longest wait for a master: 3 intervals and a skew of one (version 2: a second).
-    let settle = segment.longest() * 8 + 2 * (segment.longest() * 4 + Duration::from_secs(1));
+    // A nap of 8 intervals, delays of 6 and 2, twice the longest wait for a master: 3 intervals and a skew of one (version
+    // 2: a second).
+    let settle = segment.longest() * 16 + 2 * (segment.longest() * 4 + Duration::from_secs(1));
     segment.run(settle);
     let masters = segment.masters();
     assert_eq!(masters.len(), 1, "masters: {masters:?}");

@@ -20,6 +20,7 @@ const INTERVAL_V3: Bounds =
 const INTERVAL_V2: Bounds =
     Bounds::new(Duration::from_secs(1), Duration::from_secs(255), Duration::from_secs(1));
 const INTERVAL: Duration = Duration::from_secs(1);
+const DELAY: Bounds = Bounds::new(Duration::ZERO, Duration::from_secs(1000), Duration::from_micros(1));
 
 /// The VIPs of all instances.
 pub(super) struct Vips {
@@ -82,12 +83,13 @@ fn instance(
     let interval = bounds.take("interval", &raw.interval, INTERVAL, faults);
     let auth = auth(raw, version, faults);
     fits_mtu(raw, links, addresses.len(), ipv4, auth.is_some(), faults);
-    let checksum = raw.checksum.get().copied().unwrap_or_default();
     if let Some(span) = raw.checksum.span()
         && (!ipv4 || version == VrrpVersion::V2)
     {
         faults.add(span, "`checksum` is a choice of IPv4 in version 3 only");
     }
+    let preempt_delay = DELAY.take("preempt_delay", &raw.preempt_delay, Duration::ZERO, faults);
+    let start_delay = DELAY.take("start_delay", &raw.start_delay, Duration::ZERO, faults);
     let peers = peers(raw, links, ipv4, faults);
     source(raw, links, ipv4, faults);
     let garp = raw.garp.get().map(|garp| announcements(garp, faults)).unwrap_or_default();
@@ -100,8 +102,10 @@ fn instance(
         interval,
         version,
         auth,
-        checksum,
+        checksum: raw.checksum.get().copied(),
         preempt: raw.preempt.get().copied().unwrap_or(true),
+        preempt_delay,
+        start_delay,
         addresses,
         peers,
         source: raw.source.get().copied(),
