@@ -121,7 +121,8 @@ pub enum VrrpAuth {
 }
 
 /// The IPv4 checksum of VRRP version 3: RFC 5798 was read both ways, so either is accepted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum VrrpChecksum {
     /// Over the message alone (RFC 9568 section 5.2.8; Cisco, Juniper).
     #[default]

@@ -32,6 +32,8 @@ pub enum Effect {
         /// The VIP.
         vip: IpAddr,
     },
+    /// Something that the next life should know has changed.
+    Remember,
     /// Tell log and subscribers of a new state.
     State(Event),
 }

@@ -33,8 +33,8 @@ const COUNTERS: [&str; 7] = [
 pub enum Entry {
     /// Listens first; an election is not won before the start-up delay has passed.
     Listen,
-    /// Was master until the worker died a moment ago.
-    Resume,
+    /// Was master until the worker died a moment ago, and knew how its peer sums.
+    Resume(Option<VrrpChecksum>),
 }
 
 /// One virtual router.
@@ -81,6 +81,12 @@ impl Instance {
         self.router.state()
     }
 
+    /// How the last router heard sums version 3 over IPv4.
+    #[must_use]
+    pub const fn peer_checksum(&self) -> Option<VrrpChecksum> {
+        self.theirs
+    }
+
     /// The state machine inside.
     #[must_use]
     pub const fn router(&self) -> &Router {
@@ -111,7 +117,10 @@ impl Instance {
                 if matches!(self.state(), RouterState::Initialize | RouterState::Fault) {
                     let event = match entry {
                         Entry::Listen => Event::Ready { hold: self.config.start_delay },
-                        Entry::Resume => Event::Resume,
+                        Entry::Resume(theirs) => {
+                            self.theirs = theirs;
+                            Event::Resume
+                        }
                     };
                     self.step(now, event, out);
                 }
@@ -166,7 +175,7 @@ impl Instance {
                     self.count("pri_zero_rcvd");
                 }
                 self.compare_list(envelope.source, &advert.addresses);
-                self.learn(envelope.source, decoded.checksum);
+                self.learn(envelope.source, decoded.checksum, out);
                 let peer = Peer { address: envelope.source, priority: advert.priority };
                 self.step(now, Event::Advert { peer, interval: advert.interval }, out);
             }
@@ -291,9 +300,12 @@ impl Instance {
     }
 
     /// Notes how the others sum, and does the same unless the file says otherwise.
-    fn learn(&mut self, source: IpAddr, theirs: Option<VrrpChecksum>) {
+    fn learn(&mut self, source: IpAddr, theirs: Option<VrrpChecksum>, out: &mut Vec<Effect>) {
         let before = self.theirs;
         self.theirs = theirs.or(before);
+        if self.theirs != before {
+            out.push(Effect::Remember);
+        }
         let ours = self.config.checksum.or(before).unwrap_or_default();
         if let Some(theirs) = self.theirs.filter(|theirs| *theirs != ours)
             && self.config.checksum.is_none()

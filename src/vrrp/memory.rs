@@ -14,9 +14,10 @@ use std::time::Duration;
 use nix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 
-use crate::config::model::VrrpInstance;
+use crate::config::model::{VrrpChecksum, VrrpInstance};
 use crate::units::IfName;
 
+use super::instance::Instance;
 use super::track::is_ipv6;
 
 /// Digits of the greatest `u64`.
@@ -29,17 +30,20 @@ pub struct Record {
     interface: IfName,
     vrid: u8,
     ipv6: bool,
+    /// How its peer sums version 3 over IPv4.
+    peer_checksum: Option<VrrpChecksum>,
     /// When it last advertised, microseconds of CLOCK_MONOTONIC.
     sent_us: u64,
 }
 
 impl Record {
-    fn new(config: &VrrpInstance, sent: Duration) -> Self {
+    fn new(config: &VrrpInstance, peer_checksum: Option<VrrpChecksum>, sent: Duration) -> Self {
         Self {
             name: config.name.clone(),
             interface: config.interface.clone(),
             vrid: config.vrid.get(),
             ipv6: is_ipv6(config),
+            peer_checksum,
             sent_us: micros(sent),
         }
     }
@@ -47,7 +51,14 @@ impl Record {
     /// Whether this is about the virtual router of `config`.
     #[must_use]
     pub fn is(&self, config: &VrrpInstance) -> bool {
-        *self == Self { sent_us: self.sent_us, ..Self::new(config, Duration::ZERO) }
+        let same = Self::new(config, self.peer_checksum, Duration::ZERO);
+        *self == Self { sent_us: self.sent_us, ..same }
+    }
+
+    /// How its peer sums version 3 over IPv4, if it knew.
+    #[must_use]
+    pub const fn peer_checksum(&self) -> Option<VrrpChecksum> {
+        self.peer_checksum
     }
 
     /// Time since its last advertisement; `None` when that lies in the future, which no clock of this boot does.
@@ -93,9 +104,13 @@ impl Memory {
     ///
     /// # Errors
     /// The directory cannot be written.
-    pub fn masters<'a>(&mut self, masters: impl Iterator<Item = &'a VrrpInstance>) -> io::Result<()> {
+    pub fn masters<'a>(&mut self, masters: impl Iterator<Item = &'a Instance>) -> io::Result<()> {
         let sent = |config: &VrrpInstance| self.sent.get(&config.name).copied().unwrap_or_default();
-        let records: Vec<Record> = masters.map(|config| Record::new(config, sent(config))).collect();
+        let record = |instance: &Instance| {
+            let config = instance.config();
+            Record::new(config, instance.peer_checksum(), sent(config))
+        };
+        let records: Vec<Record> = masters.map(record).collect();
         let (text, places) = compose(&self.boot, &records)?;
         let next = self.path.with_extension("next");
         let mut file = File::create(&next)?;
@@ -169,6 +184,7 @@ mod tests {
             interface: "eth0".parse().unwrap(),
             vrid: 51,
             ipv6: false,
+            peer_checksum: Some(VrrpChecksum::PseudoHeader),
             sent_us: 7,
         }
     }

@@ -267,6 +267,7 @@ impl Worker {
                     self.agree();
                 }
                 Effect::Announce { interface, vip } => self.announce(&interface, vip),
+                Effect::Remember => self.remember(),
                 Effect::State(event) => self.tell(&event),
             }
         }
@@ -348,8 +349,7 @@ impl Worker {
     }
 
     fn remember(&mut self) {
-        let masters = self.engine.masters().map(super::instance::Instance::config);
-        if let Err(error) = self.memory.masters(masters)
+        if let Err(error) = self.memory.masters(self.engine.masters())
             && self.quiet.may_say(Instant::now(), "remember")
         {
             log::warn!("cannot remember: {}: {error}", self.run.state(Role::Vrrp).display());
@@ -379,13 +379,14 @@ impl Worker {
 fn entry(config: &VrrpInstance, facts: &Facts, previous: &[Record]) -> Entry {
     let interval = wire_interval(config.version, config.interval);
     let wait = master_down(config.version, config.priority.get(), interval);
-    let fresh = previous.iter().find(|record| record.is(config)).and_then(|r| r.silent_for(monotonic()));
+    let record = previous.iter().find(|record| record.is(config));
+    let fresh = record.filter(|record| record.silent_for(monotonic()).is_some_and(|silent| silent < wait));
     let holds = config.addresses.iter().any(|vip| {
         let link = facts.links.get(vip.interface.as_ref().unwrap_or(&config.interface));
         link.is_some_and(|link| link.addresses.iter().any(|a| a.ours && a.cidr == vip.cidr))
     });
     match fresh {
-        Some(silent) if silent < wait && holds => Entry::Resume,
+        Some(record) if holds => Entry::Resume(record.peer_checksum()),
         Some(_) | None => Entry::Listen,
     }
 }

@@ -276,10 +276,12 @@ fn a_killed_worker_goes_on_as_master() {
     }
     let case = Case { interval_ms: 1000, ..V3 };
     let (_segment, mut director, mut keepalived) = case.pair(200, 100);
-    director.start();
     keepalived.start();
+    keepalived.wait_for("MASTER", 0, case.patience());
+    let mark = keepalived.log.mark();
+    director.start();
     director.wait_for("master", 0, case.patience());
-    std::thread::sleep(Duration::from_millis(case.interval_ms * 2));
+    keepalived.wait_for("BACKUP", mark, case.patience());
     let mark = keepalived.log.mark();
     for _ in 0..3 {
         let ours = director.log.mark();

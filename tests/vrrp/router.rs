@@ -116,7 +116,7 @@ impl Bench {
                 let decoded = decode(Envelope { source, destination, ttl: 255 }, &packet).unwrap();
                 Some((destination, decoded.advert, decoded.checksum))
             }
-            Effect::Addresses | Effect::Announce { .. } | Effect::State(_) => None,
+            Effect::Addresses | Effect::Announce { .. } | Effect::Remember | Effect::State(_) => None,
         });
         sent.collect()
     }

@@ -199,6 +199,7 @@ impl Segment {
                 Effect::Announce { .. } => {
                     assert!(self.nodes[at].holds, "announces a VIP that it does not have");
                 }
+                Effect::Remember => {}
                 Effect::State(_) => self.became += 1,
             }
         }
