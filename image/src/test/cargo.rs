@@ -37,30 +37,22 @@ pub fn deny() -> Result<Outcome> {
     Ok(Outcome { notes, ..Outcome::passed().and_skipped(why) })
 }
 
-/// Unit, golden and scenario tests: all targets but those that want namespaces or the shipped kernel.
-///
-/// # Errors
-/// When cargo cannot be started or nothing was tested.
-pub fn unit() -> Result<Outcome> {
-    let mut words = vec!["--lib".to_owned(), "--bins".to_owned()];
-    words.extend(targets(|name| !name.starts_with("netns_") && !name.starts_with("kernel_"))?);
-    tests(&words)
-}
-
-/// Tests in network namespaces of their own, on this kernel.
+/// Unit and golden tests: those inside the sources of every crate.
 ///
 /// # Errors
 /// When cargo cannot be started.
-pub fn netns() -> Result<Outcome> {
-    let targets = targets(|name| name.starts_with("netns_"))?;
-    if targets.is_empty() { Ok(Outcome::default()) } else { tests(&targets) }
+pub fn unit() -> Result<Outcome> {
+    tests(&["--lib".to_owned(), "--bins".to_owned()])
 }
 
-/// Cargo's options for the integration tests whose names `fits` accepts.
-fn targets(fits: impl Fn(&str) -> bool) -> Result<Vec<String>> {
-    let mut names: Vec<String> = names()?.into_iter().filter(|name| fits(name)).collect();
-    names.sort();
-    Ok(names.into_iter().flat_map(|name| ["--test".to_owned(), name]).collect())
+/// Integration tests: scenarios, and what needs namespaces, other programs or a terminal; all but those that want the
+/// shipped kernel.
+///
+/// # Errors
+/// When cargo cannot be started.
+pub fn integration() -> Result<Outcome> {
+    let names = names()?.into_iter().filter(|name| !name.starts_with("kernel_"));
+    tests(&names.flat_map(|name| ["--test".to_owned(), name]).collect::<Vec<_>>())
 }
 
 /// The integration tests of the package `director`: the files, and the folders with a `main.rs`, in `tests/`.
@@ -74,7 +66,9 @@ pub(super) fn names() -> Result<Vec<String>> {
         let is_test = path.extension().is_some_and(|end| end == "rs") || path.join("main.rs").exists();
         is_test.then(|| path.file_stem().map(|stem| stem.to_string_lossy().into_owned())).flatten()
     };
-    Ok(entries.flatten().filter_map(|entry| name(entry.path())).collect())
+    let mut names: Vec<String> = entries.flatten().filter_map(|entry| name(entry.path())).collect();
+    names.sort();
+    Ok(names)
 }
 
 fn tests(targets: &[String]) -> Result<Outcome> {

@@ -3,7 +3,7 @@
 //! | layer | where it runs |
 //! |---|---|
 //! | `style` | here: format, clippy, licences and advisories |
-//! | `host` | here: unit, golden and scenario tests; `netns`: tests in network namespaces of their own |
+//! | `host` | here: unit and golden tests; scenarios, and what needs network namespaces or other programs |
 //! | `kernel` | test binaries inside a QEMU guest with the shipped kernel |
 //! | `image` | whole boxes in QEMU on a segment of the lab |
 //!
@@ -48,7 +48,7 @@ const STEPS: &[Step] = &[
     Step { layer: "style", name: "clippy", run: |_| cargo::clippy() },
     Step { layer: "style", name: "deny", run: |_| cargo::deny() },
     Step { layer: "host", name: "unit", run: |_| cargo::unit() },
-    Step { layer: "host", name: "netns", run: |_| cargo::netns() },
+    Step { layer: "host", name: "integration", run: |_| cargo::integration() },
     Step { layer: "kernel", name: "", run: kernel::run },
     Step { layer: "image", name: "wrong-use", run: |_| ourselves::wrong_use() },
     Step { layer: "image", name: "bios", run: |_| boxes::bios() },
@@ -154,7 +154,7 @@ mod tests {
 
     #[test]
     fn chooses_by_layer_and_name() {
-        assert_eq!(titles(&["host"]), ["host/unit:", "host/netns:"]);
+        assert_eq!(titles(&["host"]), ["host/unit:", "host/integration:"]);
         assert_eq!(titles(&["style/format", "kernel/ipvs"]), ["style/format:format", "kernel:ipvs"]);
         assert_eq!(titles(&[]).len(), STEPS.len());
     }
