@@ -55,6 +55,7 @@ const STEPS: &[Step] = &[
     Step { layer: "image", name: "uefi", run: |_| boxes::uefi() },
     Step { layer: "image", name: "faults", run: |_| boxes::faults() },
     Step { layer: "image", name: "console", run: |_| boxes::console() },
+    Step { layer: "image", name: "power", run: |_| boxes::power() },
     Step { layer: "image", name: "pair", run: |_| boxes::pair() },
 ];
 

@@ -110,6 +110,28 @@ pub fn console() -> Result<Outcome> {
     Ok(Outcome::passed())
 }
 
+/// Ctrl-Alt-Del starts the box again in order, the power button switches it off in order.
+///
+/// # Errors
+/// What did not come about, with what the box said.
+pub fn power() -> Result<Outcome> {
+    let site = Site::new()?;
+    let disk = site.disk()?;
+    site.configure(&disk, &config("power", vip(100)))?;
+    let mut guest = site.power_on("box-power", Boot::Bios(disk), &[])?;
+    site.await_answer(vip(100), &mut guest)?;
+    guest.qmp().press(&["ctrl", "alt", "delete"])?;
+    guest.explain(guest.serial().expect("director: starting again", PATIENCE))?;
+    guest.explain(guest.serial().expect(INVITATION, BOOT))?;
+    site.await_answer(vip(100), &mut guest)?;
+
+    guest.qmp().command("system_powerdown", serde_json::json!({}))?;
+    guest.explain(guest.serial().expect("director: powering off", PATIENCE))?;
+    let status = guest.await_power_off(PATIENCE)?;
+    ensure!(status.success(), "QEMU: {status}");
+    Ok(Outcome::passed())
+}
+
 /// The demonstration: a pair.
 ///
 /// # Errors
