@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
-use super::{Checked, LARGEST, NodeFacts, Report, check};
+use super::{Checked, LARGEST, NodeFacts, Nodes, Report, check, check_nodes};
 use crate::ipc::message::StoreStatus;
 use crate::paths::RunDir;
 
@@ -85,6 +85,6 @@ pub fn active(run: &RunDir) -> Result<Option<Active>, LoadError> {
     let status: StoreStatus =
         serde_json::from_slice(&source).map_err(|error| unreadable(run.source(), error.to_string()))?;
     let facts = NodeFacts { node: status.node, ..NodeFacts::default() };
-    let checked = check(&text, &run.active_config().display().to_string(), &facts)?;
+    let checked = check_nodes(&text, &run.active_config().display().to_string(), &facts, Nodes::Own)?;
     Ok(Some(Active { generation: status.generation, checked }))
 }

@@ -27,7 +27,7 @@ use toml::de::DeTable;
 use value::{Faults, FromTable};
 
 /// A file without fault, as one box has it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Checked {
     /// The configuration.
     pub config: Config,
@@ -40,8 +40,21 @@ pub struct Checked {
 /// # Errors
 /// Every fault that was found. Pure; never panics, whatever the bytes are.
 pub fn check(text: impl AsRef<[u8]>, name: &str, facts: &NodeFacts) -> Result<Checked, Report> {
-    let text = document::decode(text.as_ref())
-        .map_err(|(problem, readable)| Report::new(name, readable, vec![problem]))?;
+    check_nodes(text.as_ref(), name, facts, Nodes::All)
+}
+
+/// Which boxes' view of a file is judged.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Nodes {
+    /// The file as it is, and with each node's section.
+    All,
+    /// As the box at hand has it: the rest was judged before.
+    Own,
+}
+
+fn check_nodes(bytes: &[u8], name: &str, facts: &NodeFacts, which: Nodes) -> Result<Checked, Report> {
+    let text =
+        document::decode(bytes).map_err(|(problem, readable)| Report::new(name, readable, vec![problem]))?;
     let (tree, syntax) = document::parse(text);
     let mut faults = Faults::new(text);
     if let Some(other_version) = version(tree.get_ref(), &mut faults) {
@@ -49,11 +62,17 @@ pub fn check(text: impl AsRef<[u8]>, name: &str, facts: &NodeFacts) -> Result<Ch
     }
     let nodes = node::nodes(tree.get_ref(), &mut faults);
     let chosen = node::choose(&nodes, facts, &mut faults);
-    let mut checked = Checked { config: examine(tree.get_ref(), None, &mut faults), node: None };
+    let mut checked = Checked::default();
+    if which == Nodes::All || chosen.is_none() {
+        checked.config = examine(tree.get_ref(), None, &mut faults);
+    }
     for (index, node) in nodes.iter().enumerate() {
-        let config = examine(&node::merge(tree.get_ref(), node), Some(node.name), &mut faults);
-        if Some(index) == chosen {
-            checked = Checked { config, node: Some(node.name.to_owned()) };
+        let is_own = Some(index) == chosen;
+        if which == Nodes::All || is_own {
+            let config = examine(&node::merge(tree.get_ref(), node), Some(node.name), &mut faults);
+            if is_own {
+                checked = Checked { config, node: Some(node.name.to_owned()) };
+            }
         }
     }
     let problems = without_consequences(text, syntax, faults.into_problems());

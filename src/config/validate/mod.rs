@@ -150,10 +150,16 @@ fn host_address(address: IpAddr, span: Span, what: &str, faults: &mut Faults<'_>
     }
 }
 
-/// `"a", "b"` or `none`, for help lines.
+/// `a`, `b` or `none`, for help lines; of many, the first few.
 fn list(names: impl IntoIterator<Item = impl Display>) -> String {
-    let names: Vec<_> = names.into_iter().map(|name| format!("`{name}`")).collect();
-    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+    const SHOWN: usize = 12;
+    let mut names = names.into_iter();
+    let mut shown: Vec<_> = names.by_ref().take(SHOWN).map(|name| format!("`{name}`")).collect();
+    let rest = names.count();
+    if rest > 0 {
+        shown.push(format!("and {rest} more"));
+    }
+    if shown.is_empty() { "none".to_owned() } else { shown.join(", ") }
 }
 
 /// `IPv4` or `IPv6`.
