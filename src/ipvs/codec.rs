@@ -144,7 +144,7 @@ fn encode_id(w: &mut Writer, id: &ServiceId) {
         ServiceId::Address { address, protocol } => {
             w.u16(SVC_PROTOCOL, u16::from(*protocol));
             ip_attribute(w, SVC_ADDR, address.ip());
-            w.attribute(SVC_PORT, &address.port().to_be_bytes());
+            w.be16(SVC_PORT, address.port());
         }
         ServiceId::Fwmark { mark, .. } => w.u32(SVC_FWMARK, *mark),
     }
@@ -165,7 +165,7 @@ fn encode_service(w: &mut Writer, family: Family, service: &Service) {
     let Persistence { timeout, mask } = service.persistence.unwrap_or(alone);
     w.u32(SVC_TIMEOUT, timeout);
     match family {
-        Family::V4 => w.attribute(SVC_NETMASK, &mask.to_be_bytes()),
+        Family::V4 => w.u32(SVC_NETMASK, mask.to_be()),
         Family::V6 => w.u32(SVC_NETMASK, mask),
     }
 }
@@ -173,7 +173,7 @@ fn encode_service(w: &mut Writer, family: Family, service: &Service) {
 fn encode_address(w: &mut Writer, address: SocketAddr) {
     w.u16(DEST_ADDR_FAMILY, if address.is_ipv4() { AF_INET } else { AF_INET6 });
     ip_attribute(w, DEST_ADDR, address.ip());
-    w.attribute(DEST_PORT, &address.port().to_be_bytes());
+    w.be16(DEST_PORT, address.port());
 }
 
 fn encode_server(w: &mut Writer, server: &Server) {
@@ -183,14 +183,14 @@ fn encode_server(w: &mut Writer, server: &Server) {
     w.u32(DEST_L_THRESH, server.lower);
     if server.tunnel != Tunnel::default() {
         w.attribute(DEST_TUN_TYPE, &[server.tunnel.kind]);
-        w.attribute(DEST_TUN_PORT, &server.tunnel.port.to_be_bytes());
+        w.be16(DEST_TUN_PORT, server.tunnel.port);
         w.u16(DEST_TUN_FLAGS, server.tunnel.flags);
     }
 }
 
 fn ip_attribute(w: &mut Writer, kind: u16, address: IpAddr) {
     match address {
-        IpAddr::V4(address) => w.attribute(kind, &address.octets()),
+        IpAddr::V4(address) => w.u32(kind, u32::from(address).to_be()),
         IpAddr::V6(address) => w.attribute(kind, &address.octets()),
     }
 }

@@ -76,30 +76,37 @@ impl Writer {
         body: impl FnOnce(&mut Self),
     ) {
         let start = self.bytes.len();
+        self.bytes.reserve(256);
         self.bytes.extend_from_slice(&[0; 4]);
-        self.bytes.extend_from_slice(&kind.to_ne_bytes());
-        self.bytes.extend_from_slice(&flags.to_ne_bytes());
+        self.bytes.extend_from_slice([kind.to_ne_bytes(), flags.to_ne_bytes()].as_flattened());
         self.bytes.extend_from_slice(&sequence.to_ne_bytes());
-        self.bytes.extend_from_slice(&[0; 4]);
-        self.bytes.extend_from_slice(&[command, 1, 0, 0]);
+        self.bytes.extend_from_slice(&[0, 0, 0, 0, command, 1, 0, 0]);
         body(self);
         let length = u32::try_from(self.bytes.len() - start).unwrap_or(u32::MAX);
         self.patch(start, &length.to_ne_bytes());
     }
 
-    /// An attribute with these bytes.
+    /// An attribute with these bytes, at most 65531.
     pub fn attribute(&mut self, kind: u16, value: &[u8]) {
-        self.nested(kind, |w| w.bytes.extend_from_slice(value));
+        self.bytes.extend_from_slice(&attribute_header(ATTRIBUTE_HEADER + value.len(), kind));
+        self.bytes.extend_from_slice(value);
+        self.pad();
     }
 
     /// A 16 bit attribute.
     pub fn u16(&mut self, kind: u16, value: u16) {
-        self.attribute(kind, &value.to_ne_bytes());
+        let [a, b] = value.to_ne_bytes();
+        self.word(kind, size_of_val(&value), [a, b, 0, 0]);
+    }
+
+    /// A 16 bit attribute in the byte order of the network.
+    pub fn be16(&mut self, kind: u16, value: u16) {
+        self.u16(kind, value.to_be());
     }
 
     /// A 32 bit attribute.
     pub fn u32(&mut self, kind: u16, value: u32) {
-        self.attribute(kind, &value.to_ne_bytes());
+        self.word(kind, size_of_val(&value), value.to_ne_bytes());
     }
 
     /// A text with the zero byte that ends it.
@@ -113,12 +120,22 @@ impl Writer {
     /// An attribute whose value `body` writes.
     pub fn nested(&mut self, kind: u16, body: impl FnOnce(&mut Self)) {
         let start = self.bytes.len();
-        self.bytes.extend_from_slice(&[0; 2]);
-        self.bytes.extend_from_slice(&kind.to_ne_bytes());
+        self.bytes.extend_from_slice(&attribute_header(0, kind));
         body(self);
         let length = u16::try_from(self.bytes.len() - start).unwrap_or(u16::MAX);
         self.patch(start, &length.to_ne_bytes());
-        self.bytes.resize(self.bytes.len().next_multiple_of(4), 0);
+        self.pad();
+    }
+
+    /// Most attributes are a header and up to four bytes: one copy.
+    fn word(&mut self, kind: u16, length: usize, value: [u8; 4]) {
+        let words = [attribute_header(ATTRIBUTE_HEADER + length, kind), value];
+        self.bytes.extend_from_slice(words.as_flattened());
+    }
+
+    fn pad(&mut self) {
+        let missing = self.bytes.len().next_multiple_of(4) - self.bytes.len();
+        self.bytes.extend_from_slice([0; 3].get(..missing).unwrap_or_default());
     }
 
     fn patch(&mut self, at: usize, value: &[u8]) {
@@ -193,6 +210,12 @@ pub fn u64_of(value: &[u8]) -> Result<u64, Malformed> {
 pub fn text_of(value: &[u8]) -> Result<&str, Malformed> {
     let text = value.split(|byte| *byte == 0).next().unwrap_or_default();
     std::str::from_utf8(text).map_err(|_| Malformed("text is not UTF-8"))
+}
+
+fn attribute_header(length: usize, kind: u16) -> [u8; ATTRIBUTE_HEADER] {
+    let [a, b] = u16::try_from(length).unwrap_or(u16::MAX).to_ne_bytes();
+    let [c, d] = kind.to_ne_bytes();
+    [a, b, c, d]
 }
 
 struct Chunks<'a> {
