@@ -41,6 +41,8 @@ impl Kernel {
     /// # Errors
     /// When it is not known what the kernel did.
     pub fn apply(&mut self, commands: &[Command]) -> Result<Vec<Failure>, Error> {
+        let edits = commands.iter().any(|command| matches!(command, Command::EditService(..)));
+        let _expedited = edits.then(Expedited::begin);
         let result = self.client().and_then(|client| client.apply(commands));
         if result.is_err() {
             self.client = None;
@@ -61,6 +63,32 @@ impl Kernel {
             self.client = Some(client);
         }
         self.client.as_mut().ok_or(Error::Unavailable)
+    }
+}
+
+/// While this lives the kernel hurries through its grace periods (Documentation/RCU, rcu_expedited).
+///
+/// When a service gets another scheduler the kernel takes the old one away, waits for a grace period, and then sets the new
+/// one (ip_vs_edit_service). New connections in between are refused: for some 10 ms as a rule, for some 10 µs so.
+struct Expedited {
+    /// Somebody else's wish is left alone.
+    ours: bool,
+}
+
+impl Expedited {
+    const SWITCH: &str = "/sys/kernel/rcu_expedited";
+
+    fn begin() -> Self {
+        let off = std::fs::read_to_string(Self::SWITCH).is_ok_and(|value| value.trim() == "0");
+        Self { ours: off && std::fs::write(Self::SWITCH, "1").is_ok() }
+    }
+}
+
+impl Drop for Expedited {
+    fn drop(&mut self) {
+        if self.ours {
+            let _ = std::fs::write(Self::SWITCH, "0");
+        }
     }
 }
 

@@ -10,11 +10,11 @@ use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
-use director::ipc::message::{Event, Health};
+use director::ipc::message::{Event, Health, LvsStatus};
 use director::role::Role;
 use director_lab::client::{LongLived, Prober};
 
-use rig::{PATIENCE, Rig, VIP4, VIP6, hindrance, service, until, web};
+use rig::{PATIENCE, Rig, TUN4, VIP4, VIP6, hindrance, service, until, web};
 
 macro_rules! rig_or_skip {
     () => {
@@ -36,22 +36,18 @@ fn traffic_flows_by_every_method_over_both_families() {
     let mut rig = rig_or_skip!();
     for host in &rig.hosts[..3] {
         // A real server behind a tunnel: the outer packet is for it, the inner one for the VIP on its `lo`.
-        host.namespace().ip("link add ipip0 type ipip local any remote any").unwrap();
-        host.namespace().ip("link set ipip0 up").unwrap();
-        for link in ["all", "ipip0"] {
+        host.namespace().ip("link set tunl0 up").unwrap();
+        for link in ["all", "tunl0"] {
             host.namespace().sysctl(&format!("net/ipv4/conf/{link}/rp_filter"), "0").unwrap();
         }
     }
     let at = |port: u16| format!("{VIP4}:{port}");
-    // The real servers listen on port 80 alone, so DR and TUN are on port 80 of a VIP each.
-    for vip in ["10.79.0.101"] {
-        rig.director.address(&format!("{vip}/32")).unwrap();
-        rig.hosts[..3].iter().for_each(|host| host.accept_vip(vip.parse().unwrap()).unwrap());
-    }
+    // The real servers listen on port 80 alone, so DR and TUN have a VIP each.
+    let tun = web(TUN4);
     rig.activate(
         &[
             service("dr", &at(80), "dr", "scheduler = \"rr\"", &FRONT),
-            service("tun", "10.79.0.101:80", "tun", "scheduler = \"rr\"", &FRONT),
+            service("tun", &tun, "tun", "scheduler = \"rr\"", &FRONT),
             service("nat", &at(81), "nat", "scheduler = \"rr\"", &BACK),
             service(
                 "dr6",
@@ -90,7 +86,7 @@ fn traffic_flows_by_every_method_over_both_families() {
     ]);
     for (target, names) in [
         (at(80), ["web1", "web2"]),
-        ("10.79.0.101:80".to_owned(), ["web1", "web2"]),
+        (tun, ["web1", "web2"]),
         (at(81), ["nat1", "nat2"]),
         (web(VIP6), ["web1", "web2"]),
         (format!("[{VIP6}]:81"), ["nat1", "nat2"]),
@@ -99,9 +95,11 @@ fn traffic_flows_by_every_method_over_both_families() {
         answers.sort();
         assert_eq!(answers, names, "{target}");
     }
-    let status = rig.status().unwrap();
-    assert!(status.services.iter().all(|service| service.up && service.connections == 2), "{status:#?}");
-    assert_eq!(status.problem, None);
+    // The counters in a status may be a second old.
+    let counted =
+        |status: &LvsStatus| status.services.iter().all(|service| service.up && service.connections == 2);
+    until("every connection is counted", || rig.status().as_ref().is_some_and(counted));
+    assert_eq!(rig.status().unwrap().problem, None);
 }
 
 #[test]
@@ -168,8 +166,7 @@ fn edits_under_load_break_no_connection_through_dr_and_nat() {
         println!("{report}");
     }
     assert_eq!(rig.status().unwrap().foreign_changes, 0);
-    let log = rig.logged();
-    assert!(!log.contains("delete") && !log.contains("refused="), "only edits: {log}");
+    assert!(!rig.logged().contains("delete"), "only additions and edits: {}", rig.logged());
 }
 
 #[test]
@@ -214,8 +211,8 @@ fn without_a_configuration_nothing_is_touched() {
     std::thread::sleep(Duration::from_millis(5_500));
     assert_eq!(rig.table(), ["-A -t 10.9.9.9:80 -s rr"]);
     assert_eq!(rig.status().unwrap().services, []);
-    rig.reload(&service("web", &web(VIP4), "dr", "", &[]));
-    rig.await_table(&["-A -t 10.79.0.100:80 -s wlc"]);
+    rig.reload(&service("web", &web(VIP4), "dr", "", &FRONT[..1]));
+    rig.await_table(&["-A -t 10.79.0.100:80 -s wlc", "-a -t 10.79.0.100:80 -r 10.79.0.21:80 -g -w 1"]);
     assert!(
         rig.logged().contains("foreign change is undone: add service tcp 10.9.9.9:80"),
         "{}",

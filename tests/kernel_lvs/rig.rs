@@ -22,6 +22,7 @@ use director_lab::server::RealServer;
 /// The VIPs.
 pub const VIP4: &str = "10.79.0.100";
 pub const VIP6: &str = "fd79::100";
+pub const TUN4: &str = "10.79.0.101";
 
 /// How long anything may take that is awaited: guests are emulated.
 pub const PATIENCE: Duration = Duration::from_secs(40);
@@ -61,7 +62,9 @@ impl Rig {
         let client = host(&front, "client", "10.79.0.1/24", "fd79::1/64");
         let director = host(&front, "director", "10.79.0.10/24", "fd79::10/64");
         director.address(&format!("{VIP4}/32")).unwrap();
-        director.address(&format!("{VIP6}/128")).unwrap();
+        director.address(&format!("{TUN4}/32")).unwrap();
+        // A VIP is no source of the director's own packets, as vrrp sets it.
+        director.address(&format!("{VIP6}/128 preferred_lft 0")).unwrap();
         second_card(&director, &back);
         director.namespace().sysctl("net/ipv4/ip_forward", "1").unwrap();
         director.namespace().sysctl("net/ipv6/conf/all/forwarding", "1").unwrap();
@@ -73,7 +76,7 @@ impl Rig {
                 &format!("10.79.0.{last}/24"),
                 &format!("fd79::{last}/64"),
             );
-            for vip in [VIP4, VIP6] {
+            for vip in [VIP4, TUN4, VIP6] {
                 web.accept_vip(vip.parse().unwrap()).unwrap();
             }
             hosts.push(web);
@@ -120,7 +123,10 @@ impl Rig {
             candidates: Vec::new(),
             slot: "none".to_owned(),
         };
-        let text = format!("version = 1\n{services}");
+        let text = format!(
+            "version = 1\n[[interface]]\nname = \"eth0\"\naddresses = [\"10.79.0.10/24\", \"{VIP4}/32\", \"{TUN4}/32\", \
+             \"fd79::10/64\", \"{VIP6}/128\"]\n{services}"
+        );
         for (content, target) in
             [(serde_json::to_string(&status).unwrap(), self.run.source()), (text, self.run.active_config())]
         {
