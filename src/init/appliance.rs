@@ -69,7 +69,13 @@ fn supervise() -> io::Result<(Ending, Option<Watchdog>)> {
     let run_dir = RunDir::default();
     DirBuilder::new().recursive(true).mode(0o700).create(run_dir.path())?;
     let command_line = std::fs::read_to_string("/proc/cmdline").unwrap_or_default();
-    log::info!("director started: version={} cmdline={}", release.version, command_line.trim());
+    let since = boot::kernel_start(Instant::now());
+    log::info!(
+        "director started: version={} kernel_seconds={:.2} cmdline={}",
+        release.version,
+        since.elapsed().as_secs_f32(),
+        command_line.trim()
+    );
     let setup = Setup {
         workers: workers(boot::terminals()),
         spawner: Spawner { run_dir, file: None },
@@ -82,7 +88,7 @@ fn supervise() -> io::Result<(Ending, Option<Watchdog>)> {
             version: release.version,
             slot: boot::argument(&command_line, "director.slot"),
             mode: boot::argument(&command_line, "director.mode").unwrap_or_else(|| "normal".to_owned()),
-            since: boot::kernel_start(Instant::now()),
+            since,
             appliance: true,
         },
     };
@@ -135,18 +141,22 @@ fn leave(mode: RebootMode) -> ! {
     }
 }
 
-/// To the kernel's log and to the console, with all that was logged and not shown yet. Neither makes us wait.
+/// To the kernel's log and to every terminal, with all that was logged and not shown yet. Neither makes us wait.
 fn last_words(text: &str) {
-    let open =
-        |path| OpenOptions::new().write(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path);
-    let waiting = own_log::take();
-    if let Ok(mut kmsg) = open("/dev/kmsg") {
-        for (severity, line) in waiting {
-            let _ = kmsg.write_all(format!("<{}>director[init]: {line}\n", 3 << 3 | severity).as_bytes());
-        }
-        let _ = kmsg.write_all(format!("<{}>director[init]: {text}\n", 3 << 3 | 5).as_bytes());
+    for (severity, line) in own_log::take() {
+        say("/dev/kmsg", &format!("<{}>director[init]: {line}\n", 3 << 3 | severity));
     }
-    if let Ok(mut console) = open("/dev/console") {
-        let _ = console.write_all(format!("\r\ndirector: {text}\r\n").as_bytes());
+    say("/dev/kmsg", &format!("<{}>director[init]: {text}\n", 3 << 3 | 5));
+    let terminals = boot::terminals();
+    let terminals = if terminals.is_empty() { vec!["console".to_owned()] } else { terminals };
+    for name in terminals {
+        say(&format!("/dev/{name}"), &format!("\r\ndirector: {text}\r\n"));
+    }
+}
+
+fn say(device: &str, text: &str) {
+    let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
+    if let Ok(mut file) = OpenOptions::new().write(true).custom_flags(flags).open(device) {
+        let _ = file.write_all(text.as_bytes());
     }
 }

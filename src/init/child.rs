@@ -11,8 +11,9 @@ pub const HEALTHY: Duration = Duration::from_secs(60);
 pub const ALARM: u32 = 5;
 /// A worker that answered once and then not for this long is stuck.
 pub const HELLO_LIMIT: Duration = Duration::from_secs(5);
-/// Time for the first answer of a life: all workers start at the same moment on a machine that may be slow.
-pub const FIRST_HELLO_LIMIT: Duration = Duration::from_secs(15);
+/// Time for the first answer of a life: all workers start at the same moment, on a machine that may be slow, and killing a slow
+/// starter only makes it slower.
+pub const FIRST_HELLO_LIMIT: Duration = Duration::from_secs(30);
 /// Between SIGTERM and SIGKILL when one worker is to end.
 pub const TERM_LIMIT: Duration = Duration::from_secs(3);
 
