@@ -38,7 +38,7 @@ pub fn run(args: &Args) -> Result<()> {
 fn show(image: &Path) -> Result<()> {
     eprintln!("Two boxes boot from {}; a client and two real servers are on their segment.", image.display());
     let findings = play(image)?;
-    println!("{}", table(&findings));
+    print!("\n{}", table(&findings));
     let bad = findings.iter().filter(|finding| !finding.good).count();
     if bad > 0 {
         bail!("{bad} of {} expectations did not hold", findings.len());

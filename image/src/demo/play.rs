@@ -113,13 +113,14 @@ fn spread(stage: &Stage) -> Result<Finding> {
 
 fn one_stops(stage: &mut Stage, prober: &Prober) -> Result<Finding> {
     let mut step = Step::begin("a real server stops");
+    let patience = stage.patience(NOTICE);
     let [web1, web2] = &mut stage.servers;
     step.note("web2 refuses connections");
     let stopped = Instant::now();
     web2.stop();
     // Out of the table: for a while nobody was sent to it any more, and it had its chance.
     let settled = |report: &Report| report.lost().count() > 0 && calm(report) >= 100;
-    let report = prober.wait(stopped, NOTICE, settled).context("web2 did not leave the table")?;
+    let report = prober.wait(stopped, patience, settled).context("web2 did not leave the table")?;
     let (out, lost) = last_loss(&report, stopped);
     let after = report.since(stopped + out + Duration::from_nanos(1));
     let good = after.lost().count() == 0 && after.answers().keys().all(|name| name == web1.name());
@@ -144,11 +145,12 @@ fn one_stops(stage: &mut Stage, prober: &Prober) -> Result<Finding> {
 fn one_returns(stage: &mut Stage, prober: &Prober) -> Result<Finding> {
     let step = Step::begin("it returns");
     let resumed = Instant::now();
+    let patience = stage.patience(NOTICE);
     let [_, web2] = &mut stage.servers;
     web2.resume()?;
     let name = web2.name();
     let report = prober
-        .wait(resumed, NOTICE, |report| report.answers().contains_key(name))
+        .wait(resumed, patience, |report| report.answers().contains_key(name))
         .context("web2 gets no requests")?;
     let back = first_answer(&report, resumed, |answer| answer == name)?;
     step.done(&format!("gets requests again after {}", seconds(back)));
@@ -168,16 +170,16 @@ fn both_stop(stage: &mut Stage, prober: &Prober) -> Result<Finding> {
     stage.servers.iter_mut().for_each(RealServer::stop);
     let is_page = |answer: &String| !names.contains(answer);
     let settled = |report: &Report| calm(report) >= 50 && report.answers().keys().any(is_page);
-    let report = prober.wait(stopped, NOTICE, settled).context("no sorry page")?;
+    let report = prober.wait(stopped, stage.patience(NOTICE), settled).context("no sorry page")?;
     let time = first_answer(&report, stopped, |answer| !names.iter().any(|name| name == answer))?;
     let page = report.answers().into_keys().find(is_page).unwrap_or_default();
     step.done(&format!("the sorry page comes after {}: {page:?}", seconds(time)));
-    let measured = format!("{}: {page:?}", seconds(time));
+    let lost = report.since(stopped + time).lost().count();
     Ok(Finding {
         what: "both stopped: sorry page after".into(),
-        measured,
-        expected: "a page, then none lost".into(),
-        good: true,
+        measured: format!("{}: {page:?}, {lost} lost since", seconds(time)),
+        expected: "a page, none lost after it".into(),
+        good: lost == 0,
     })
 }
 
@@ -194,7 +196,7 @@ fn both_return(stage: &mut Stage, prober: &Prober) -> Result<Finding> {
             && latest.clone().all(|sample| sample.answer.as_ref().is_ok_and(|answer| names.contains(answer)))
     };
     let report = prober
-        .wait(resumed, NOTICE, settled)
+        .wait(resumed, stage.patience(NOTICE), settled)
         .context("the real servers do not take over from the sorry page")?;
     let time = first_answer(&report, resumed, |answer| names.iter().any(|name| name == answer))?;
     step.done(&format!("real servers answer again after {}", seconds(time)));
@@ -211,12 +213,12 @@ fn failover(stage: &Stage, prober: &Prober, master: &mut Guest) -> Result<Findin
     let step = Step::begin("the master loses its power");
     let before = Instant::now();
     prober
-        .wait(before, NOTICE, |report| calm(report) >= 10)
+        .wait(before, stage.patience(NOTICE), |report| calm(report) >= 10)
         .context("requests are lost before the power cut")?;
     master.cut_power()?;
     let cut = Instant::now();
     let settled = |report: &Report| report.lost().count() > 0 && calm(report) >= 50;
-    prober.wait(cut, NOTICE, settled).context("the backup did not take over")?;
+    prober.wait(cut, stage.patience(NOTICE), settled).context("the backup did not take over")?;
     let gap = prober.report().since(before).longest_gap().context("no gap was seen")?;
     let computed = master_down(Which::Second);
     step.done(&format!(
@@ -240,7 +242,9 @@ fn preemption(stage: &Stage, prober: &Prober) -> Result<(Guest, Finding)> {
     let taken = stage.await_vip(Which::First, &mut guest, BOOT);
     let taken = guest.explain(taken)?;
     let settled = |report: &Report| calm(report) >= 25;
-    guest.explain(prober.wait(taken, NOTICE, settled).context("requests are lost after the preemption"))?;
+    guest.explain(
+        prober.wait(taken, stage.patience(NOTICE), settled).context("requests are lost after the preemption"),
+    )?;
     let time = taken.saturating_duration_since(guest.powered());
     let report = prober.report().since(guest.powered());
     let lost = report.lost().count();

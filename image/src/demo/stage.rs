@@ -72,7 +72,11 @@ pub struct Stage {
     pub client: Host,
     segment: Segment,
     folder: tempfile::TempDir,
+    end: Instant,
 }
+
+/// How long the whole play may take.
+const WHOLE: Duration = Duration::from_secs(180);
 
 impl Stage {
     /// Sets the stage with copies of `image` that carry [`CONFIG`].
@@ -96,7 +100,7 @@ impl Stage {
             RealServer::start(&host, SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), VIP.port()))
         };
         let servers = [server("web1", "10.77.0.21/24")?, server("web2", "10.77.0.22/24")?];
-        Ok(Stage { servers, client, segment, folder })
+        Ok(Stage { servers, client, segment, folder, end: Instant::now() + WHOLE })
     }
 
     /// Switches a box on. Its disk is as it was left.
@@ -107,6 +111,11 @@ impl Stage {
         let boot = Boot::Bios(disk_of(self.folder.path(), which));
         let machine = Machine::new(which.name(), boot).nic(Network::Tap(self.segment.tap()?), which.mac());
         Guest::start(&machine, Some(self.segment.namespace()))
+    }
+
+    /// How long to wait for something that may take `limit`: not beyond the end of the play.
+    pub fn patience(&self, limit: Duration) -> Duration {
+        limit.min(self.end.saturating_duration_since(Instant::now()))
     }
 
     /// Asks the VIP once from the client.
@@ -129,8 +138,9 @@ impl Stage {
     /// Asks again and again until a real server answers through the box `which`, booting in `guest`. Returns when that was.
     ///
     /// # Errors
-    /// When that did not happen within `patience`, or the guest died.
-    pub fn await_vip(&self, which: Which, guest: &mut Guest, patience: Duration) -> Result<Instant> {
+    /// When that did not happen within `limit`, or the guest died.
+    pub fn await_vip(&self, which: Which, guest: &mut Guest, limit: Duration) -> Result<Instant> {
+        let patience = self.patience(limit);
         let end = Instant::now() + patience;
         let mut last = "nothing was asked".to_owned();
         while Instant::now() < end {
