@@ -28,7 +28,7 @@ use super::{arp, nd};
 use crate::config::model::{TrackTarget, VrrpInstance};
 use crate::config::{self, Watcher};
 use crate::ipc::client::{Heard, subscribe};
-use crate::ipc::message::{Event, Reply, Request, RouterState, Status};
+use crate::ipc::message::{Event, Reply, Request, RouterState, Status, VrrpStatus};
 use crate::ipc::server::{self, Call, Subscribers};
 use crate::net::watch::{ADDRESSES, Watch};
 use crate::paths::RunDir;
@@ -77,7 +77,7 @@ struct Worker {
     services: Option<mpsc::Receiver<Heard>>,
     subscribers: Subscribers,
     /// Changes that the kernel refused, and its words; said once.
-    refused: BTreeMap<String, String>,
+    refused: BTreeMap<Op, String>,
     quiet: Quiet,
 }
 
@@ -293,7 +293,7 @@ impl Worker {
                     done.push(op);
                 }
                 Err(error) => {
-                    refused.insert(op.to_string(), error.to_string());
+                    refused.insert(op, error.to_string());
                 }
             }
         }
@@ -360,12 +360,27 @@ impl Worker {
         match call.request {
             Request::Hello => call.answer.reply(&server::hello(Role::Vrrp)),
             Request::Status => {
-                let status = Status::Vrrp(self.engine.status(Instant::now(), self.generation));
+                let status = Status::Vrrp(self.status());
                 call.answer.reply(&Reply::Status { status: Box::new(status) });
             }
             Request::Subscribe => self.subscribers.add(call.answer, &self.engine.events()),
             other => call.answer.reply(&server::not_mine(Role::Vrrp, &other)),
         }
+    }
+
+    /// The state of everybody, and what the kernel refuses a master.
+    fn status(&self) -> VrrpStatus {
+        let mut status = self.engine.status(Instant::now(), self.generation);
+        for router in status.instances.iter_mut().filter(|router| router.state == RouterState::Master) {
+            let missing = self.refused.iter().filter_map(|(op, error)| match op {
+                Op::Add { cidr, .. } if router.addresses.contains(cidr) => {
+                    Some(format!("; cannot {op}: {error}"))
+                }
+                Op::Add { .. } | Op::Remove { .. } => None,
+            });
+            router.reason.extend(missing);
+        }
+        status
     }
 
     fn stop(&mut self) {

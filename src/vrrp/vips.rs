@@ -11,7 +11,7 @@ use super::facts::{Address, Facts, Link};
 pub type Desired = BTreeMap<IfName, BTreeSet<Cidr>>;
 
 /// One change of the kernel.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Op {
     /// Set a VIP, with our mark.
     Add {
