@@ -26,6 +26,10 @@ const LINK: &[Setting] = &[
     Setting { path: "ipv4/conf/{}/rp_filter", value: "0" },
     // Removing the primary address of a subnet must not take its VIPs along.
     Setting { path: "ipv4/conf/{}/promote_secondaries", value: "1" },
+    // Addresses and routes come from the file, not from whoever sends router advertisements, whether the file uses IPv6
+    // on the link or not.
+    Setting { path: "ipv6/conf/{}/accept_ra", value: "0" },
+    Setting { path: "ipv6/conf/{}/accept_redirects", value: "0" },
 ];
 
 /// For links with IPv6.
@@ -35,9 +39,6 @@ const LINK_IPV6: &[Setting] = &[
     // address that is tentative for a second delays the first advertisement. Static addresses gain nothing from it.
     Setting { path: "ipv6/conf/{}/accept_dad", value: "0" },
     Setting { path: "ipv6/conf/{}/dad_transmits", value: "0" },
-    // Routes come from the file, not from whoever sends router advertisements.
-    Setting { path: "ipv6/conf/{}/accept_ra", value: "0" },
-    Setting { path: "ipv6/conf/{}/accept_redirects", value: "0" },
     // IPv4 addresses survive a link that is set down and up; IPv6 addresses only with this.
     Setting { path: "ipv6/conf/{}/keep_addr_on_down", value: "1" },
 ];
@@ -109,12 +110,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_link_without_ipv6_gets_no_ipv6_settings() {
+    fn a_link_without_ipv6_only_refuses_advertisements() {
         let eth0 = "eth0".parse().unwrap();
         let values = wanted([(&eth0, false)], Forwarding::default(), Forwarding::default());
         assert_eq!(values.get("ipv4/conf/eth0/arp_ignore").map(String::as_str), Some("1"));
         assert_eq!(values.get("ipv4/conf/all/rp_filter").map(String::as_str), Some("0"));
-        assert!(!values.keys().any(|path| path.contains("ipv6") || path.contains("forward")));
+        assert_eq!(values.get("ipv6/conf/eth0/accept_ra").map(String::as_str), Some("0"));
+        assert!(!values.contains_key("ipv6/conf/eth0/disable_ipv6"));
+        assert!(!values.keys().any(|path| path.contains("forward")));
     }
 
     #[test]
