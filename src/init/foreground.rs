@@ -19,6 +19,7 @@ use super::spawn::Spawner;
 use super::supervise::Key;
 use crate::paths::RunDir;
 use crate::role::Role;
+use crate::store;
 use crate::sys::process;
 use crate::worker;
 
@@ -53,6 +54,7 @@ pub fn run(run_dir: RunDir, file: PathBuf, consoles: Vec<String>) -> Result<(), 
     process::reset_signals()?;
     let signals = Signals::install()?;
     let _lock = claim(&run_dir)?;
+    store::forget(&run_dir).map_err(|source| Error::RunDir { path: run_dir.path().to_owned(), source })?;
     let socket = run_dir.socket(Role::Init);
     let setup = Setup {
         workers: workers(consoles),

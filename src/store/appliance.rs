@@ -1,8 +1,8 @@
 //! The sources of the appliance: USB sticks, the partition `config`, the last good one on `data`, the built-in one. Blocking.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File, OpenOptions};
-use std::io::{ErrorKind, Read, Write};
+use std::fs::{self, File};
+use std::io::{ErrorKind, Read};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -10,11 +10,11 @@ use std::time::{Duration, Instant};
 use super::cmdline::{KernelArgs, Mode};
 use super::disk::Sys;
 use super::files::{replace, replace_keeping};
-use super::grubenv::{GrubEnv, Slot};
+use super::grubenv::Slot;
 use super::keepsakes::Keepsakes;
 use super::mounts::{Access, Mounted};
 use super::select::{Found, Offer};
-use super::{fat, safe};
+use super::{fat, safe, slot};
 use crate::config::read_file;
 use crate::ipc::message::Source;
 use crate::paths::RunDir;
@@ -112,7 +112,7 @@ impl Appliance {
     #[must_use]
     pub fn look(&mut self) -> Vec<Offer> {
         let mut offers = self.look_at_operators();
-        if self.by_file() {
+        if self.set_aside().is_none() {
             offers.push(self.last_good());
         }
         offers.push(Offer {
@@ -127,18 +127,19 @@ impl Appliance {
     /// The sources that the operator writes, in order of precedence. This is fast: nothing is written.
     #[must_use]
     pub fn look_at_operators(&self) -> Vec<Offer> {
-        let refused = match self.args.mode {
-            Mode::Normal | Mode::Reset => return vec![self.stick(), self.partition()],
-            Mode::Safe => "safe mode was chosen at the boot menu",
-            Mode::Rescue => "no slot came up by itself, so this is the rescue mode",
-        };
-        let found = Found::Absent(refused.to_owned());
-        let place = "boot menu".to_owned();
+        let Some(why) = self.set_aside() else { return vec![self.stick(), self.partition()] };
+        let (place, found) = ("boot menu".to_owned(), Found::Absent(why.to_owned()));
         vec![Offer { source: Source::Partition, place, name: FILE.to_owned(), found }]
     }
 
-    fn by_file(&self) -> bool {
-        matches!(self.args.mode, Mode::Normal | Mode::Reset)
+    /// Why the operator's files do not count in this boot, if so.
+    #[must_use]
+    pub const fn set_aside(&self) -> Option<&'static str> {
+        match self.args.mode {
+            Mode::Normal | Mode::Reset => None,
+            Mode::Safe => Some("safe mode was chosen at the boot menu"),
+            Mode::Rescue => Some("no slot came up by itself, so this is the rescue mode"),
+        }
     }
 
     /// The first stick, labelled ones first, that has a file.
@@ -230,7 +231,7 @@ impl Appliance {
             self.sys.partition(disk, "state").ok_or_else(|| format!("find partition: {disk}: no state"))?;
         let mounted = Mounted::ext4(&device(&part), Path::new("/state"), Access::Write)?;
         let path = mounted.path().join("grub/grubenv");
-        confirm(&path, slot).map(Some).map_err(|error| format!("write grubenv: {part}: {error}"))
+        slot::confirm(&path, slot).map(Some).map_err(|error| format!("write grubenv: {part}: {error}"))
     }
 
     fn mount_data(&self) -> Option<PathBuf> {
@@ -333,24 +334,6 @@ fn read(path: &Path) -> Found {
     }
 }
 
-/// Rewrites GRUB's block in place: GRUB knows it by its place on the disk. A missing or damaged one is made anew.
-fn confirm(path: &Path, slot: char) -> std::io::Result<Slot> {
-    let found = fs::read(path).ok().and_then(|block| GrubEnv::decode(&block));
-    if found.is_none() {
-        log::warn!("read grubenv: {}: missing or damaged: made anew", path.display());
-    }
-    let mut env = found.clone().unwrap_or_default();
-    let standing = env.came_up(slot);
-    if found.as_ref() != Some(&env) {
-        let block = env.encode().ok_or_else(|| std::io::Error::other("the variables do not fit"))?;
-        let mut file = OpenOptions::new().write(true).create(true).truncate(false).open(path)?;
-        file.write_all(&block)?;
-        file.set_len(1024)?;
-        file.sync_all()?;
-    }
-    Ok(standing)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -359,18 +342,5 @@ mod tests {
     fn the_factory_file_is_without_fault() {
         let checked = crate::config::check(FACTORY, FILE, &crate::config::NodeFacts::default());
         assert!(checked.is_ok_and(|checked| checked.config.vrrp.is_empty()));
-    }
-
-    #[test]
-    fn a_slot_that_came_up_is_counted_from_zero() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("grubenv");
-        assert_eq!(confirm(&path, 'A').unwrap(), Slot::Confirmed);
-        let made = fs::read(&path).unwrap();
-        assert_eq!(made.len(), 1024);
-        let counted = String::from_utf8(made.clone()).unwrap().replace("A_N=\n", "A_N=xx\n");
-        fs::write(&path, counted.get(..1024).unwrap()).unwrap();
-        assert_eq!(confirm(&path, 'A').unwrap(), Slot::Confirmed);
-        assert_eq!(fs::read(&path).unwrap(), made);
     }
 }

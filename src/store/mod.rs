@@ -21,6 +21,8 @@ mod publish; // the run directory
 mod run; // the loop
 mod safe; // the built-in configuration
 mod select; // which offer counts, and why (pure)
+mod slot; // telling the boot loader that this slot came up
 mod work; // what the loop leaves to a thread
 
+pub use publish::forget;
 pub use run::run;

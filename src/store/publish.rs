@@ -48,6 +48,21 @@ pub fn published(run: &RunDir) -> Option<Published> {
         .filter(|published| published.status.generation == 0 || published.active.is_some())
 }
 
+/// Removes what an earlier supervisor's `store` published: its file may have changed, and no worker is to act on the old text.
+/// For the supervisor, before it starts anybody.
+///
+/// # Errors
+/// Something is there that cannot be removed.
+pub fn forget(run: &RunDir) -> io::Result<()> {
+    for path in [run.active_config(), run.source(), run.state(Role::Store)] {
+        match std::fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
 /// The supervisor as a word that no later process shares: its id and when it started.
 fn supervisor() -> String {
     let parent = nix::unistd::getppid();
@@ -86,5 +101,8 @@ mod tests {
         assert_eq!(active.generation, 3);
         std::fs::write(run.state(Role::Store), "{\"supervisor\":1,\"started\":0}\n").unwrap();
         assert_eq!(published(&run), None, "another supervisor's");
+        forget(&run).unwrap();
+        forget(&run).unwrap();
+        assert_eq!(crate::config::active(&run).unwrap(), None);
     }
 }

@@ -1,6 +1,6 @@
 //! The loop: answers at once, looks at disks in a thread, publishes what is chosen.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::error::Error;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ use super::grubenv::Slot;
 use super::keepsakes;
 use super::publish::{publish, published};
 use super::select::{Choice, Chosen};
-use super::work::{Done, Management, Plan, Sources, Work, plugged};
+use super::work::{Done, Management, Plan, Plugged, Sources, Work};
 use crate::config::Checked;
 use crate::ipc::message::{Event, Reply, Request, Source, Status, StoreStatus};
 use crate::ipc::server::{Answer, Call, Subscribers, hello, listen, not_mine};
@@ -100,8 +100,8 @@ struct Store {
     started: Instant,
     status: StoreStatus,
     running: Option<(Vec<u8>, Checked)>,
-    /// Plugged in when the sources were last looked at.
-    plugged: BTreeSet<String>,
+    /// As it was when the sources were last looked at.
+    plugged: Option<Plugged>,
     subscribers: Subscribers,
     queue: VecDeque<(Work, Option<Answer>)>,
     job: Option<Job>,
@@ -122,7 +122,7 @@ impl Store {
                 slot: "none".to_owned(),
             },
             running: None,
-            plugged: BTreeSet::new(),
+            plugged: None,
             subscribers: Subscribers::default(),
             queue: VecDeque::new(),
             job: None,
@@ -152,7 +152,7 @@ impl Store {
             sources: self.sources.clone(),
             plugged: self.plugged.clone(),
             settled: self.running.is_some() && self.status.source != Source::Safe,
-            nics_count: self.status.source == Source::Safe,
+            built_in: self.status.source == Source::Safe,
         };
         let task = work.clone();
         self.job =
@@ -186,9 +186,9 @@ impl Store {
     }
 
     fn done(&mut self, done: Option<(Done, Work, Option<Answer>)>) {
-        let Some((Done { sources, choice, slot, problem }, work, answer)) = done else { return };
+        let Some((Done { sources, plugged, choice, slot, problem }, work, answer)) = done else { return };
         self.sources = sources;
-        self.plugged = self.present();
+        self.plugged = Some(plugged);
         let mut reply = problem.map_or(Reply::Ok, |message| Reply::Error { message });
         if let Some(choice) = choice {
             let refused = choice.chosen.is_none();
@@ -271,14 +271,6 @@ impl Store {
             && self.started.elapsed() < SETTLING
             && self.queue.is_empty()
             && self.job.is_none()
-    }
-
-    /// What is plugged in now, as far as it matters to what runs.
-    fn present(&self) -> BTreeSet<String> {
-        match &self.sources {
-            Sources::File(_) | Sources::Appliance(None) => BTreeSet::new(),
-            Sources::Appliance(Some(appliance)) => plugged(appliance, self.status.source == Source::Safe),
-        }
     }
 }
 

@@ -11,6 +11,7 @@ use super::select::{Choice, Found, Offer, choose};
 use crate::config::{NodeFacts, check, read_file};
 use crate::ipc::message::{SetManagement, Source};
 use crate::paths::RunDir;
+use crate::units::IfName;
 
 /// What is done in a thread, because disks may be slow.
 #[derive(Debug, Clone)]
@@ -40,6 +41,8 @@ pub(super) struct Management {
 /// What a thread brings back.
 pub(super) struct Done {
     pub sources: Sources,
+    /// As it was before the look.
+    pub plugged: Plugged,
     /// `None`: nothing new was plugged in.
     pub choice: Option<Choice>,
     pub slot: Option<Slot>,
@@ -55,20 +58,41 @@ pub(super) enum Sources {
     Appliance(Option<Box<Appliance>>),
 }
 
+/// What is plugged in that may matter: the volumes of sticks, and the NICs of the built-in configuration.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Plugged {
+    sticks: BTreeSet<String>,
+    nics: BTreeSet<IfName>,
+}
+
+impl Plugged {
+    fn now(sources: &Sources) -> Self {
+        match sources {
+            Sources::Appliance(Some(appliance)) => {
+                Self { sticks: appliance.sticks(), nics: appliance.nics().into_iter().collect() }
+            }
+            Sources::File(_) | Sources::Appliance(None) => Self::default(),
+        }
+    }
+}
+
 /// What a thread needs to know.
 pub(super) struct Plan {
     pub run: RunDir,
     pub sources: Sources,
-    pub plugged: BTreeSet<String>,
+    /// As it was when the sources were last looked at; `None` if they were not.
+    pub plugged: Option<Plugged>,
     /// Whether a configuration of the operator runs, which goes on when no other can be used.
     pub settled: bool,
-    pub nics_count: bool,
+    /// Whether the built-in configuration runs, which is for the NICs that exist.
+    pub built_in: bool,
 }
 
 impl Plan {
     /// Does it.
     pub(super) fn execute(mut self, work: &Work) -> Done {
         self.find_appliance(work);
+        let plugged = Plugged::now(&self.sources);
         let (mut choice, mut slot) = (None, None);
         let problem = match work {
             Work::Start => {
@@ -80,7 +104,7 @@ impl Plan {
                 None
             }
             Work::Peek => {
-                choice = self.something_new().then(|| self.choose());
+                choice = self.is_new(&plugged).then(|| self.choose());
                 None
             }
             Work::Manage(management) => {
@@ -97,15 +121,14 @@ impl Plan {
                 None
             }
         };
-        Done { sources: self.sources, choice, slot, problem }
+        Done { sources: self.sources, plugged, choice, slot, problem }
     }
 
     fn find_appliance(&mut self, work: &Work) {
         let Sources::Appliance(known @ None) = &mut self.sources else { return };
         let appliance = known.insert(Box::new(Appliance::new(self.run.clone())));
-        match work {
-            Work::Start => appliance.wait_for_sticks(),
-            _ => self.plugged = plugged(appliance, self.nics_count),
+        if let Work::Start = work {
+            appliance.wait_for_sticks();
         }
     }
 
@@ -129,13 +152,11 @@ impl Plan {
         choose(self.look(), &node_facts(), self.settled)
     }
 
-    fn something_new(&self) -> bool {
-        match &self.sources {
-            Sources::Appliance(Some(appliance)) => {
-                !plugged(appliance, self.nics_count).is_subset(&self.plugged)
-            }
-            _ => false,
-        }
+    /// A worker that begins again has seen nothing before: then what is there is not new.
+    fn is_new(&self, now: &Plugged) -> bool {
+        self.plugged.as_ref().is_some_and(|before| {
+            !now.sticks.is_subset(&before.sticks) || self.built_in && !now.nics.is_subset(&before.nics)
+        })
     }
 
     fn look(&mut self) -> Vec<Offer> {
@@ -152,6 +173,13 @@ impl Plan {
         if wish.address.is_none() && wish.gateway.is_some() {
             return Err("set management address: a gateway goes with a static address, DHCP brings its own"
                 .to_owned());
+        }
+        if let Sources::Appliance(Some(appliance)) = &self.sources
+            && let Some(why) = appliance.set_aside()
+        {
+            return Err(format!(
+                "set management address: your file is left alone: {why}; start the box normally"
+            ));
         }
         let offers = self.look();
         let wanted = if *source == Source::Usb { Source::Usb } else { Source::Partition };
@@ -200,13 +228,4 @@ fn file_offer(path: PathBuf) -> Offer {
         Err(error) => Found::Unreadable(error.to_string()),
     };
     Offer { source: Source::File, name: place.clone(), place, found }
-}
-
-/// What is plugged in that may matter: sticks, and NICs while the built-in configuration runs.
-pub(super) fn plugged(appliance: &Appliance, nics_count: bool) -> BTreeSet<String> {
-    let mut plugged = appliance.sticks();
-    if nics_count {
-        plugged.extend(appliance.nics().iter().map(ToString::to_string));
-    }
-    plugged
 }
