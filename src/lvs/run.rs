@@ -64,8 +64,8 @@ async fn serve(run: &RunDir) -> Result<(), Box<dyn Error>> {
                 changed?;
                 worker.load().await;
             }
-            verdict = worker.checks.next() => worker.verdicts(verdict).await,
             _ = tick.tick() => worker.reconcile().await,
+            verdict = worker.checks.next() => worker.verdicts(verdict).await,
         }
     }
 }

@@ -358,3 +358,52 @@ fn the_built_in_page_answers_over_both_families_while_the_quorum_is_lost() {
         assert_eq!(rig.ask(target).map(|name| name.starts_with("web")), Ok(true), "{target}");
     }
 }
+
+/// One thousand services with ten servers each, of which one may have another weight.
+fn large(odd_weight: u32) -> String {
+    let mut text = String::new();
+    for at in 0..1_000_u32 {
+        let (high, low) = (at / 250, at % 250);
+        text += &format!(
+            "[[service]]\nname = \"s{at}\"\nlisten = \"{VIP4}:{}\"\nscheduler = \"rr\"\nmethod = \"nat\"\ncheck = {{ type = \"none\" }}\n",
+            10_000 + at
+        );
+        for server in 1..=10 {
+            let weight = if (at, server) == (500, 5) { odd_weight } else { 1 };
+            text += &format!(
+                "[[service.server]]\naddress = \"10.{high}.{low}.{server}:80\"\nweight = {weight}\n"
+            );
+        }
+    }
+    text
+}
+
+#[test]
+fn ten_thousand_servers_are_entered_edited_and_adopted() {
+    let mut rig = rig_or_skip!();
+    rig.start();
+    // The log is awaited, not the status: a status of ten thousand servers keeps an emulated box busy.
+    let logged = |rig: &Rig, words: &str| until(words, || rig.logged().contains(words));
+    let begun = Instant::now();
+    rig.activate(&large(1));
+    logged(&rig, "table changed: commands=11000 refused=0");
+    println!("11,000 objects from an empty table: {:?}", begun.elapsed());
+    assert_eq!(rig.table().len(), 11_000);
+
+    let begun = Instant::now();
+    rig.activate(&large(7));
+    logged(&rig, "table changed: edit server tcp 10.79.0.100:10500 10.2.0.5:80 method=masq weight=7\n");
+    println!("one weight of them: {:?}", begun.elapsed());
+
+    let before = rig.table();
+    rig.end("-KILL");
+    let begun = Instant::now();
+    rig.spawn();
+    until("it has adopted the table", || rig.logged().matches("service up: service=s999\n").count() == 2);
+    println!("adopted: {:?}", begun.elapsed());
+    assert_eq!(rig.table(), before);
+    assert_eq!(rig.logged().matches("table changed").count(), 2, "the next life changed nothing");
+    let memory = std::fs::read_to_string(format!("/proc/{}/status", rig.pid())).unwrap();
+    let resident = memory.lines().find(|line| line.starts_with("VmRSS")).unwrap();
+    println!("resident: {resident}");
+}

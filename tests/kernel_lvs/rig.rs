@@ -145,8 +145,14 @@ impl Rig {
         });
     }
 
-    /// Starts the worker.
+    /// Starts the worker and waits until it answers.
     pub fn start(&mut self) {
+        self.spawn();
+        until("the worker answers", || self.status().is_some());
+    }
+
+    /// Starts the worker.
+    pub fn spawn(&mut self) {
         let log = std::fs::OpenOptions::new().create(true).append(true).open(&self.log).unwrap();
         let binary = std::env::var("DIRECTOR_BIN").unwrap_or_else(|_| env!("CARGO_BIN_EXE_director").into());
         let mut command = command::bound(&binary);
@@ -154,7 +160,11 @@ impl Rig {
         command.stdin(Stdio::null()).stderr(log);
         let child = self.director.namespace().run(move || command.spawn()).unwrap().unwrap();
         self.worker = Some(child);
-        until("the worker answers", || self.status().is_some());
+    }
+
+    /// The worker's process.
+    pub fn pid(&self) -> u32 {
+        self.worker.as_ref().unwrap().id()
     }
 
     /// Ends the worker by `signal`, and waits until it is gone.
