@@ -2,7 +2,7 @@
 //!
 //! In a guest with the shipped kernel: `cargo image test --only kernel/kernel_ipvs`. Each test has an empty table.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "helpers of tests")]
 
 use std::collections::BTreeSet;
 use std::io::Write;
