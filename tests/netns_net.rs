@@ -56,14 +56,10 @@ fn a_file_becomes_links_addresses_and_routes() {
     assert!(routes.contains("default via 2001:db8::1 dev eth0"), "{routes}");
     // Usable at once: no duplicate detection.
     assert!(!host.ns.ip("-6 address show dev eth0 scope global").unwrap().contains("tentative"));
-    let sysctl = |key: &str| {
-        let path = format!("/proc/sys/net/{key}");
-        host.ns.run(move || std::fs::read_to_string(path)).unwrap().unwrap().trim().to_owned()
-    };
-    assert_eq!(sysctl("ipv4/conf/eth0/arp_ignore"), "1");
-    assert_eq!(sysctl("ipv4/conf/eth0/promote_secondaries"), "1");
-    assert_eq!(sysctl("ipv6/conf/eth0/accept_ra"), "0");
-    assert_eq!(sysctl("ipv4/ip_forward"), "0");
+    assert_eq!(sysctl(&host, "ipv4/conf/eth0/arp_ignore"), "1");
+    assert_eq!(sysctl(&host, "ipv4/conf/eth0/promote_secondaries"), "1");
+    assert_eq!(sysctl(&host, "ipv6/conf/eth0/accept_ra"), "0");
+    assert_eq!(sysctl(&host, "ipv4/ip_forward"), "0");
 }
 
 #[test]
@@ -223,4 +219,40 @@ fn sigterm_ends_it_and_changes_nothing() {
     assert!(begin.elapsed() < promptly());
     assert_eq!(recorder.changes(), Vec::<String>::new());
     assert_eq!(host.addresses(), ["eth0 192.168.61.44/24", "eth0 2001:db8::44/64"]);
+}
+
+#[test]
+fn forwarding_is_on_while_a_service_uses_nat() {
+    let Some(mut host) = plain("nat") else { return };
+    let nat = r#"
+[[service]]
+name = "web"
+listen = "192.168.61.44:80"
+protocol = "tcp"
+method = "nat"
+[[service.server]]
+address = "192.168.61.22:8080"
+"#;
+    for (toml, expected) in [(format!("{PLAIN}{nat}"), "1"), (PLAIN.to_owned(), "0")] {
+        host.configure(&toml);
+        host.settled();
+        assert_eq!(sysctl(&host, "ipv4/ip_forward"), expected);
+        assert_eq!(sysctl(&host, "ipv6/conf/all/forwarding"), "0");
+        // The next life knows who switched it on.
+        host.kill();
+        host.settle();
+    }
+    write(&host, "ipv4/ip_forward", "1");
+    host.configure(&PLAIN.replace("1400", "1410"));
+    host.settled();
+    assert_eq!(sysctl(&host, "ipv4/ip_forward"), "1", "somebody else needs it");
+}
+
+fn sysctl(host: &Box, key: &str) -> String {
+    let path = format!("/proc/sys/net/{key}");
+    host.ns.run(move || std::fs::read_to_string(path)).unwrap().unwrap().trim().to_owned()
+}
+
+fn write(host: &Box, key: &str, value: &str) {
+    host.ns.sysctl(&format!("net/{key}"), value).unwrap();
 }
