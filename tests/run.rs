@@ -26,6 +26,7 @@ const WAIT: Duration = Duration::from_secs(5);
 struct Director {
     process: Child,
     run_dir: RunDir,
+    config: PathBuf,
     log: PathBuf,
     _dir: TempDir,
 }
@@ -42,10 +43,10 @@ impl Director {
         fs::write(&config, "version = 1\n").unwrap();
         let run_dir = RunDir::new(dir.path().join("run"));
         let mut command = Command::new("unshare");
-        command.arg("--net").arg(env!("CARGO_BIN_EXE_director")).arg("run").arg("--config").arg(config);
+        command.arg("--net").arg(env!("CARGO_BIN_EXE_director")).arg("run").arg("--config").arg(&config);
         command.arg("--run-dir").arg(run_dir.path()).stdin(Stdio::null()).stderr(File::create(&log).unwrap());
         let process = command.spawn().unwrap();
-        Some(Self { process, run_dir, log, _dir: dir })
+        Some(Self { process, run_dir, config, log, _dir: dir })
     }
 
     fn status(&self) -> Option<InitStatus> {
@@ -73,12 +74,25 @@ impl Director {
         }
     }
 
+    fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    fn generation(&self) -> Option<u64> {
+        match ask(&self.run_dir, Role::Store, &Request::Status, WAIT) {
+            Ok(Reply::Status { status }) => match *status {
+                Status::Store(status) => Some(status.generation),
+                other => panic!("{other:?}"),
+            },
+            _ => None,
+        }
+    }
+
     #[track_caller]
     fn until(&self, what: &str, holds: impl Fn(&Self) -> bool) -> Duration {
         let start = Instant::now();
         while !holds(self) {
-            let log = || fs::read_to_string(&self.log).unwrap_or_default();
-            assert!(start.elapsed() < PATIENCE, "never: {what}\n{:#?}\n{}", self.status(), log());
+            assert!(start.elapsed() < PATIENCE, "never: {what}\n{:#?}\n{}", self.status(), self.log());
             std::thread::sleep(Duration::from_millis(5));
         }
         start.elapsed()
@@ -127,7 +141,7 @@ fn workers_come_back_and_all_end_in_order() {
         assert!(!PathBuf::from(format!("/proc/{pid}")).exists(), "{pid} is left");
     }
     assert!(!director.run_dir.socket(Role::Init).exists());
-    let log = fs::read_to_string(&director.log).unwrap();
+    let log = director.log();
     assert!(log.contains("stopping: reason=SIGTERM"), "{log}");
 }
 
@@ -176,4 +190,32 @@ fn nobody_outlives_a_killed_supervisor() {
         // Whoever inherits it may be slow to bury it.
         state.is_empty() || state.contains(") Z ")
     });
+}
+
+#[test]
+fn a_hangup_reads_the_file_again() {
+    let Some(director) = Director::start("a_hangup_reads_the_file_again") else { return };
+    director.until("the file runs", |director| director.generation() == Some(1));
+    fs::write(&director.config, "version = 1\n[system]\nhostname = \"-\"\n").unwrap();
+    director.signal(director.process.id(), Signal::SIGHUP);
+    director.until("the fault is told", |director| director.log().contains("director.toml:3:12"));
+    assert_eq!(director.generation(), Some(1), "a faulty file changes nothing");
+
+    fs::write(&director.config, "version = 1\n[[interface]]\nname = \"eth9\"\n").unwrap();
+    director.signal(director.process.id(), Signal::SIGHUP);
+    director.until("the new file runs", |director| director.generation() == Some(2));
+    director.until("it is said", |director| director.log().contains("reload done"));
+}
+
+#[test]
+fn a_run_directory_is_not_shared() {
+    let Some(director) = Director::start("a_run_directory_is_not_shared") else { return };
+    director.until("it runs", |director| director.status().is_some());
+    let mut second = Command::new(env!("CARGO_BIN_EXE_director"));
+    second.arg("run").arg("--config").arg(&director.config).arg("--run-dir").arg(director.run_dir.path());
+    let output = second.output().unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.contains("another director runs there"), "{text}");
+    assert!(director.status().is_some(), "the first one runs on");
 }
