@@ -6,6 +6,8 @@
 //! ```
 
 mod document;
+mod faults;
+mod field;
 mod load;
 pub mod model;
 mod node;
@@ -22,9 +24,10 @@ pub use node::NodeFacts;
 pub use report::{Located, Problem, Report, Span};
 pub use watch::Watcher;
 
+use faults::Faults;
 use model::Config;
 use toml::de::DeTable;
-use value::{Faults, FromTable};
+use value::FromTable;
 
 /// A file without fault, as one box has it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -8,8 +8,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use toml::Spanned;
 use toml::de::{DeArray, DeTable, DeValue};
 
+use super::faults::Faults;
+use super::field::Field;
 use super::report::Span;
-use super::value::{Faults, Field, FromTable, field, unknown_keys, wrong_type};
+use super::value::{FromTable, field, unknown_keys, wrong_type};
 use crate::units::Mac;
 
 /// What tells one box from another.

@@ -1,6 +1,5 @@
 //! How one value of the file becomes a typed one: every fault is noted, none stops the reading.
 
-use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::str::FromStr;
 use std::time::Duration;
@@ -8,130 +7,11 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::report::{Lines, Problem, Span};
+use super::faults::Faults;
+use super::field::{At, Field, List};
+use super::report::Span;
 use crate::ctl::closest;
 use crate::units::{Cidr, IfName, Mac, Priority, Refused, Vrid, Weight, parse_duration};
-
-/// The faults found so far, each once.
-#[derive(Debug)]
-pub struct Faults<'t> {
-    problems: BTreeSet<Problem>,
-    lines: Lines<'t>,
-    node: Option<String>,
-}
-
-impl<'t> Faults<'t> {
-    /// No fault yet of `text`.
-    #[must_use]
-    pub fn new(text: &'t str) -> Self {
-        Self { problems: BTreeSet::new(), lines: Lines::new(text), node: None }
-    }
-
-    /// From here on, new faults concern the file as this node has it (`None`: as it is).
-    pub fn on_node(&mut self, node: Option<&str>) {
-        self.node = node.map(str::to_owned);
-    }
-
-    /// Notes a fault.
-    pub fn add(&mut self, span: Span, what: impl Into<String>) {
-        self.note(Problem { span, what: what.into(), help: None });
-    }
-
-    /// Notes a fault and says what would be accepted.
-    pub fn add_with_help(&mut self, span: Span, what: impl Into<String>, help: impl Into<String>) {
-        self.note(Problem { span, what: what.into(), help: Some(help.into()) });
-    }
-
-    fn note(&mut self, mut problem: Problem) {
-        if self.problems.contains(&problem) {
-            return;
-        }
-        if let Some(node) = &self.node {
-            problem.what.push_str(&format!(" (on node `{node}`)"));
-        }
-        self.problems.insert(problem);
-    }
-
-    /// The line, from 1, in which `span` begins.
-    #[must_use]
-    pub fn line(&self, span: Span) -> usize {
-        self.lines.place(span.start).0
-    }
-
-    /// What was noted, by place.
-    #[must_use]
-    pub fn into_problems(self) -> Vec<Problem> {
-        self.problems.into_iter().collect()
-    }
-}
-
-/// A value with its place.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct At<T> {
-    /// The value.
-    pub value: T,
-    /// Its place.
-    pub span: Span,
-}
-
-/// What stands for a key: nothing, something that was refused (and reported), or a value.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub enum Field<T> {
-    /// The key is not there.
-    #[default]
-    Absent,
-    /// The key is there, its value was refused: rules that need it say nothing more.
-    Faulty,
-    /// A value.
-    Set(At<T>),
-}
-
-impl<T> Field<T> {
-    /// The value with its place.
-    pub const fn set(&self) -> Option<&At<T>> {
-        match self {
-            Self::Set(at) => Some(at),
-            Self::Absent | Self::Faulty => None,
-        }
-    }
-
-    /// The value.
-    pub fn get(&self) -> Option<&T> {
-        self.set().map(|at| &at.value)
-    }
-
-    /// The place of the value.
-    pub fn span(&self) -> Option<Span> {
-        self.set().map(|at| at.span)
-    }
-
-    /// Whether the file gives the key at all.
-    pub const fn is_given(&self) -> bool {
-        !matches!(self, Self::Absent)
-    }
-
-    /// Whether its value was refused.
-    pub const fn is_faulty(&self) -> bool {
-        matches!(self, Self::Faulty)
-    }
-
-    /// The value, or a fault at `table` that says that `key` is missing.
-    pub fn required(&self, table: Span, key: &str, example: &str, faults: &mut Faults<'_>) -> Option<&At<T>> {
-        if let Self::Absent = self {
-            faults.add_with_help(table, format!("`{key}` is missing"), format!("for example {example}"));
-        }
-        self.set()
-    }
-}
-
-/// A list; `complete` unless an element was refused.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct List<T> {
-    /// The elements that could be read.
-    pub items: Vec<At<T>>,
-    /// Whether these are all.
-    pub complete: bool,
-}
 
 /// What can be read from a value.
 pub trait FromValue: Sized {

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use hyper::http::uri::PathAndQuery;
 
+use super::super::faults::Faults;
+use super::super::field::{At, Field};
 use super::super::model::{Check, CheckKind, Protocol};
 use super::super::raw::{self, CheckTable, CheckType, Status};
-use super::super::value::{At, Faults, Field};
 use super::server::Front;
 use super::{Bounds, items};
 

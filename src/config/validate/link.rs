@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use super::super::faults::Faults;
+use super::super::field::{At, Field, List};
 use super::super::model::{Interface, InterfaceSelector};
 use super::super::raw;
 use super::super::report::Span;
-use super::super::value::{At, Faults, Field, List};
 use super::{Unique, complete, host_address, items, list};
 use crate::units::{Cidr, IfName};
 

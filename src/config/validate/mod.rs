@@ -16,10 +16,11 @@ use std::fmt::Display;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use super::faults::Faults;
+use super::field::{At, Field, List};
 use super::model::Config;
 use super::raw;
 use super::report::Span;
-use super::value::{At, Faults, Field, List};
 use crate::units::show_duration;
 
 /// Judges a whole file.

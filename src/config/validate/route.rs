@@ -2,9 +2,10 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use super::super::faults::Faults;
+use super::super::field::{At, Field, List};
 use super::super::model::Route;
 use super::super::raw::{self, Destination};
-use super::super::value::{At, Faults, Field, List};
 use super::link::{Links, networks, reaches};
 use super::{Unique, family, host_address, items};
 use crate::units::Cidr;

@@ -2,10 +2,11 @@
 
 use std::net::SocketAddr;
 
+use super::super::faults::Faults;
+use super::super::field::At;
 use super::super::model::{Listen, Method, Protocol, Server};
 use super::super::raw::{self, Endpoint};
 use super::super::report::Span;
-use super::super::value::{At, Faults};
 use super::{Unique, family, host_address};
 use crate::units::Weight;
 

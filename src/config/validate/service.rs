@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::super::faults::Faults;
+use super::super::field::{At, Field, List};
 use super::super::model::{Listen, Method, Persistence, Protocol, Server, Service, ServiceKey, Sorry};
 use super::super::raw::{self, Family};
 use super::super::report::Span;
-use super::super::value::{At, Faults, Field, List};
 use super::server::{Front, servers};
 use super::{Bounds, LocalAddresses, Unique, check, complete, host_address, items, list, name};
 

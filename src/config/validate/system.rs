@@ -1,8 +1,9 @@
 //! `[system]`.
 
+use super::super::faults::Faults;
+use super::super::field::At;
 use super::super::model::System;
 use super::super::raw;
-use super::super::value::{At, Faults};
 use super::{host_address, items};
 
 /// Longest host name of the kernel (HOST_NAME_MAX, utsname(7)).

@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
+use super::super::faults::Faults;
+use super::super::field::{At, Field, List};
 use super::super::model::{Garp, Track, TrackTarget, VirtualAddress, VrrpAuth, VrrpInstance, VrrpVersion};
 use super::super::raw;
 use super::super::report::Span;
-use super::super::value::{At, Faults, Field, List};
 use super::link::Links;
 use super::service::Names;
 use super::{Bounds, Unique, complete, family, host_address, items, list, name};

@@ -1,53 +1,20 @@
-//! The file as the operator wrote it: one struct for each table of the manual, one field for each key, each with its place.
-//!
-//! The structs are filled key by key and not by serde: a derived `Deserialize` stops at the first fault of a table, and the
-//! report is to have them all. What one value alone can tell (type, range, form) is checked here; what two values tell
-//! each other is checked in [`super::validate`].
+//! Values that are more than one type, or one of a few words.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use toml::de::DeValue;
 
-use super::model::{Method, OnFail, Protocol, SCHEDULERS, SyslogTarget, SyslogTransport, VrrpChecksum};
-use super::report::Span;
-use super::value::{
-    Faults, Field, FromTable, FromValue, Int, List, accept, field, text, unknown_keys, wrong_type,
+use super::{CheckTable, PersistenceTable, Server, VirtualTable};
+use crate::config::faults::Faults;
+use crate::config::field::{At, Field, List};
+use crate::config::model::{
+    Method, OnFail, Protocol, SCHEDULERS, SyslogTarget, SyslogTransport, VrrpChecksum,
 };
+use crate::config::value::{FromTable, FromValue, Int, accept, text, wrong_type};
 use crate::ctl::closest;
-use crate::units::{Cidr, IfName, Mac, Priority, Refused, Vrid, Weight, parse_duration};
-
-macro_rules! key {
-    ($field:ident) => {
-        stringify!($field)
-    };
-    ($field:ident $key:literal) => {
-        $key
-    };
-}
-
-macro_rules! table {
-    ($(#[$doc:meta])* $name:ident { $($field:ident $(= $key:literal)?: $type:ty),* $(,)? }) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, PartialEq, Eq, Default)]
-        #[allow(missing_docs)] // the manual describes each key: doc/config.md
-        pub struct $name {
-            /// The header, or the braces of an inline table.
-            pub at: Span,
-            $(pub $field: Field<$type>,)*
-        }
-
-        impl FromTable for $name {
-            const KEYS: &'static [&'static str] = &[$(key!($field $($key)?)),*];
-
-            fn from_table(table: &DeTable<'_>, at: Span, faults: &mut Faults<'_>) -> Self {
-                unknown_keys(table, Self::KEYS, faults);
-                Self { at, $($field: field(table, key!($field $($key)?), faults),)* }
-            }
-        }
-    };
-}
+use crate::units::{Cidr, IfName, Refused, parse_duration};
 
 /// One of a few words.
 macro_rules! words {
@@ -68,120 +35,6 @@ macro_rules! words {
             }
         }
     };
-}
-
-table! {
-    /// The whole file. `node` is merged in before; `version` is read before that.
-    Root {
-        version: Ignored,
-        system: System,
-        interface: List<Interface>,
-        route: List<Route>,
-        vrrp: List<Vrrp>,
-        service: List<Service>,
-        node: Ignored,
-    }
-}
-
-table! {
-    /// `[system]`.
-    System { hostname: String, ntp: List<IpAddr>, syslog: List<SyslogTarget> }
-}
-
-table! {
-    /// `[[interface]]`.
-    Interface { name: IfName, mac: Mac, addresses: List<Cidr>, dhcp: bool, mtu: Int<68, 65535> }
-}
-
-table! {
-    /// `[[route]]`.
-    Route { to: Destination, via: IpAddr, interface: IfName, metric: Int<0, 4_294_967_295> }
-}
-
-table! {
-    /// `[[vrrp]]`.
-    Vrrp {
-        name: String,
-        interface: IfName,
-        vrid: Vrid,
-        priority: Priority,
-        interval: Duration,
-        version: Int<2, 3>,
-        auth: Auth,
-        checksum: VrrpChecksum,
-        preempt: bool,
-        preempt_delay: Duration,
-        start_delay: Duration,
-        addresses: List<Virtual>,
-        peers: List<IpAddr>,
-        source: IpAddr,
-        garp: Garp,
-        track: List<Track>,
-    }
-}
-
-table! {
-    /// `auth = { … }`.
-    Auth { kind = "type": AuthKind, key: String }
-}
-
-table! {
-    /// `garp = { … }`.
-    Garp { repeat: Int<1, 100>, delay: Duration, refresh: Duration, interval: Duration }
-}
-
-table! {
-    /// One element of `track`.
-    Track { interface: IfName, service: String, weight: Int<-253, 253> }
-}
-
-table! {
-    /// One element of `addresses` of a virtual router, in its long form.
-    VirtualTable { address: Cidr, interface: IfName }
-}
-
-table! {
-    /// `[[service]]`.
-    Service {
-        name: String,
-        listen: Endpoint,
-        fwmark: Int<1, 4_294_967_295>,
-        family: Family,
-        protocol: Protocol,
-        scheduler: Scheduler,
-        method: Method,
-        persistence: Persistence,
-        check: Check,
-        quorum: Int<1, 4_294_967_295>,
-        on_fail: OnFail,
-        sorry: Sorry,
-        server: List<Server>,
-    }
-}
-
-table! {
-    /// `[[service.server]]`, and one element of `sorry`.
-    Server { address: Endpoint, weight: Weight, method: Method }
-}
-
-table! {
-    /// `check = { … }`.
-    CheckTable {
-        kind = "type": CheckType,
-        interval: Duration,
-        timeout: Duration,
-        fall: Int<1, 100>,
-        rise: Int<1, 100>,
-        port: Int<1, 65535>,
-        path: String,
-        host: String,
-        status: List<Status>,
-    }
-}
-
-table! {
-    /// `persistence = { … }`.
-    PersistenceTable { timeout: Duration, netmask: Ipv4Addr, prefix: Int<1, 128> }
 }
 
 words!(Protocol { "tcp" => Self::Tcp, "udp" => Self::Udp });
@@ -369,7 +222,7 @@ impl FromValue for Virtual {
         }
         let value_text = text(key, value, Self::WANTS, faults)?;
         let cidr = accept(value, value_text.parse(), faults)?;
-        let address = Field::Set(super::value::At { value: cidr, span: value.span().into() });
+        let address = Field::Set(At { value: cidr, span: value.span().into() });
         Some(Self { address, interface: Field::Absent })
     }
 }
