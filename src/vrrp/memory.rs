@@ -72,7 +72,17 @@ impl Record {
 struct Contents {
     /// The clock starts anew with each boot.
     boot: String,
-    masters: Vec<Record>,
+    #[serde(flatten)]
+    life: Life,
+}
+
+/// What a life leaves to the next.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Life {
+    /// What the services said last: a new life knows no less.
+    pub services: BTreeMap<String, bool>,
+    /// Who was master.
+    pub masters: Vec<Record>,
 }
 
 /// The file.
@@ -88,30 +98,34 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// The file at `path`, and the masters that it tells of if it is from this boot.
+    /// The file at `path`, and the life that it tells of if it is from this boot.
     #[must_use]
-    pub fn recall(path: &Path) -> (Self, Vec<Record>) {
+    pub fn recall(path: &Path) -> (Self, Life) {
         let boot =
             fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned();
         let contents = fs::read(path).ok().and_then(|bytes| serde_json::from_slice::<Contents>(&bytes).ok());
-        let masters = contents.filter(|contents| contents.boot == boot).map(|contents| contents.masters);
+        let life = contents.filter(|contents| contents.boot == boot).map(|contents| contents.life);
         let memory =
             Self { path: path.to_owned(), boot, file: None, places: Vec::new(), sent: BTreeMap::new() };
-        (memory, masters.unwrap_or_default())
+        (memory, life.unwrap_or_default())
     }
 
-    /// Writes down who is master.
+    /// Writes down who is master, and what the services said.
     ///
     /// # Errors
     /// The directory cannot be written.
-    pub fn masters<'a>(&mut self, masters: impl Iterator<Item = &'a Instance>) -> io::Result<()> {
+    pub fn keep<'a>(
+        &mut self,
+        masters: impl Iterator<Item = &'a Instance>,
+        services: &BTreeMap<String, bool>,
+    ) -> io::Result<()> {
         let sent = |config: &VrrpInstance| self.sent.get(&config.name).copied().unwrap_or_default();
         let record = |instance: &Instance| {
             let config = instance.config();
             Record::new(config, instance.peer_checksum(), sent(config))
         };
         let records: Vec<Record> = masters.map(record).collect();
-        let (text, places) = compose(&self.boot, &records)?;
+        let (text, places) = compose(&self.boot, services, &records)?;
         let next = self.path.with_extension("next");
         let mut file = File::create(&next)?;
         file.write_all(text.as_bytes())?;
@@ -157,9 +171,14 @@ fn micros(time: Duration) -> u64 {
 }
 
 /// The text, and where the number of each record is in it.
-fn compose(boot: &str, records: &[Record]) -> io::Result<(String, Vec<(String, u64)>)> {
+fn compose(
+    boot: &str,
+    services: &BTreeMap<String, bool>,
+    records: &[Record],
+) -> io::Result<(String, Vec<(String, u64)>)> {
     const KEY: &str = "\"sent_us\":";
-    let mut text = format!("{{\"boot\":{},\"masters\":[", serde_json::to_string(boot)?);
+    let (boot, services) = (serde_json::to_string(boot)?, serde_json::to_string(services)?);
+    let mut text = format!("{{\"boot\":{boot},\n\"services\":{services},\n\"masters\":[");
     let mut places = Vec::new();
     for (i, record) in records.iter().enumerate() {
         let line = serde_json::to_string(record)?;
@@ -192,21 +211,22 @@ mod tests {
     #[test]
     fn the_file_is_json_before_and_after_a_number_is_written_over() {
         let records = [record("VI_1"), record("odd \"sent_us\": name")];
-        let (mut text, places) = compose("b", &records).unwrap();
+        let services = BTreeMap::from([("web".to_owned(), false)]);
+        let (mut text, places) = compose("b", &services, &records).unwrap();
         let contents: Contents = serde_json::from_str(&text).unwrap();
-        assert_eq!(contents.masters, records);
+        assert_eq!(contents.life, Life { services, masters: records.to_vec() });
         let place = usize::try_from(places[1].1).unwrap();
         text.replace_range(place..place + WIDTH, &format!("{:>WIDTH$}", u64::MAX));
         let contents: Contents = serde_json::from_str(&text).unwrap();
-        assert_eq!(contents.masters[0].sent_us, 7);
-        assert_eq!(contents.masters[1].sent_us, u64::MAX);
+        assert_eq!(contents.life.masters[0].sent_us, 7);
+        assert_eq!(contents.life.masters[1].sent_us, u64::MAX);
     }
 
     #[test]
     fn nobody_is_master_of_an_empty_list() {
-        let (text, places) = compose("b", &[]).unwrap();
+        let (text, places) = compose("b", &BTreeMap::new(), &[]).unwrap();
         assert!(places.is_empty());
-        assert!(serde_json::from_str::<Contents>(&text).unwrap().masters.is_empty());
+        assert!(serde_json::from_str::<Contents>(&text).unwrap().life.masters.is_empty());
     }
 
     #[test]
@@ -220,12 +240,12 @@ mod tests {
     fn another_boot_is_another_life() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("vrrp.json");
-        fs::write(&path, compose("another boot", &[record("VI_1")]).unwrap().0).unwrap();
-        assert_eq!(Memory::recall(&path).1, []);
+        fs::write(&path, compose("another boot", &BTreeMap::new(), &[record("VI_1")]).unwrap().0).unwrap();
+        assert_eq!(Memory::recall(&path).1, Life::default());
         let (memory, _) = Memory::recall(&path);
-        fs::write(&path, compose(&memory.boot, &[record("VI_1")]).unwrap().0).unwrap();
-        assert_eq!(Memory::recall(&path).1, [record("VI_1")]);
+        fs::write(&path, compose(&memory.boot, &BTreeMap::new(), &[record("VI_1")]).unwrap().0).unwrap();
+        assert_eq!(Memory::recall(&path).1.masters, [record("VI_1")]);
         fs::write(&path, "{").unwrap();
-        assert_eq!(Memory::recall(&path).1, []);
+        assert_eq!(Memory::recall(&path).1, Life::default());
     }
 }

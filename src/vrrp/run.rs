@@ -90,15 +90,17 @@ impl Worker {
                 .map_err(|error| format!("watch: {}: {error}", run.path().display()))?,
             events: Watch::open(ADDRESSES).map_err(|error| format!("open netlink socket: {error}"))?,
         };
-        let (memory, previous) = Memory::recall(&run.state(Role::Vrrp));
+        let (memory, life) = Memory::recall(&run.state(Role::Vrrp));
+        let mut engine = Engine::new();
+        engine.observe(Instant::now(), |facts| facts.services = life.services);
         let worker = Self {
             run: run.clone(),
-            engine: Engine::new(),
+            engine,
             wire: Wire::open().map_err(|error| format!("open packet socket: {error}"))?,
             kernel: Kernel::open().map_err(|error| format!("open netlink socket: {error}"))?,
             alarm: Alarm::new()?,
             memory,
-            previous,
+            previous: life.masters,
             generation: 0,
             services: None,
             subscribers: Subscribers::default(),
@@ -241,6 +243,7 @@ impl Worker {
             self.engine.observe(Instant::now(), |facts| {
                 facts.services.insert(service, up);
             });
+            self.remember();
         }
     }
 
@@ -349,7 +352,7 @@ impl Worker {
     }
 
     fn remember(&mut self) {
-        if let Err(error) = self.memory.masters(self.engine.masters())
+        if let Err(error) = self.memory.keep(self.engine.masters(), &self.engine.facts().services)
             && self.quiet.may_say(Instant::now(), "remember")
         {
             log::warn!("cannot remember: {}: {error}", self.run.state(Role::Vrrp).display());

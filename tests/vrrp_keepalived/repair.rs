@@ -148,6 +148,11 @@ fn a_service_without_quorum_gives_up_mastership() {
     lvs.send(false).unwrap();
     director.log.wait("state=fault reason=tracked service web has lost its quorum", mark, PATIENCE);
     director.wait_until("without the VIP", PATIENCE, |_| !director.has("10.0.0.45"));
+    // A new life knows no less than the old one, even while nobody speaks.
+    director.kill();
+    let mark = director.log.mark();
+    director.start();
+    director.log.wait("state=fault reason=tracked service web has lost its quorum", mark, PATIENCE);
     lvs.send(true).unwrap();
     director.wait_for("master", mark, PATIENCE);
     // The publisher goes: what it said last stays.
