@@ -153,6 +153,10 @@ fn orders_are_carried_out_or_refused() {
 
     assert_eq!(director.order(&Request::Hold { role }), "Ok");
     director.until("it is held", |director| director.worker(role).state == "held");
+    let mut asking = Command::new(env!("CARGO_BIN_EXE_director"));
+    asking.args(["status", role.name(), "--run-dir"]).arg(director.run_dir.path());
+    let told = String::from_utf8(asking.output().unwrap().stderr).unwrap();
+    assert!(told.starts_with(&format!("director: {role} does not answer: it is held")), "{told}");
     let refused = format!("restart: {role}: it is held: release it first");
     assert_eq!(director.order(&Request::Restart { role }), refused);
     assert_eq!(director.order(&Request::Release { role }), "Ok");

@@ -118,8 +118,21 @@ fn explain(run_dir: &RunDir, error: AskError) -> Error {
             let path = run_dir.path().display();
             Error::Failed(format!("no director runs in {path}: name another run directory by --run-dir"))
         }
+        AskError::Absent { role, .. } if let Some(why) = why_absent(run_dir, role) => Error::Failed(why),
         other => Error::failed(other),
     }
+}
+
+/// What the supervisor knows of a worker that does not answer.
+fn why_absent(run_dir: &RunDir, role: Role) -> Option<String> {
+    if role == Role::Console {
+        return Some("status: console: it has none of its own: see that of init".to_owned());
+    }
+    let Ok(Reply::Status { status }) = ask(run_dir, Role::Init, &Request::Status, WAIT) else { return None };
+    let Status::Init(status) = *status else { return None };
+    let worker = status.workers.into_iter().find(|worker| worker.role == role)?;
+    let last = worker.last_exit.map(|last| format!(", its last end was {last}")).unwrap_or_default();
+    (worker.state != "running").then(|| format!("{role} does not answer: it is {}{last}", worker.state))
 }
 
 /// One object with a member for each role; a role that does not answer has an `error` in place of its status.
