@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 use futures_util::FutureExt;
 use log::{error, info, warn};
 use tokio::sync::mpsc;
-use tokio::time::MissedTickBehavior;
 
 use super::core::{Core, Plan};
 use super::desired::local_page;
@@ -31,6 +30,8 @@ use crate::worker::WorkerArgs;
 
 /// How often the kernel's table is compared with what it should be.
 const PERIOD: Duration = Duration::from_secs(5);
+/// How soon what failed is tried again, the first time: as long as no address is set, at boot, no server can be entered.
+const RETRY: Duration = Duration::from_millis(100);
 /// How old the counters in a status may be.
 const FRESH: Duration = Duration::from_secs(1);
 /// How many changes by others are logged one by one.
@@ -52,11 +53,9 @@ async fn serve(run: &RunDir) -> Result<(), Box<dyn Error>> {
     let calls = server::listen(&path).map_err(|error| format!("listen: {}: {error}", path.display()))?;
     let watcher = Watcher::new(run).map_err(|error| format!("watch: {}: {error}", run.path().display()))?;
     let mut worker = Worker::new(run.clone(), calls);
-    let mut tick = tokio::time::interval(PERIOD);
-    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    tick.reset();
     worker.load().await;
     loop {
+        let compare = tokio::time::sleep_until(worker.next.into());
         tokio::select! {
             biased;
             Some(call) = worker.calls.recv() => worker.answer(call),
@@ -64,7 +63,7 @@ async fn serve(run: &RunDir) -> Result<(), Box<dyn Error>> {
                 changed?;
                 worker.load().await;
             }
-            _ = tick.tick() => worker.reconcile().await,
+            () = compare => worker.reconcile().await,
             verdict = worker.checks.next() => worker.verdicts(verdict).await,
         }
     }
@@ -85,6 +84,9 @@ struct Worker {
     read: Option<Instant>,
     /// Why the kernel does not agree; logged when it changes.
     problem: Option<String>,
+    /// When the table is compared next, and how long after a failure.
+    next: Instant,
+    pause: Duration,
 }
 
 impl Worker {
@@ -102,6 +104,8 @@ impl Worker {
             table: Vec::new(),
             read: None,
             problem: None,
+            next: Instant::now() + PERIOD,
+            pause: RETRY,
         }
     }
 
@@ -138,6 +142,7 @@ impl Worker {
 
     /// Compares the kernel's table with what it should be. Without a configuration nothing is touched.
     async fn reconcile(&mut self) {
+        self.next = Instant::now() + PERIOD;
         if self.config.is_none() {
             return;
         }
@@ -146,6 +151,13 @@ impl Worker {
         let checks = &self.checks;
         let plan = self.core.conclude(&|target: &Target| health(checks, target));
         problem = self.carry_out(plan).await.err().or(problem);
+        if problem.is_some() {
+            self.next = Instant::now() + self.pause;
+            self.pause = PERIOD.min(self.pause * 2);
+        } else {
+            self.next = Instant::now() + PERIOD;
+            self.pause = RETRY;
+        }
         self.trouble(problem);
     }
 
@@ -286,10 +298,7 @@ impl Worker {
     }
 
     fn status(&mut self) -> LvsStatus {
-        if self.generation != 0
-            && self.problem.is_none()
-            && self.read.is_none_or(|read| read.elapsed() > FRESH)
-        {
+        if !self.core.is_blind() && self.read.is_none_or(|read| read.elapsed() > FRESH) {
             match self.kernel.observe() {
                 Ok(table) => {
                     self.table = table;

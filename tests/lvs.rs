@@ -1,0 +1,194 @@
+//! Scenarios of the worker `lvs`: `tests/lvs/*.txt`, events in, commands and events out, against a model of the kernel's table.
+//!
+//! ```text
+//! config                     takes the configuration in the lines behind it, each begun by `| `
+//! dump                       the periodic comparison
+//! up ADDRESS…                a verdict on the targets at these addresses
+//! down ADDRESS…
+//! restart                    the worker dies, and another one starts with the same configuration
+//! foreign clear              somebody else changes the table: everything,
+//! foreign fwmark N           a service more,
+//! foreign delete ADDRESS     a server of every service less,
+//! foreign weight ADDRESS N   or another weight
+//! refuse ADDRESS             the kernel will not take this server (again: it will)
+//! lost                       an answer of the kernel was lost
+//! show                       the table
+//!   > COMMAND                what the worker tells the kernel, `! COMMAND` what somebody else has done, `service NAME up|down`
+//!                            what it tells subscribers; written by the test itself with UPDATE=1
+//! ```
+
+// A broken script is to end the test at its line.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
+use std::net::SocketAddr;
+use std::path::Path;
+
+use director::check::Target;
+use director::config::model::Config;
+use director::config::{NodeFacts, check};
+use director::ipc::message::{Event, Health};
+use director::ipvs::{Command, Failure, Family, Name, Service, ServiceId};
+use director::lvs::core::{Core, Plan};
+use director::lvs::state::{ServiceState, State};
+
+const PREAMBLE: &str = "version = 1\n[[interface]]\nname = \"eth0\"\naddresses = [\"192.0.2.1/24\", \"192.0.2.2/24\", \"2001:db8::1/64\"]\n";
+
+#[derive(Default)]
+struct World {
+    core: Core,
+    config: Config,
+    targets: BTreeSet<Target>,
+    verdicts: BTreeMap<SocketAddr, Health>,
+    kernel: State,
+    refused: BTreeSet<SocketAddr>,
+    out: String,
+}
+
+impl World {
+    fn say(&mut self, text: impl std::fmt::Display) {
+        writeln!(self.out, "  {text}").unwrap();
+    }
+
+    fn event(&mut self, line: &str, config: &str) {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        match words.as_slice() {
+            ["config"] => {
+                let text = format!("{PREAMBLE}{config}");
+                self.config = check(&text, "scenario", &NodeFacts::default()).unwrap().config;
+                self.targets = self.core.configure(&self.config);
+                self.dump();
+            }
+            ["dump"] => self.dump(),
+            ["up", addresses @ ..] => self.verdict(addresses, Health::Up),
+            ["down", addresses @ ..] => self.verdict(addresses, Health::Down),
+            ["restart"] => {
+                self.core = Core::default();
+                self.verdicts.clear();
+                self.core.configure(&self.config);
+                self.dump();
+            }
+            ["foreign", rest @ ..] => self.foreign(rest),
+            ["refuse", address] => {
+                let address = address.parse().unwrap();
+                if !self.refused.remove(&address) {
+                    self.refused.insert(address);
+                }
+            }
+            ["lost"] => self.core.lost_sight(),
+            ["show"] => {
+                let table = self.kernel.to_string();
+                table.lines().for_each(|line| self.say(line));
+            }
+            other => panic!("unknown event: {other:?}"),
+        }
+    }
+
+    fn dump(&mut self) {
+        for change in self.core.observed(self.kernel.clone()) {
+            self.say(format!("! {change}"));
+        }
+        let verdicts = self.verdicts.clone();
+        let plan = self.core.conclude(&|target: &Target| health(&verdicts, target));
+        self.carry_out(plan);
+    }
+
+    fn verdict(&mut self, addresses: &[&str], health_now: Health) {
+        let addresses: BTreeSet<SocketAddr> = addresses.iter().map(|text| text.parse().unwrap()).collect();
+        self.verdicts.extend(addresses.iter().map(|address| (*address, health_now)));
+        let targets =
+            self.targets.iter().filter(|target| addresses.contains(&target.address)).cloned().collect();
+        let verdicts = self.verdicts.clone();
+        let plan = self.core.conclude_about(&targets, &|target: &Target| health(&verdicts, target));
+        self.carry_out(plan);
+    }
+
+    fn carry_out(&mut self, plan: Plan) {
+        let mut failures = Vec::new();
+        for command in &plan.commands {
+            if let Command::AddServer(_, address, _) = command
+                && self.refused.contains(address)
+            {
+                self.say(format!("> {command} (refused)"));
+                let errno = nix::errno::Errno::EINVAL;
+                failures.push(Failure { command: command.clone(), errno, sentence: None });
+            } else {
+                self.say(format!("> {command}"));
+                self.kernel.apply(command);
+            }
+        }
+        self.core.applied(&plan.commands, &failures);
+        for event in &plan.events {
+            if let Event::Service { service, up } = event {
+                self.say(format!("service {service} {}", if *up { "up" } else { "down" }));
+            }
+        }
+    }
+
+    fn foreign(&mut self, words: &[&str]) {
+        match words {
+            ["clear"] => self.kernel = State::default(),
+            ["fwmark", mark] => {
+                let id = ServiceId::Fwmark { mark: mark.parse().unwrap(), family: Family::V4 };
+                let scheduler = Name::try_from("rr").unwrap();
+                let service = Service { scheduler, flags: 0, persistence: None, engine: None };
+                self.kernel.services.insert(id, ServiceState { service, servers: BTreeMap::new() });
+            }
+            ["delete", address] => {
+                let address = address.parse().unwrap();
+                for service in self.kernel.services.values_mut() {
+                    service.servers.remove(&address);
+                }
+            }
+            ["weight", address, weight] => {
+                let address: SocketAddr = address.parse().unwrap();
+                let services = self.kernel.services.values_mut();
+                services
+                    .filter_map(|service| service.servers.get_mut(&address))
+                    .for_each(|server| server.weight = weight.parse().unwrap());
+            }
+            other => panic!("unknown change: {other:?}"),
+        }
+    }
+}
+
+fn health(verdicts: &BTreeMap<SocketAddr, Health>, target: &Target) -> Health {
+    verdicts.get(&target.address).copied().unwrap_or(Health::Unknown)
+}
+
+/// The script with what the worker does behind each event.
+fn play(script: &str) -> String {
+    let mut world = World::default();
+    let mut lines = script.lines().filter(|line| !line.starts_with("  ")).peekable();
+    while let Some(line) = lines.next() {
+        writeln!(world.out, "{line}").unwrap();
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        let mut config = String::new();
+        while let Some(more) = lines.next_if(|line| line.starts_with('|')) {
+            writeln!(world.out, "{more}").unwrap();
+            writeln!(config, "{}", more.trim_start_matches('|').trim()).unwrap();
+        }
+        world.event(line, &config);
+    }
+    world.out
+}
+
+#[test]
+fn scenarios() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lvs");
+    let mut paths: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    assert!(!paths.is_empty());
+    for path in paths {
+        let script = std::fs::read_to_string(&path).unwrap();
+        let played = play(&script);
+        if std::env::var_os("UPDATE").is_some() {
+            std::fs::write(&path, &played).unwrap();
+        } else {
+            assert_eq!(played, script, "{}: UPDATE=1 cargo test --test lvs rewrites it", path.display());
+        }
+    }
+}
