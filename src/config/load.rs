@@ -2,7 +2,10 @@
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Read};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+
+use nix::libc::O_NONBLOCK;
 
 use super::{Checked, LARGEST, NodeFacts, Nodes, Report, check, check_nodes};
 use crate::ipc::message::StoreStatus;
@@ -45,12 +48,15 @@ pub fn load_file(path: &Path, facts: &NodeFacts) -> Result<Checked, LoadError> {
 
 /// Reads at most one byte more than [`LARGEST`], so that a device or a runaway file cannot fill the memory.
 pub(crate) fn read_file(path: &Path) -> io::Result<Vec<u8>> {
-    let file = File::open(path)?;
+    let handed_over = path.starts_with("/dev/fd") || path == Path::new("/dev/stdin");
+    // Without O_NONBLOCK, opening a pipe that nobody writes to would never end.
+    let flags = if handed_over { 0 } else { O_NONBLOCK };
+    let file = File::options().read(true).custom_flags(flags).open(path)?;
     let meta = file.metadata()?;
     if meta.is_dir() {
         return Err(ErrorKind::IsADirectory.into());
     }
-    if !meta.is_file() && !path.starts_with("/dev/fd") && path != Path::new("/dev/stdin") {
+    if !meta.is_file() && !handed_over {
         return Err(io::Error::new(ErrorKind::InvalidInput, "not an ordinary file"));
     }
     let most = u64::try_from(LARGEST).unwrap_or(u64::MAX).saturating_add(4);
@@ -87,4 +93,35 @@ pub fn active(run: &RunDir) -> Result<Option<Active>, LoadError> {
     let facts = NodeFacts { node: status.node, ..NodeFacts::default() };
     let checked = check_nodes(&text, &run.active_config().display().to_string(), &facts, Nodes::Own)?;
     Ok(Some(Active { generation: status.generation, checked }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_read_says_why() {
+        let dir = tempfile::tempdir().unwrap();
+        let pipe = dir.path().join("pipe");
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRUSR).unwrap();
+        let why = |path: &Path| load_file(path, &NodeFacts::default()).unwrap_err().to_string();
+        let place = |path: &Path| format!("cannot read configuration: {}: ", path.display());
+        for (path, expected) in [
+            (dir.path().join("missing.toml"), "there is no such file"),
+            (dir.path().to_owned(), "it is a directory, not a file"),
+            (pipe, "it is not an ordinary file"),
+            (PathBuf::from("/dev/zero"), "it is not an ordinary file"),
+        ] {
+            assert_eq!(why(&path), place(&path) + expected);
+        }
+    }
+
+    #[test]
+    fn a_runaway_file_is_not_read_to_its_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("huge.toml");
+        File::create(&path).unwrap().set_len(1 << 40).unwrap();
+        let why = load_file(&path, &NodeFacts::default()).unwrap_err().to_string();
+        assert!(why.contains("more than 1048576 bytes are not read"), "{why}");
+    }
 }
