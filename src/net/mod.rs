@@ -13,6 +13,7 @@ pub mod backoff; // how soon the same operation may be tried again (pure)
 pub mod desired; // configuration + what is there → what should be (pure)
 pub mod dhcp; // DHCPv4 client
 pub mod diff; // what is → what should be, as ordered operations (pure)
+pub mod journal; // what is said to people about a pass
 pub mod kernel; // the netlink connection and its errors in words
 pub mod memory; // what the worker remembers for its next life
 pub mod observe; // the kernel's dumps → State

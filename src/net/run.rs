@@ -4,15 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error as StdError;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{mpsc, watch};
-use tokio::task::AbortHandle;
+use tokio::sync::mpsc;
 
 use super::backoff::Backoff;
 use super::desired::{Desired, Facts, desired, early};
-use super::dhcp::run::{Asker, Update, boot_time, client};
+use super::dhcp::clients::Clients;
+use super::dhcp::run::{Asker, Update, boot_time};
 use super::diff::{Op, diff};
+use super::journal::Journal;
 use super::kernel::{Error, Kernel};
-use super::memory::{Leased, Memory};
+use super::memory::Memory;
 use super::observe;
 use super::settled::Settled;
 use super::state::State;
@@ -65,8 +66,7 @@ struct Worker {
     /// Of the configuration that the kernel was last compared with.
     generation: u64,
     memory: Memory,
-    clients: BTreeMap<IfName, Client>,
-    updates: mpsc::Sender<Update>,
+    clients: Clients,
     subscribers: Subscribers,
     backoff: Backoff<Op>,
     /// Whether this is the appliance, where every card is ours.
@@ -76,20 +76,9 @@ struct Worker {
     observed: State,
     desired: Desired,
     pending: Vec<String>,
-    /// Failures that were logged and still last.
-    known: BTreeMap<Op, String>,
-    /// What was waited for after the last pass, and which links had carrier.
-    waiting: Vec<String>,
-    carriers: BTreeMap<IfName, bool>,
+    journal: Journal,
     /// What was in place after the last pass.
     before: Settled,
-}
-
-/// A running DHCP client.
-struct Client {
-    asker: Asker,
-    carrier: watch::Sender<bool>,
-    task: AbortHandle,
 }
 
 /// What a pass leaves to be done.
@@ -101,12 +90,9 @@ struct Outcome {
 
 impl Worker {
     fn start(run: &RunDir) -> Result<(Self, Inbox), Box<dyn StdError>> {
-        let (updates, received) = mpsc::channel(16);
-        let inbox = Inbox {
-            calls: server::listen(&run.socket(Role::Net))?,
-            updates: received,
-            configs: Watcher::new(run)?,
-        };
+        let (clients, updates) = Clients::new();
+        let inbox =
+            Inbox { calls: server::listen(&run.socket(Role::Net))?, updates, configs: Watcher::new(run)? };
         let worker = Self {
             kernel: Kernel::open()?,
             memory: Memory::load(&run.state(Role::Net)),
@@ -114,8 +100,7 @@ impl Worker {
             config: None,
             loaded: 0,
             generation: 0,
-            clients: BTreeMap::new(),
-            updates,
+            clients,
             subscribers: Subscribers::default(),
             backoff: Backoff::new(),
             // Elsewhere PID 1 is somebody else's, and the supervisor its descendant.
@@ -124,9 +109,7 @@ impl Worker {
             observed: State::default(),
             desired: Desired::default(),
             pending: Vec::new(),
-            known: BTreeMap::new(),
-            waiting: Vec::new(),
-            carriers: BTreeMap::new(),
+            journal: Journal::default(),
             before: Settled::default(),
         };
         Ok((worker, inbox))
@@ -155,7 +138,9 @@ impl Worker {
                     next = Instant::now();
                 }
                 Some(update) = inbox.updates.recv() => {
-                    self.update(update);
+                    if self.clients.take(update, &mut self.memory) {
+                        self.remember();
+                    }
                     next = Instant::now();
                 }
                 call = inbox.calls.recv() => match call {
@@ -194,20 +179,6 @@ impl Worker {
             Request::Subscribe => self.subscribers.add(call.answer, &[]),
             other => call.answer.reply(&server::not_mine(Role::Net, &other)),
         }
-    }
-
-    /// Takes what a DHCP client has now.
-    fn update(&mut self, update: Update) {
-        let Some(client) = self.clients.get(&update.name) else { return };
-        match update.lease {
-            Some(lease) => {
-                self.memory.leases.insert(update.name, Leased { mac: client.asker.mac, lease });
-            }
-            None => {
-                self.memory.leases.remove(&update.name);
-            }
-        }
-        self.remember();
     }
 
     fn remember(&self) {
@@ -283,8 +254,7 @@ impl Worker {
         // A link that is set up by hand from now on stays up.
         self.early.clear();
         let left = diff(&self.observed, &self.desired.state);
-        self.complain(&left, &failed);
-        self.tell();
+        self.pending = self.journal.pass(&self.observed, &self.desired, &left, &failed);
         self.before = Settled::new(&self.observed, &self.desired.state);
         self.ask(config);
         let now = Instant::now();
@@ -319,88 +289,17 @@ impl Worker {
         done
     }
 
-    /// Says once what cannot be done, and keeps all of it for the status.
-    fn complain(&mut self, left: &[Op], failed: &BTreeMap<Op, String>) {
-        // What waits for its next try failed as it did before.
-        let error = |op: &Op| failed.get(op).or_else(|| self.known.get(op)).cloned();
-        let known: BTreeMap<Op, String> =
-            left.iter().filter_map(|op| Some((op.clone(), error(op)?))).collect();
-        for (op, error) in known.iter().filter(|(op, error)| self.known.get(op) != Some(error)) {
-            log::error!("cannot {op}: {error}");
-        }
-        let words = |op: &Op| known.get(op).map_or_else(|| op.to_string(), |error| format!("{op}: {error}"));
-        self.pending = self.desired.waiting.iter().cloned().chain(left.iter().map(words)).collect();
-        self.known = known;
-    }
-
-    /// Logs what is news since the last pass: what is waited for, and cables.
-    fn tell(&mut self) {
-        for why in self.desired.waiting.iter().filter(|why| !self.waiting.contains(why)) {
-            log::info!("waiting: {why}");
-        }
-        self.waiting.clone_from(&self.desired.waiting);
-        let links = self.observed.links.iter().filter(|(name, _)| self.desired.configured.contains(*name));
-        let carriers: BTreeMap<IfName, bool> =
-            links.map(|(name, link)| (name.clone(), link.carrier)).collect();
-        for (name, carrier) in &carriers {
-            match (self.carriers.get(name), carrier) {
-                (Some(true), false) => log::warn!("link has lost its carrier: link={name}"),
-                (Some(false), true) => log::info!("link has carrier: link={name}"),
-                _ => {}
-            }
-        }
-        self.carriers = carriers;
-    }
-
     /// Starts, informs and ends DHCP clients.
     fn ask(&mut self, config: &Config) {
-        let mut wanted = BTreeMap::new();
-        for name in &self.desired.dhcp {
-            let Some(link) = self.observed.links.get(name) else { continue };
-            let Some(mac) = link.mac else { continue };
+        let asker = |name: &IfName| {
+            let link = self.observed.links.get(name)?;
             let hostname = config.system.hostname.clone();
-            let asker = Asker { name: name.clone(), index: link.index, mac, hostname };
-            wanted.insert(name.clone(), (asker, link.up && link.carrier));
-        }
-        let gone = |(name, client): (&IfName, &Client)| {
-            wanted.get(name).is_none_or(|(asker, _)| *asker != client.asker).then(|| name.clone())
+            let asker = Asker { name: name.clone(), index: link.index, mac: link.mac?, hostname };
+            Some((asker, link.up && link.carrier))
         };
-        let ended: Vec<IfName> = self.clients.iter().filter_map(gone).collect();
-        for name in ended {
-            self.end(&name, wanted.get(&name).map(|(asker, _)| asker));
-        }
-        for (name, (asker, carrier)) in wanted {
-            match self.clients.get(&name) {
-                Some(client) => {
-                    client.carrier.send_if_modified(|known| std::mem::replace(known, carrier) != carrier);
-                }
-                None => self.begin(asker, carrier),
-            }
-        }
-    }
-
-    fn begin(&mut self, asker: Asker, now: bool) {
-        let (carrier, changes) = watch::channel(now);
-        let remembered = self.memory.leases.get(&asker.name).filter(|leased| leased.mac == asker.mac);
-        let lease = remembered.map(|leased| leased.lease.clone());
-        let task = tokio::spawn(client(asker.clone(), lease, changes, self.updates.clone())).abort_handle();
-        self.clients.insert(asker.name.clone(), Client { asker, carrier, task });
-    }
-
-    /// Ends a client; its lease ends with it unless the same link goes on asking.
-    fn end(&mut self, name: &IfName, successor: Option<&Asker>) {
-        let Some(client) = self.clients.remove(name) else { return };
-        client.task.abort();
-        let same =
-            successor.is_some_and(|next| next.mac == client.asker.mac && next.index == client.asker.index);
-        if !same && self.memory.leases.remove(name).is_some() {
+        let wanted = self.desired.dhcp.iter().filter_map(asker).collect();
+        if self.clients.set(wanted, &mut self.memory) {
             self.remember();
         }
-    }
-}
-
-impl Drop for Client {
-    fn drop(&mut self) {
-        self.task.abort();
     }
 }

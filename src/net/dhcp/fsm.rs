@@ -4,12 +4,12 @@
 //! 4 s), since a box that boots waits for the answer; a link that gets its carrier back has its lease confirmed but keeps
 //! the address meanwhile; a NAK is followed by a pause that doubles.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use super::lease::Lease;
 use super::message::{Answer, Asking, Incoming, Outgoing};
-use crate::units::{Cidr, Mac};
+use crate::units::Mac;
 
 const SECOND: Duration = Duration::from_secs(1);
 /// Questions about an offer, or about a remembered lease, before it is given up.
@@ -185,7 +185,7 @@ impl Client {
 
     fn received(&mut self, now: Duration, message: &Incoming) -> Vec<Action> {
         match (self.state.clone(), message.kind) {
-            (State::Selecting, Answer::Offer) => match (granted(message, now), message.server) {
+            (State::Selecting, Answer::Offer) => match (Lease::granted(message, now), message.server) {
                 (Some(_), Some(server)) => {
                     self.tries = 0;
                     self.asked = now;
@@ -206,7 +206,7 @@ impl Client {
             (
                 State::Requesting { .. } | State::Rebooting(_) | State::Renewing(_) | State::Rebinding(_),
                 Answer::Ack,
-            ) => match granted(message, self.asked) {
+            ) => match Lease::granted(message, self.asked) {
                 Some(lease) => {
                     self.naks = 0;
                     self.rest(lease.clone());
@@ -322,47 +322,6 @@ impl Client {
     fn jitter(&mut self, pause: Duration) -> Duration {
         let tenth = pause / 10;
         pause - tenth + (tenth / 512) * (self.draw() % 1024)
-    }
-}
-
-/// The lease in a server's message, counted from `asked`; `None` if it cannot be used.
-fn granted(message: &Incoming, asked: Duration) -> Option<Lease> {
-    let address = message.address;
-    if address.is_unspecified() || address.is_loopback() || address.is_multicast() || address.is_broadcast() {
-        return None;
-    }
-    let length = message.lease.filter(|seconds| *seconds > 0)?;
-    let at = |seconds: u32| match seconds {
-        u32::MAX => Duration::MAX,
-        seconds => asked.saturating_add(Duration::from_secs(seconds.into())),
-    };
-    let share = |numerator: u64| match length {
-        u32::MAX => u32::MAX,
-        // Never zero, so that a lease of a second is not renewed without end.
-        _ => u32::try_from(u64::from(length) * numerator / 8).unwrap_or(length).max(1),
-    };
-    let rebind = message.rebind.filter(|t2| *t2 > 0 && *t2 < length).unwrap_or_else(|| share(7));
-    let renew = message.renew.filter(|t1| *t1 > 0 && *t1 < rebind).unwrap_or_else(|| share(4).min(rebind));
-    Some(Lease {
-        address: Cidr {
-            address: IpAddr::V4(address),
-            prefix: message.prefix.unwrap_or_else(|| class(address)),
-        },
-        server: message.server?,
-        routes: message.routes.clone(),
-        dns: message.dns.clone(),
-        renew_at: at(renew),
-        rebind_at: at(rebind),
-        expires_at: at(length),
-    })
-}
-
-/// Prefix of an address without a mask (RFC 791 classes, as RFC 2132 section 3.3 expects).
-const fn class(address: Ipv4Addr) -> u8 {
-    match address.octets() {
-        [0..=127, ..] => 8,
-        [128..=191, ..] => 16,
-        _ => 24,
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! The messages are smoltcp's; the machine and the life of a lease across a restart of this process are ours.
 
+pub mod clients; // the clients of all links
 pub mod fsm; // the client's states (pure)
 pub mod lease; // what a server granted
 pub mod message; // what is said, as bytes (pure)
