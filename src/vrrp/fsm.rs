@@ -10,167 +10,16 @@
 //! ```
 
 use std::cmp::Ordering;
-use std::fmt;
-use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use crate::config::model::VrrpVersion;
 use crate::ipc::message::RouterState;
 
+use super::event::{Action, Actions, Announce, Event, Params, Peer, Reason, master_down, skew};
+
 /// The interval named in the last advertisement before resigning, in version 3: the backups adopt it, and with it their
 /// skew becomes at most 10 ms (RFC 9568 sections 6.1 and 6.4.2), whatever the configured interval.
 pub const HURRY: Duration = Duration::from_millis(10);
-
-/// What decides about elections.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Params {
-    /// Version on the wire.
-    pub version: VrrpVersion,
-    /// Priority with the trackers, 1..=255; 255 owns the addresses.
-    pub priority: u8,
-    /// Interval of our own advertisements, as the wire can carry it.
-    pub interval: Duration,
-    /// Whether we take over from a living master of lower priority. The owner always does.
-    pub preempt: bool,
-    /// How long we leave it alone all the same, from the first time we hear it.
-    pub preempt_delay: Duration,
-    /// Our primary address: the greater one wins between equal priorities.
-    pub source: IpAddr,
-}
-
-/// A router heard on the wire.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Peer {
-    /// Its primary address.
-    pub address: IpAddr,
-    /// Its priority; 0 = it resigned.
-    pub priority: u8,
-}
-
-/// What may happen to a virtual router.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Event {
-    /// Interface, source address and trackers allow taking part. An election is not won before `hold` has passed.
-    Ready {
-        /// Time for a switch to forward frames before silence counts.
-        hold: Duration,
-    },
-    /// We were master until our process died a moment ago, and the kernel still has the VIPs: go on.
-    Resume,
-    /// Interface, source address or a tracker forbids taking part.
-    Fail,
-    /// The process ends in order, or the instance leaves the file.
-    Stop,
-    /// An advertisement that passed every check.
-    Advert {
-        /// Its sender.
-        peer: Peer,
-        /// The interval it names.
-        interval: Duration,
-    },
-    /// Time has passed; harmless when nothing is due.
-    Timer,
-    /// Something that decides about elections changed.
-    Params(Params),
-}
-
-/// Why a state was entered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reason {
-    /// Allowed to take part.
-    Started,
-    /// Priority 255: the addresses are ours.
-    Owner,
-    /// Went on after a crash of the worker.
-    Resumed,
-    /// Nobody was heard for so long.
-    Silence(Duration),
-    /// The master resigned.
-    Resigned(IpAddr),
-    /// Somebody with a better claim.
-    Higher(Peer),
-    /// The master has a lower priority, and we preempt.
-    Lower(Peer),
-    /// Our own process was late by more than our backups wait.
-    Slept(Duration),
-    /// The instance may not take part; the facts say why.
-    Failed,
-    /// Told to end.
-    Stopped,
-}
-
-impl fmt::Display for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Started => f.write_str("started"),
-            Self::Owner => f.write_str("owner of the addresses"),
-            Self::Resumed => f.write_str("went on after a restart of the worker"),
-            Self::Silence(time) => write!(f, "no master heard for {} ms", time.as_millis()),
-            Self::Resigned(address) => write!(f, "{address} resigned"),
-            Self::Higher(Peer { address, priority }) => write!(f, "{address} has priority {priority}"),
-            Self::Lower(Peer { address, priority }) => write!(f, "{address} has only priority {priority}"),
-            Self::Slept(time) => {
-                write!(f, "this process slept for {} ms, longer than the backups wait", time.as_millis())
-            }
-            Self::Failed => f.write_str("may not take part"),
-            Self::Stopped => f.write_str("stopped"),
-        }
-    }
-}
-
-/// How the VIPs are announced.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Announce {
-    /// As a new master: the first burst, a second one later, then the refreshes.
-    Burst,
-    /// Once each: somebody else has just claimed them.
-    Once,
-}
-
-/// What the outside has to do, in this order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Action {
-    /// Send an advertisement.
-    Send {
-        /// 0 = we resign.
-        priority: u8,
-        /// Interval to name.
-        interval: Duration,
-    },
-    /// Put the VIPs on the interface.
-    Claim,
-    /// Take the VIPs off the interface.
-    Release,
-    /// Tell the segment where the VIPs are.
-    Announce(Announce),
-    /// The state changed.
-    Enter {
-        /// The new one.
-        state: RouterState,
-        /// Why.
-        reason: Reason,
-    },
-}
-
-/// At most what one step can ask for.
-pub type Actions = heapless::Vec<Action, 8>;
-
-/// Time after which silence of the others means that they are ahead of us or behind us (RFC 9568 section 6.1; RFC 3768
-/// section 6.1 counts in seconds whatever the interval).
-#[must_use]
-pub fn skew(version: VrrpVersion, priority: u8, interval: Duration) -> Duration {
-    let whole = match version {
-        VrrpVersion::V2 => Duration::from_secs(1),
-        VrrpVersion::V3 => interval,
-    };
-    whole * (256 - u32::from(priority)) / 256
-}
-
-/// Silence after which a backup takes over (RFC 9568 section 6.1, Active_Down_Interval).
-#[must_use]
-pub fn master_down(version: VrrpVersion, priority: u8, interval: Duration) -> Duration {
-    3 * interval + skew(version, priority, interval)
-}
 
 #[derive(Debug, Clone, Copy)]
 enum State {

@@ -4,17 +4,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use crate::config::model::{VirtualAddress, VrrpChecksum, VrrpInstance, VrrpVersion};
-use crate::ipc::message::{Event as Message, RouterState, RouterStatus};
+use crate::config::model::{VirtualAddress, VrrpChecksum, VrrpInstance};
+use crate::ipc::message::RouterState;
 use crate::units::IfName;
 
+use super::accept::accept;
 use super::auth::AuthField;
 use super::effect::Effect;
+use super::event::{Action, Announce, Event, Params, Peer, Reason};
 use super::facts::Facts;
-use super::fsm::{Action, Announce, Event, Params, Peer, Reason, Router};
+use super::fsm::Router;
 use super::garp::Pacer;
-use super::packet::{self, Addresses, Advertisement, Decoded, Envelope, GROUP_V4, GROUP_V6, Reject};
+use super::packet::{self, Addresses, Advertisement, Envelope, GROUP_V4, GROUP_V6, Reject};
 use super::quiet::Quiet;
+use super::status::word;
 use super::track::{Verdict, is_ipv6, judge};
 
 /// Counters that are no rejects; the names are those of keepalived's statistics.
@@ -40,15 +43,15 @@ pub enum Entry {
 /// One virtual router.
 #[derive(Debug)]
 pub struct Instance {
-    config: VrrpInstance,
-    router: Router,
-    pacer: Pacer,
-    counters: BTreeMap<&'static str, u64>,
-    since: Instant,
-    reason: String,
-    theirs: Option<VrrpChecksum>,
-    odd_list: bool,
-    quiet: Quiet,
+    pub(super) config: VrrpInstance,
+    pub(super) router: Router,
+    pub(super) pacer: Pacer,
+    pub(super) counters: BTreeMap<&'static str, u64>,
+    pub(super) since: Instant,
+    pub(super) reason: String,
+    pub(super) theirs: Option<VrrpChecksum>,
+    pub(super) odd_list: bool,
+    pub(super) quiet: Quiet,
 }
 
 impl Instance {
@@ -165,8 +168,9 @@ impl Instance {
 
     /// A message for this virtual router's interface and number.
     pub fn receive(&mut self, now: Instant, envelope: Envelope, payload: &[u8], out: &mut Vec<Effect>) {
-        let accepted = packet::decode(envelope, payload)
-            .and_then(|decoded| self.accept(envelope, &decoded).map(|()| decoded));
+        let accepted = packet::decode(envelope, payload).and_then(|decoded| {
+            accept(&self.config, self.router.params(), envelope, &decoded).map(|()| decoded)
+        });
         match accepted {
             Ok(decoded) => {
                 let advert = &decoded.advert;
@@ -219,46 +223,6 @@ impl Instance {
         self.pacer.next_vip().map(|vip| vip.interface.as_ref().unwrap_or(&self.config.interface))
     }
 
-    /// The present state as an event.
-    #[must_use]
-    pub fn event(&self) -> Message {
-        Message::Router { name: self.config.name.clone(), state: self.state(), reason: self.reason.clone() }
-    }
-
-    /// The present state for people.
-    #[must_use]
-    pub fn status(&self, now: Instant) -> RouterStatus {
-        let master = self.state() == RouterState::Master;
-        let heard = self.router.heard().filter(|peer| peer.priority != 0);
-        let own = *self.router.params();
-        let (address, priority) = if master {
-            (Some(own.source), Some(own.priority))
-        } else {
-            (heard.map(|peer| peer.address), heard.map(|peer| peer.priority))
-        };
-        RouterStatus {
-            name: self.config.name.clone(),
-            interface: self.config.interface.clone(),
-            vrid: self.config.vrid.get(),
-            version: match self.config.version {
-                VrrpVersion::V2 => 2,
-                VrrpVersion::V3 => 3,
-            },
-            state: self.state(),
-            reason: self.reason.clone(),
-            since_ms: u64::try_from(now.saturating_duration_since(self.since).as_millis())
-                .unwrap_or(u64::MAX),
-            base_priority: self.config.priority.get(),
-            priority: own.priority,
-            master: address,
-            master_priority: priority,
-            interval_us: u64::try_from(self.router.interval().as_micros()).unwrap_or(u64::MAX),
-            addresses: self.config.addresses.iter().map(|vip| vip.cidr).collect(),
-            peer_checksum: self.theirs.map(|form| word(form).to_owned()),
-            counters: self.counters.iter().map(|(name, n)| ((*name).to_owned(), *n)).collect(),
-        }
-    }
-
     /// Counts a message that another part of the worker rejected on this instance's behalf.
     pub fn reject(&mut self, now: Instant, source: IpAddr, reject: Reject) {
         self.count(reject.name());
@@ -269,34 +233,6 @@ impl Instance {
                 self.config.name
             );
         }
-    }
-
-    /// The checks of RFC 9568 section 7.1 (RFC 2338 section 7.1) that need the configuration.
-    fn accept(&self, envelope: Envelope, decoded: &Decoded) -> Result<(), Reject> {
-        let advert = &decoded.advert;
-        let Params { version, interval, source, .. } = *self.router.params();
-        if envelope.source == source {
-            return Err(Reject::OwnAddress);
-        }
-        let peers = &self.config.peers;
-        if !peers.is_empty() && !peers.contains(&envelope.source) {
-            return Err(Reject::Source);
-        }
-        // Only a configured peer may be further away than the segment.
-        if peers.is_empty() && envelope.ttl != packet::TTL {
-            return Err(Reject::Ttl(envelope.ttl));
-        }
-        if advert.version != version {
-            return Err(Reject::Version(if version == VrrpVersion::V2 { 3 } else { 2 }));
-        }
-        let odd = match version {
-            VrrpVersion::V2 => {
-                advert.auth.check(self.config.auth.as_ref())?;
-                advert.interval != interval
-            }
-            VrrpVersion::V3 => advert.interval.is_zero(),
-        };
-        if odd { Err(Reject::Interval { theirs: advert.interval, ours: interval }) } else { Ok(()) }
     }
 
     /// Notes how the others sum, and does the same unless the file says otherwise.
@@ -421,13 +357,6 @@ impl Instance {
 
     fn count(&mut self, name: &'static str) {
         *self.counters.entry(name).or_default() += 1;
-    }
-}
-
-const fn word(checksum: VrrpChecksum) -> &'static str {
-    match checksum {
-        VrrpChecksum::Rfc9568 => "rfc9568",
-        VrrpChecksum::PseudoHeader => "pseudo-header",
     }
 }
 

@@ -6,15 +6,17 @@
 //! kernel (observe) ──▶ facts ──▶ track  └── deadline: one timer           └─▶ garp: when VIPs are announced
 //! ```
 //!
-//! Only `run`, `socket`, `kernel`, `alarm` and `memory` touch the outside. The loop waits for nothing but its descriptors: no file
+//! Only `run`, `socket`, `kernel`, `alarm`, `memory` and `punctual` touch the outside. The loop waits for nothing but its descriptors: no file
 //! but a few bytes on tmpfs, no name, no other worker; requests to the kernel are answered within the system call.
 
+pub mod accept; // checks of an advertisement that need the configuration
 pub mod alarm; // one timer with the kernel's resolution
 pub mod arp; // gratuitous ARP
 pub mod auth; // version 2 passwords
 pub mod checksum; // the Internet checksum
 pub mod effect; // what the pure part asks of the outside
 pub mod engine; // every virtual router, and what they share
+pub mod event; // the vocabulary of the state machine
 pub mod facts; // what the kernel and the other workers say
 pub mod fsm; // the state machine of one virtual router
 pub mod garp; // when VIPs are announced
@@ -23,8 +25,10 @@ pub mod kernel; // links and addresses by netlink
 pub mod memory; // what a master leaves for its next life
 pub mod nd; // unsolicited neighbour advertisements
 pub mod packet; // advertisements on the wire
+pub mod punctual; // real-time, locked in memory, never waiting for the log
 pub mod quiet; // log lines that would repeat
 pub mod run; // the worker
 pub mod socket; // raw sockets
+pub mod status; // the state for people and programs
 pub mod track; // may it take part, with which priority, from which address
 pub mod vips; // which addresses to set and to take off

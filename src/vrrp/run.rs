@@ -2,12 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error as StdError;
-use std::io;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use nix::sys::mman::{MlockAllFlags, mlockall};
-use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit, setrlimit};
 use tokio::net::UnixStream;
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
@@ -15,12 +12,13 @@ use tokio::time::MissedTickBehavior;
 use super::alarm::Alarm;
 use super::effect::Effect;
 use super::engine::Engine;
+use super::event::master_down;
 use super::facts::Facts;
-use super::fsm::master_down;
 use super::instance::Entry;
 use super::kernel::Kernel;
 use super::memory::{Memory, Record, monotonic};
 use super::packet::wire_interval;
+use super::punctual::{be_punctual, ended, never_wait_for_the_log};
 use super::quiet::Quiet;
 use super::socket::{Place, Wire};
 use super::vips::{self, Op};
@@ -33,13 +31,10 @@ use crate::ipc::server::{self, Call, Subscribers};
 use crate::net::watch::{ADDRESSES, Watch};
 use crate::paths::RunDir;
 use crate::role::Role;
-use crate::sys::realtime::round_robin;
 use crate::worker::WorkerArgs;
 
 /// The kernel is looked at this often, whatever it says by itself.
 const PERIOD: Duration = Duration::from_secs(5);
-/// Above every ordinary process, below the kernel's own real-time threads (50).
-const PRIORITY: i32 = 40;
 
 /// Runs the role until SIGTERM, which makes every master resign and takes the VIPs off.
 ///
@@ -427,47 +422,5 @@ async fn next(services: &mut Option<mpsc::Receiver<Heard>>) -> Option<Heard> {
     match services {
         Some(services) => services.recv().await,
         None => std::future::pending().await,
-    }
-}
-
-/// Readable when SIGTERM or SIGINT has arrived.
-fn ended() -> io::Result<UnixStream> {
-    let (read, write) = std::os::unix::net::UnixStream::pair()?;
-    for signal in [libc::SIGTERM, libc::SIGINT] {
-        signal_hook::low_level::pipe::register(signal, write.try_clone()?)?;
-    }
-    read.set_nonblocking(true)?;
-    UnixStream::from_std(read)
-}
-
-/// A full log pipe loses lines; it does not stop a failover. Only pipes and sockets: a terminal is shared with others.
-fn never_wait_for_the_log() {
-    use nix::fcntl::{FcntlArg, OFlag, fcntl};
-    use nix::sys::stat::{SFlag, fstat};
-    let stderr = io::stderr();
-    let piped = fstat(&stderr).is_ok_and(|stat| {
-        let kind = SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT;
-        kind == SFlag::S_IFIFO || kind == SFlag::S_IFSOCK
-    });
-    if piped && let Ok(flags) = fcntl(&stderr, FcntlArg::F_GETFL) {
-        let flags = OFlag::from_bits_retain(flags) | OFlag::O_NONBLOCK;
-        let _ = fcntl(&stderr, FcntlArg::F_SETFL(flags));
-    }
-}
-
-/// Real-time and locked in memory, where we may: a busy machine or a slow disk must not cost mastership.
-fn be_punctual() {
-    // Without a limit or the right to ignore it, locking what is yet to come would make memory run out.
-    let unlimited = setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY).is_ok()
-        || getrlimit(Resource::RLIMIT_MEMLOCK).is_ok_and(|(soft, _)| soft == RLIM_INFINITY);
-    let future = if unlimited { MlockAllFlags::MCL_FUTURE } else { MlockAllFlags::empty() };
-    let locked = mlockall(MlockAllFlags::MCL_CURRENT | future);
-    let scheduled = round_robin(PRIORITY);
-    let problems: Vec<String> = [("memory is not locked", locked), ("not real-time", scheduled)]
-        .into_iter()
-        .filter_map(|(what, result)| result.err().map(|error| format!("{what} ({error})")))
-        .collect();
-    if !problems.is_empty() {
-        log::warn!("less punctual than it could be: {}", problems.join(", "));
     }
 }

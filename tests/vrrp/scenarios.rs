@@ -15,7 +15,8 @@ use std::time::{Duration, Instant};
 
 use director::config::model::VrrpVersion;
 use director::units::{parse_duration, show_duration};
-use director::vrrp::fsm::{Action, Announce, Event, Params, Peer, Router};
+use director::vrrp::event::{Action, Announce, Event, Params, Peer};
+use director::vrrp::fsm::Router;
 use director::vrrp::packet::wire_interval;
 
 fn value<'a>(words: &[&'a str], key: &str) -> Option<&'a str> {

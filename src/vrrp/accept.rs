@@ -1,0 +1,41 @@
+//! The checks of a received advertisement that need the configuration (RFC 9568 section 7.1, RFC 2338 section 7.1).
+
+use crate::config::model::{VrrpInstance, VrrpVersion};
+
+use super::event::Params;
+use super::packet::{Decoded, Envelope, Reject, TTL};
+
+/// Whether an instance heeds what was decoded.
+///
+/// # Errors
+/// The first check that fails. Another list of addresses is none: dropping would make two masters of every change of it.
+pub fn accept(
+    config: &VrrpInstance,
+    params: &Params,
+    envelope: Envelope,
+    decoded: &Decoded,
+) -> Result<(), Reject> {
+    let advert = &decoded.advert;
+    let Params { version, interval, source, .. } = *params;
+    if envelope.source == source {
+        return Err(Reject::OwnAddress);
+    }
+    if !config.peers.is_empty() && !config.peers.contains(&envelope.source) {
+        return Err(Reject::Source);
+    }
+    // Only a configured peer may be further away than the segment.
+    if config.peers.is_empty() && envelope.ttl != TTL {
+        return Err(Reject::Ttl(envelope.ttl));
+    }
+    if advert.version != version {
+        return Err(Reject::Version(if version == VrrpVersion::V2 { 3 } else { 2 }));
+    }
+    let odd = match version {
+        VrrpVersion::V2 => {
+            advert.auth.check(config.auth.as_ref())?;
+            advert.interval != interval
+        }
+        VrrpVersion::V3 => advert.interval.is_zero(),
+    };
+    if odd { Err(Reject::Interval { theirs: advert.interval, ours: interval }) } else { Ok(()) }
+}
