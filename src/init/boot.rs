@@ -16,7 +16,7 @@ use super::{mounts, sysctl};
 use crate::sys::loopback;
 
 /// Descriptors of each process: a check of each of ten thousand servers may be on its way.
-const MAX_FILES: u64 = 65_536;
+pub const MAX_FILES: u64 = 65_536;
 
 /// A console where there is one, before anything else can go wrong.
 pub fn first() {

@@ -79,11 +79,11 @@ pub enum End {
 /// What the loop has to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
-    /// Start it, then call [`Supervisor::started`] or [`Supervisor::start_failed`].
+    /// Start it, then call [`super::supervise::Supervisor::started`] or [`super::supervise::Supervisor::start_failed`].
     Start(Key),
     /// Signal the process group `pid`.
     End(Key, Pid, End),
-    /// Ask it whether it lives; an answer goes to [`Supervisor::answered`].
+    /// Ask it whether it lives; an answer goes to [`super::supervise::Supervisor::answered`].
     Hello(Key),
 }
 
@@ -109,7 +109,7 @@ enum Why {
     Silent,
 }
 
-/// One worker, as [`Supervisor::workers`] shows it.
+/// One worker, as [`super::supervise::Supervisor::workers`] shows it.
 #[derive(Debug, Clone)]
 pub struct Worker {
     key: Key,

@@ -8,7 +8,9 @@ use std::time::Instant;
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
+use super::boot::MAX_FILES;
 use super::own_log;
 use super::release::Release;
 use super::run::Init;
@@ -52,6 +54,7 @@ pub fn run(run_dir: RunDir, file: PathBuf, consoles: Vec<String>) -> Result<(), 
     own_log::install();
     process::close_leaks_on_exec();
     process::reset_signals()?;
+    raise_file_limit();
     let signals = Signals::install()?;
     let _lock = claim(&run_dir)?;
     store::forget(&run_dir).map_err(|source| Error::RunDir { path: run_dir.path().to_owned(), source })?;
@@ -76,6 +79,15 @@ pub fn run(run_dir: RunDir, file: PathBuf, consoles: Vec<String>) -> Result<(), 
     // Whoever looks now shall see that nobody is there.
     let _ = std::fs::remove_file(socket);
     done.map(drop).map_err(Error::Loop)
+}
+
+/// Workers inherit it. What the host allows at least, if it does not allow what the appliance has.
+fn raise_file_limit() {
+    let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return };
+    let wanted = hard.max(MAX_FILES);
+    if setrlimit(Resource::RLIMIT_NOFILE, wanted, wanted).is_err() {
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
+    }
 }
 
 /// Every worker of this binary, and a console for each terminal.

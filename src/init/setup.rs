@@ -28,7 +28,7 @@ pub struct Setup {
     pub kernel_log: Option<KernelLog>,
     /// The power button, on the appliance.
     pub button: Option<Button>,
-    /// What [`InitStatus`] says of this boot.
+    /// What [`crate::ipc::message::InitStatus`] says of this boot.
     pub boot: Boot,
 }
 
