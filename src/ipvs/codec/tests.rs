@@ -124,3 +124,40 @@ fn kernel_answers_cut_short_are_errors_and_never_panic() {
         let _ = decode_timeouts(&bytes[..end]);
     }
 }
+
+/// Bytes that were changed, cut and lengthened at random (the same in every run) are refused or read, and never more.
+#[test]
+fn damaged_answers_never_panic() {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut roll = |below: usize| {
+        state ^= state >> 12;
+        state ^= state << 25;
+        state ^= state >> 27;
+        usize::try_from(state.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33).unwrap() % below
+    };
+    let server = Server {
+        forward: Forward::Tunnel,
+        weight: 1,
+        upper: 2,
+        lower: 1,
+        tunnel: Tunnel { kind: 1, port: 2, flags: 3 },
+    };
+    let whole = Persistence { timeout: 50, mask: u32::MAX };
+    let samples = [
+        encoded(&Command::AddService(web(), service("wlc", Some(whole)))),
+        encoded(&Command::AddServer(web(), "10.0.0.1:80".parse().unwrap(), server)),
+    ];
+    for _ in 0..50_000 {
+        let mut bytes = samples[roll(samples.len())].clone();
+        for _ in 0..=roll(3) {
+            let at = roll(bytes.len());
+            bytes[at] = u8::try_from(roll(256)).unwrap();
+        }
+        bytes.truncate(1 + roll(bytes.len()));
+        let _ = decode_service(&bytes);
+        let _ = decode_server(Family::V6, &bytes);
+        let _ = decode_info(&bytes);
+        let _ = decode_timeouts(&bytes);
+        assert!(crate::ipvs::wire::messages(&bytes).count() <= bytes.len());
+    }
+}
