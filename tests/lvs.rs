@@ -24,14 +24,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use director::check::Target;
 use director::config::model::Config;
 use director::config::{NodeFacts, check};
-use director::ipc::message::{Event, Health};
+use director::ipc::client;
+use director::ipc::message::{Event, Health, Reply, Request, Source, Status, StoreStatus};
 use director::ipvs::{Command, Failure, Family, Name, Service, ServiceId};
 use director::lvs::core::{Core, Plan};
 use director::lvs::state::{ServiceState, State};
+use director::paths::RunDir;
+use director::role::Role;
 
 const PREAMBLE: &str = "version = 1\n[[interface]]\nname = \"eth0\"\naddresses = [\"192.0.2.1/24\", \"192.0.2.2/24\", \"2001:db8::1/64\"]\n";
 
@@ -174,6 +178,62 @@ fn play(script: &str) -> String {
         world.event(line, &config);
     }
     world.out
+}
+
+/// On a kernel without IPVS the worker says so, once, and goes on checking.
+#[test]
+fn without_ipvs_the_checks_run_and_the_status_says_why_nothing_else_does() {
+    if director::ipvs::Client::connect().is_ok() {
+        println!("skipped: this kernel has IPVS, and its table is not to be touched");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let run = RunDir::new(folder.path());
+    let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let text = format!(
+        "{PREAMBLE}[[service]]\nname = \"web\"\nlisten = \"192.0.2.1:80\"\nmethod = \"nat\"\n\
+         check = {{ type = \"tcp\", interval = \"100ms\", timeout = \"100ms\" }}\nserver = [{{ address = \"{}\" }}]\n",
+        server.local_addr().unwrap()
+    );
+    let source = StoreStatus {
+        generation: 3,
+        source: Source::File,
+        why: String::new(),
+        node: None,
+        candidates: Vec::new(),
+        slot: "none".to_owned(),
+    };
+    std::fs::write(run.source(), serde_json::to_string(&source).unwrap()).unwrap();
+    std::fs::write(run.active_config(), text).unwrap();
+    let log = folder.path().join("log");
+    let mut worker = std::process::Command::new(env!("CARGO_BIN_EXE_director"))
+        .args(["worker", "lvs", "--run-dir"])
+        .arg(run.path())
+        .stderr(std::fs::File::create(&log).unwrap())
+        .spawn()
+        .unwrap();
+    let end = Instant::now() + Duration::from_secs(30);
+    let status = loop {
+        let asked = client::ask(&run, Role::Lvs, &Request::Status, Duration::from_secs(5));
+        if let Ok(Reply::Status { status }) = asked
+            && let Status::Lvs(status) = *status
+            && status.services.first().is_some_and(|service| service.up)
+        {
+            break Some(status);
+        }
+        if Instant::now() > end {
+            break None;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    worker.kill().unwrap();
+    worker.wait().unwrap();
+    let log = std::fs::read_to_string(log).unwrap();
+    let status = status.unwrap_or_else(|| panic!("{log}"));
+    assert_eq!((status.generation, status.services[0].servers[0].health), (3, Health::Up));
+    assert_eq!(status.services[0].servers[0].kernel_weight, None);
+    assert!(status.problem.unwrap().contains("the kernel has none"), "{log}");
+    assert_eq!(log.matches("the kernel's table is not as it should be").count(), 1, "{log}");
 }
 
 #[test]

@@ -84,6 +84,8 @@ struct Worker {
     read: Option<Instant>,
     /// Why the kernel does not agree; logged when it changes.
     problem: Option<String>,
+    /// Targets whose checks were late at the last comparison.
+    late: usize,
     /// When the table is compared next, and how long after a failure.
     next: Instant,
     pause: Duration,
@@ -104,6 +106,7 @@ impl Worker {
             table: Vec::new(),
             read: None,
             problem: None,
+            late: 0,
             next: Instant::now() + PERIOD,
             pause: RETRY,
         }
@@ -147,6 +150,7 @@ impl Worker {
             return;
         }
         self.open_pages();
+        self.look_for_late_checks();
         let mut problem = self.observe().err();
         let checks = &self.checks;
         let plan = self.core.conclude(&|target: &Target| health(checks, target));
@@ -159,6 +163,15 @@ impl Worker {
             self.pause = RETRY;
         }
         self.trouble(problem);
+    }
+
+    /// Verdicts that are older than the file wants them: this box is too slow, not a real server.
+    fn look_for_late_checks(&mut self) {
+        let late = self.checks.overdue(Instant::now()).count();
+        if late > 0 && self.late == 0 {
+            warn!("checks are late: targets={late}");
+        }
+        self.late = late;
     }
 
     /// Reads the table, and tells what others did to it.
