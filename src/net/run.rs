@@ -95,7 +95,7 @@ impl Worker {
             Inbox { calls: server::listen(&run.socket(Role::Net))?, updates, configs: Watcher::new(run)? };
         let worker = Self {
             kernel: Kernel::open()?,
-            memory: Memory::load(&run.state(Role::Net)),
+            memory: Memory::load(&run.state(Role::Net), boot_time()),
             run: run.clone(),
             config: None,
             loaded: 0,
