@@ -9,6 +9,7 @@ use crate::ipc::message::{
     Health, InitStatus, LinkStatus, LvsStatus, NetStatus, RouterState, RouterStatus, ServerStatus,
     ServiceStatus, Source, Status, StoreStatus, VrrpStatus, WorkerStatus,
 };
+use crate::vrrp::packet::Reject;
 
 /// The status of any role.
 #[must_use]
@@ -139,7 +140,10 @@ pub fn vrrp(status: &VrrpStatus) -> Vec<String> {
     if status.instances.is_empty() {
         return vec!["no virtual router is configured".to_owned()];
     }
-    status.instances.iter().flat_map(router).collect()
+    let unknown = status.counters.get("vrid_err").copied().unwrap_or_default();
+    let strangers = (unknown > 0)
+        .then(|| format!("! {unknown} advertisements of virtual routers that are not configured here"));
+    status.instances.iter().flat_map(router).chain(strangers).collect()
 }
 
 fn router(router: &RouterStatus) -> Vec<String> {
@@ -163,7 +167,7 @@ fn router(router: &RouterStatus) -> Vec<String> {
             String::new()
         }
     };
-    vec![
+    let mut lines = vec![
         format!(
             "{}  {state} for {}  on {} vrid {} version {} priority {priority}",
             router.name,
@@ -174,7 +178,26 @@ fn router(router: &RouterStatus) -> Vec<String> {
         ),
         format!("  {}{master}", router.reason),
         format!("  {}", join(&router.addresses)),
-    ]
+    ];
+    lines.extend(advertisements(router));
+    lines
+}
+
+/// What was sent and heard, and each kind of what was not heeded; nothing before there was anything.
+fn advertisements(router: &RouterStatus) -> Option<String> {
+    let count = |name: &str| router.counters.get(name).copied().unwrap_or_default();
+    let kinds: Vec<String> = Reject::NAMES
+        .into_iter()
+        .chain(["addr_list_err"])
+        .filter(|name| count(name) > 0)
+        .map(|name| format!("{name} {}", count(name)))
+        .collect();
+    let (sent, heard) = (count("advert_sent"), count("advert_rcvd"));
+    if sent + heard == 0 && kinds.is_empty() {
+        return None;
+    }
+    let odd = if kinds.is_empty() { String::new() } else { format!("; ! {}", kinds.join(", ")) };
+    Some(format!("  advertisements: {sent} sent, {heard} heard{odd}"))
 }
 
 /// Services and their servers.
@@ -308,6 +331,20 @@ mod tests {
             "VI_1  BACKUP for 1 m 5 s  on eth0 vrid 51 version 3 priority 40 (file: 100)\n  \
              heard a master, master is 192.168.61.46 (priority 50)\n  192.168.61.45/32"
         );
+    }
+
+    #[test]
+    fn rejected_advertisements_are_named() {
+        let shown = show(
+            r#"{"role":"vrrp","generation":1,"counters":{"vrid_err":2},"instances":[
+            {"name":"VI_1","interface":"eth0","vrid":51,"version":3,"state":"master","reason":"no master heard for 3609 ms",
+             "since_ms":1000,"base_priority":100,"priority":100,"master":"10.0.0.1","master_priority":100,
+             "interval_us":1000000,"addresses":["10.0.0.45/32"],
+             "counters":{"advert_sent":17,"advert_rcvd":3,"chk_err":4,"ip_ttl_err":0,"become_master":1}}]}"#,
+        );
+        let expected = "  advertisements: 17 sent, 3 heard; ! chk_err 4\n\
+                        ! 2 advertisements of virtual routers that are not configured here";
+        assert!(shown.ends_with(expected), "{shown}");
     }
 
     #[test]

@@ -20,8 +20,8 @@ use super::quiet::Quiet;
 use super::status::word;
 use super::track::{Verdict, is_ipv6, judge};
 
-/// Counters that are no rejects; the names are those of keepalived's statistics.
-const COUNTERS: [&str; 7] = [
+/// Counters that are no rejects; the names are those of keepalived's statistics, but for the last.
+const COUNTERS: [&str; 8] = [
     "advert_rcvd",
     "advert_sent",
     "become_master",
@@ -29,6 +29,7 @@ const COUNTERS: [&str; 7] = [
     "pri_zero_rcvd",
     "pri_zero_sent",
     "addr_list_err",
+    "second_master_rcvd",
 ];
 
 /// How an instance that is allowed to take part begins.
@@ -51,6 +52,8 @@ pub struct Instance {
     pub(super) reason: String,
     pub(super) theirs: Option<VrrpChecksum>,
     pub(super) odd_list: bool,
+    /// Claims of others heard since we are master.
+    pub(super) rivals: u32,
     pub(super) quiet: Quiet,
 }
 
@@ -67,6 +70,7 @@ impl Instance {
             reason: "not started".to_owned(),
             theirs: None,
             odd_list: false,
+            rivals: 0,
             quiet: Quiet::default(),
             config,
         }
@@ -177,6 +181,8 @@ impl Instance {
                 self.count("advert_rcvd");
                 if advert.priority == 0 {
                     self.count("pri_zero_rcvd");
+                } else if self.state() == RouterState::Master {
+                    self.second_master(now, envelope.source, advert.priority);
                 }
                 self.compare_list(envelope.source, &advert.addresses);
                 self.learn(envelope.source, decoded.checksum, out);
@@ -230,6 +236,19 @@ impl Instance {
             let kind = reject.name();
             log::warn!(
                 "advertisement rejected: name={} from={source} kind={kind} reason={reject}",
+                self.config.name
+            );
+        }
+    }
+
+    /// Two masters: ordinary once at a take-over, where the loser says a last word; a fault of the network when it goes on.
+    fn second_master(&mut self, now: Instant, source: IpAddr, priority: u8) {
+        self.count("second_master_rcvd");
+        self.rivals = self.rivals.saturating_add(1);
+        if self.rivals > 1 && self.quiet.may_say(now, "second_master_rcvd") {
+            let own = self.router.params().priority;
+            log::warn!(
+                "second master: name={} from={source} priority={priority} ours={own}",
                 self.config.name
             );
         }
@@ -297,6 +316,7 @@ impl Instance {
         out: &mut Vec<Effect>,
     ) {
         self.since = now;
+        self.rivals = 0;
         if before == RouterState::Master {
             self.count("release_master");
         }
