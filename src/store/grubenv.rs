@@ -17,7 +17,7 @@ pub struct GrubEnv(BTreeMap<String, String>);
 pub enum Slot {
     /// Proven: its boots are counted from zero again.
     Confirmed,
-    /// New: it is not proven yet, and its boots stay counted.
+    /// New or given up: it is not proven, and its boots stay counted.
     Trying,
 }
 
@@ -65,12 +65,12 @@ impl GrubEnv {
     }
 
     /// Notes that the system of `slot` (`A` or `B`) came up: the counter of a good one is cleared, so that only boots which
-    /// never come so far use it up. A slot on trial keeps its count until it is proven.
+    /// never come so far use it up. A slot on trial keeps its count until it is proven; one that was given up and was started
+    /// by hand stays given up.
     pub fn came_up(&mut self, slot: char) -> Slot {
-        if self.get(&format!("{slot}_ST")) == Some("try") {
+        if self.get(&format!("{slot}_ST")).is_some_and(|standing| standing != "good") {
             return Slot::Trying;
         }
-        // One that was given up, and runs because there was no other, runs.
         self.0.insert(format!("{slot}_ST"), "good".to_owned());
         self.0.insert(format!("{slot}_N"), String::new());
         Slot::Confirmed
@@ -132,5 +132,7 @@ mod tests {
         assert_eq!(env.get("B_N"), Some("xx"));
         assert_eq!(env.came_up('A'), Slot::Confirmed);
         assert_eq!(env.get("A_N"), Some(""));
+        env.0.insert("B_ST".to_owned(), "bad".to_owned());
+        assert_eq!((env.came_up('B'), env.get("B_ST")), (Slot::Trying, Some("bad")));
     }
 }

@@ -97,12 +97,13 @@ fn faults(count: usize) -> String {
 fn explain(chosen: Option<&Chosen>, passed_over: &[String], runs_already: bool) -> String {
     let rest = passed_over.join(", ");
     let because = if rest.is_empty() { String::new() } else { format!(": {rest}") };
+    let besides = if rest.is_empty() { String::new() } else { format!("; {rest}") };
     match chosen.map(|chosen| (chosen.source, &chosen.place)) {
         Some((source @ Source::Usb, place)) => {
             format!("{} comes first and is without fault", title(source, place))
         }
         Some((source @ (Source::Partition | Source::File), place)) => {
-            format!("{} is without fault{because}", title(source, place))
+            format!("{} is without fault{besides}", title(source, place))
         }
         Some((source @ (Source::LastGood | Source::Safe), place)) => {
             format!("{} is used{because}", title(source, place))
@@ -160,11 +161,11 @@ mod tests {
             ),
             (
                 [None, Some(GOOD), None, Some(GOOD)],
-                "absent used absent valid -> partition: the file on partition DIRECTOR is without fault: no usb",
+                "absent used absent valid -> partition: the file on partition DIRECTOR is without fault; no usb",
             ),
             (
                 [Some(BAD), Some(GOOD), Some(GOOD), Some(GOOD)],
-                "faulty used valid valid -> partition: the file on partition DIRECTOR is without fault: the file on USB stick usb has 4 faults",
+                "faulty used valid valid -> partition: the file on partition DIRECTOR is without fault; the file on USB stick usb has 4 faults",
             ),
             (
                 [None, Some(BAD), Some(GOOD), Some(GOOD)],
@@ -192,7 +193,7 @@ mod tests {
         );
         assert_eq!(
             outcome([None, Some(GOOD), Some(GOOD), Some(GOOD)], true),
-            "absent used valid valid -> partition: the file on partition DIRECTOR is without fault: no usb"
+            "absent used valid valid -> partition: the file on partition DIRECTOR is without fault; no usb"
         );
     }
 
