@@ -75,3 +75,54 @@ fn gateways(observed: &State) -> Vec<IpAddr> {
     }
     found
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::dhcp::lease::Lease;
+    use super::super::state::Route;
+    use super::*;
+    use crate::owner;
+    use crate::units::Mac;
+    use std::net::Ipv4Addr;
+
+    fn name(text: &str) -> IfName {
+        text.parse().unwrap()
+    }
+
+    fn default_route(via: &str, metric: u32) -> Route {
+        let any = if via.contains(':') { "::/0" } else { "0.0.0.0/0" };
+        let (to, via) = (any.parse().unwrap(), Some(via.parse().unwrap()));
+        Route { to, metric, via, interface: name("eth0"), onlink: false, owner: owner::NET }
+    }
+
+    #[test]
+    fn cards_gateways_and_leases_are_told() {
+        let card = Link { index: 2, ethernet: true, up: true, mtu: 1500, ..Link::default() };
+        let tunnel = Link { index: 3, ..Link::default() };
+        let routes =
+            [default_route("10.0.0.2", 101), default_route("10.0.0.1", 100), default_route("fe80::1", 1024)];
+        let observed = State {
+            links: [(name("eth0"), card.clone()), (name("eth1"), card), (name("tunl0"), tunnel)].into(),
+            routes: routes.into(),
+            ..State::default()
+        };
+        let both = [name("eth0"), name("eth1")];
+        let desired = Desired { configured: both.clone().into(), dhcp: both.into(), ..Desired::default() };
+        let lease = Lease {
+            address: "10.0.0.9/24".parse().unwrap(),
+            server: Ipv4Addr::new(10, 0, 0, 1),
+            routes: Vec::new(),
+            dns: vec![Ipv4Addr::new(10, 0, 0, 53), Ipv4Addr::new(10, 0, 0, 53)],
+            renew_at: Duration::MAX,
+            rebind_at: Duration::MAX,
+            expires_at: Duration::from_secs(7200),
+        };
+        let leases = [(name("eth0"), Leased { mac: Mac([2; 6]), lease })].into();
+        let told = status(&observed, &desired, &leases, Duration::from_secs(3600), &[], 3);
+        let dhcp: Vec<&str> = told.links.values().map(|link| link.dhcp.as_str()).collect();
+        assert_eq!(dhcp, ["bound by 10.0.0.1 for 1h", "asking"], "no tunnel");
+        let addresses = |all: &[IpAddr]| all.iter().map(IpAddr::to_string).collect::<Vec<_>>();
+        assert_eq!(addresses(&told.gateways), ["10.0.0.1", "10.0.0.2", "fe80::1"]);
+        assert_eq!(addresses(&told.dns), ["10.0.0.53"]);
+    }
+}
