@@ -51,6 +51,7 @@ const STEPS: &[Step] = &[
     Step { layer: "host", name: "unit", run: |_| cargo::unit() },
     Step { layer: "host", name: "integration", run: |_| cargo::integration() },
     Step { layer: "kernel", name: "", run: kernel::run },
+    Step { layer: "image", name: "build", run: |_| ourselves::build() },
     Step { layer: "image", name: "wrong-use", run: |_| ourselves::wrong_use() },
     Step { layer: "image", name: "bios", run: |_| boxes::bios() },
     Step { layer: "image", name: "uefi", run: |_| boxes::uefi() },

@@ -44,6 +44,25 @@ pub fn wrong_use() -> Result<Outcome> {
     Ok(outcome)
 }
 
+/// Builds the image twice: the same bytes both times, and nothing larger than it may be.
+///
+/// # Errors
+/// When it does not build, with what it said.
+pub fn build() -> Result<Outcome> {
+    if std::env::var_os("DIRECTOR_IMAGE").is_some() {
+        return Ok(Outcome::default().and_skipped("DIRECTOR_IMAGE names an image"));
+    }
+    let out = Command::new(std::env::current_exe()?).args(["build", "--verify-reproducible"]).output()?;
+    ensure!(
+        out.status.success(),
+        "cargo image build: {}: {}",
+        out.status,
+        String::from_utf8_lossy(&out.stderr)
+    );
+    let notes = String::from_utf8_lossy(&out.stdout).lines().map(str::to_owned).collect();
+    Ok(Outcome { notes, ..Outcome::passed() })
+}
+
 /// Flashes the image onto a file of the size of a disk: written, and verified by reading back.
 ///
 /// # Errors
