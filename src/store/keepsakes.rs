@@ -41,16 +41,31 @@ impl Keepsakes {
             Ok(None) => {}
             Err(error) => log::warn!("use random seed: {}: {error}", self.seed().display()),
         }
-        self.save();
+        self.save_time();
+        // A quiet box may need a while until its random numbers are good; the seed must not wait for a whole period.
+        let first = self.clone();
+        let waiting =
+            std::thread::Builder::new().name("seed".to_owned()).spawn(move || first.save_seed(Wait::Yes));
+        if let Err(error) = waiting {
+            log::warn!("make random seed: thread: {error}");
+        }
     }
 
     /// Saves the time and a new seed.
     pub fn save(&self) {
+        self.save_time();
+        self.save_seed(Wait::No);
+    }
+
+    fn save_time(&self) {
         let time = now().tv_sec().to_string();
         if let Err(error) = replace(&self.clock(), time.as_bytes()) {
             log::warn!("save time: {}: {error}", self.clock().display());
         }
-        match new_seed() {
+    }
+
+    fn save_seed(&self, wait: Wait) {
+        match new_seed(wait) {
             Ok(Some(seed)) => {
                 if let Err(error) = replace(&self.seed(), &seed) {
                     log::warn!("save random seed: {}: {error}", self.seed().display());
@@ -91,10 +106,18 @@ fn take_seed(path: &Path) -> io::Result<Option<Vec<u8>>> {
     Ok(Some(seed).filter(|seed| seed.len() == SEED))
 }
 
+/// Whether to wait for the kernel's generator: at the first boot of a quiet box that takes seconds.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wait {
+    Yes,
+    No,
+}
+
 /// Fresh random bytes; `None` while the kernel's generator is not ready.
-fn new_seed() -> io::Result<Option<Vec<u8>>> {
+fn new_seed(wait: Wait) -> io::Result<Option<Vec<u8>>> {
     let mut seed = vec![0; SEED];
-    let mut device = File::options().read(true).custom_flags(O_NONBLOCK).open("/dev/random")?;
+    let flags = if wait == Wait::Yes { 0 } else { O_NONBLOCK };
+    let mut device = File::options().read(true).custom_flags(flags).open("/dev/random")?;
     match device.read_exact(&mut seed) {
         Ok(()) => Ok(Some(seed)),
         Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(None),

@@ -23,7 +23,6 @@ use crate::worker::WorkerArgs;
 
 /// A stick that shows up, or a NIC while the built-in configuration runs, counts as there from the beginning for so long.
 const SETTLING: Duration = Duration::from_secs(30);
-const FIRST_SAVE: Duration = Duration::from_secs(60);
 const SETTLING_TICK: Duration = Duration::from_secs(1);
 
 /// Runs the role until SIGTERM.
@@ -40,8 +39,8 @@ async fn serve(args: &WorkerArgs) -> Result<(), Box<dyn Error>> {
     let mut ended = end_signal()?;
     let mut calls = listen(&args.run_dir.socket(Role::Store))?;
     let mut store = Store::new(args);
-    // The first time soon: at start the kernel's random numbers may not have been good enough for a seed.
-    let mut saving = tokio::time::interval_at(tokio::time::Instant::now() + FIRST_SAVE, keepsakes::PERIOD);
+    let mut saving = tokio::time::interval(keepsakes::PERIOD);
+    saving.reset();
     let mut settling = tokio::time::interval(SETTLING_TICK);
     loop {
         store.begin();
