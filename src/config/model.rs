@@ -166,6 +166,8 @@ pub struct VrrpInstance {
     pub garp: Garp,
     /// What else decides about mastership.
     pub track: Vec<Track>,
+    /// Virtual routers with the same word here are master together or not at all; never with priority 255.
+    pub group: Option<String>,
 }
 
 /// A VIP.

@@ -1,6 +1,6 @@
 //! Every virtual router of the worker, and what they share: facts, interfaces, the pace of announcements. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Instant;
 
@@ -10,10 +10,11 @@ use crate::units::IfName;
 
 use super::effect::Effect;
 use super::facts::Facts;
+use super::group;
 use super::instance::{Entry, Instance};
 use super::packet::{self, Envelope, Reject};
 use super::quiet::Quiet;
-use super::track::is_ipv6;
+use super::track::{is_ipv6, judge_all};
 use super::vips::{self, Desired, Op};
 
 /// Announcements made in one turn: between two turns the sockets are read.
@@ -28,6 +29,8 @@ pub struct Engine {
     counters: BTreeMap<&'static str, u64>,
     quiet: Quiet,
     effects: Vec<Effect>,
+    /// Groups all of whose members were master when they were last looked at.
+    leading: BTreeSet<String>,
 }
 
 impl Engine {
@@ -51,16 +54,17 @@ impl Engine {
     ) {
         let mut old = std::mem::take(&mut self.instances);
         let mut new = Vec::with_capacity(configs.len());
-        let mut begin = Vec::new();
+        let mut entries = Vec::with_capacity(configs.len());
         for config in configs {
             if let Some(at) = old.iter().position(|instance| instance.is(&config)) {
                 let mut instance = old.swap_remove(at);
                 if *instance.config() != config {
-                    instance.reconfigure(now, config, &self.facts, &mut self.effects);
+                    instance.reconfigure(now, config, &mut self.effects);
                 }
+                entries.push(Entry::Listen);
                 new.push(instance);
             } else {
-                begin.push((new.len(), entry(&config)));
+                entries.push(entry(&config));
                 new.push(Instance::new(now, config));
             }
         }
@@ -68,12 +72,10 @@ impl Engine {
         for mut instance in old {
             instance.stop(now, &mut self.effects);
         }
-        for (at, entry) in begin {
-            if let Some(instance) = new.get_mut(at) {
-                instance.assess(now, &self.facts, entry, &mut self.effects);
-            }
-        }
         self.instances = new;
+        let entries = group::entries(&self.instances, entries);
+        self.assess(now, entries);
+        self.leading = group::leading(&self.instances);
         self.effects.push(Effect::Addresses);
     }
 
@@ -91,9 +93,8 @@ impl Engine {
     /// Other facts: everybody judges anew.
     pub fn observe(&mut self, now: Instant, change: impl FnOnce(&mut Facts)) {
         change(&mut self.facts);
-        for instance in &mut self.instances {
-            instance.assess(now, &self.facts, Entry::Listen, &mut self.effects);
-        }
+        self.assess(now, vec![Entry::Listen; self.instances.len()]);
+        self.align(now);
     }
 
     /// VIPs had to be set again that should have been there: they are announced again.
@@ -124,6 +125,7 @@ impl Engine {
             Some(instance) => instance.receive(now, envelope, payload, &mut self.effects),
             None => self.unclaimed(now, interface, envelope.source, Reject::Vrid(vrid)),
         }
+        self.align(now);
     }
 
     /// A datagram that could not even be taken apart.
@@ -139,9 +141,14 @@ impl Engine {
 
     /// Time has passed.
     pub fn tick(&mut self, now: Instant) {
+        let waiting = group::waiting(&self.instances, now);
         for instance in &mut self.instances {
-            instance.timer(now, &mut self.effects);
+            let held_back = instance.config().group.as_ref().is_some_and(|group| waiting.contains(group));
+            if instance.state() == RouterState::Master || !held_back {
+                instance.timer(now, &mut self.effects);
+            }
         }
+        self.align(now);
         self.announce(now);
     }
 
@@ -156,7 +163,7 @@ impl Engine {
     /// When [`Self::tick`] is due next.
     #[must_use]
     pub fn deadline(&self, now: Instant) -> Option<Instant> {
-        let timers = self.instances.iter().filter_map(Instance::deadline);
+        let timers = self.instances.iter().filter_map(|instance| group::deadline(&self.instances, instance));
         let announcements = self.instances.iter().filter_map(|instance| {
             let at = instance.announcement_at(now)?;
             let gate = instance.next_announced().and_then(|interface| self.gates.get(interface));
@@ -205,6 +212,28 @@ impl Engine {
             counters: self.counters.iter().map(|(name, n)| ((*name).to_owned(), *n)).collect(),
             generation,
         }
+    }
+
+    fn assess(&mut self, now: Instant, entries: Vec<Entry>) {
+        let all: Vec<_> = self
+            .instances
+            .iter()
+            .map(|instance| (instance.config(), instance.router().params().source))
+            .collect();
+        let verdicts = judge_all(&all, &self.facts);
+        for ((instance, verdict), entry) in self.instances.iter_mut().zip(verdicts).zip(entries) {
+            instance.assess(now, verdict, entry, &mut self.effects);
+        }
+    }
+
+    /// Where one member of a leading group is master no more, the others give way with it.
+    fn align(&mut self, now: Instant) {
+        let leading = group::leading(&self.instances);
+        for lost in self.leading.difference(&leading) {
+            let members = self.instances.iter_mut().filter(|i| i.config().group.as_ref() == Some(lost));
+            members.for_each(|instance| instance.give_way(now, &mut self.effects));
+        }
+        self.leading = leading;
     }
 
     fn announce(&mut self, now: Instant) {

@@ -45,6 +45,8 @@ pub enum Event {
     Resume,
     /// Interface, source address or a tracker forbids taking part.
     Fail,
+    /// Another member of the group has a better master: give way with it.
+    Yield,
     /// The process ends in order, or the instance leaves the file.
     Stop,
     /// An advertisement that passed every check.
@@ -79,6 +81,8 @@ pub enum Reason {
     Lower(Peer),
     /// Our own process was late by more than our backups wait.
     Slept(Duration),
+    /// Another member of the group has given way.
+    Group,
     /// The instance may not take part; the facts say why.
     Failed,
     /// Told to end.
@@ -98,6 +102,7 @@ impl fmt::Display for Reason {
             Self::Slept(time) => {
                 write!(f, "this process slept for {} ms, longer than the backups wait", time.as_millis())
             }
+            Self::Group => f.write_str("the group gives way"),
             Self::Failed => f.write_str("may not take part"),
             Self::Stopped => f.write_str("stopped"),
         }

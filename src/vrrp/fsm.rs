@@ -133,6 +133,11 @@ impl Router {
                 self.resign(&mut out);
                 enter(State::Initialize, RouterState::Initialize, Reason::Stopped, &mut out)
             }
+            (State::Master(_), Event::Yield) => {
+                push(&mut out, Action::Release);
+                let backup = self.listen(now, self.params.interval, now);
+                enter(backup, RouterState::Backup, Reason::Group, &mut out)
+            }
             (State::Backup(backup), Event::Advert { peer, interval }) => {
                 State::Backup(self.backup_hears(now, backup, peer, interval))
             }
@@ -156,9 +161,16 @@ impl Router {
                 State::Master(self.master_params(now, master, params, &mut out))
             }
             // A packet or a timer from before the end: no router there to hear it (RFC 9568 section 6.4.1).
-            (State::Initialize, Event::Advert { .. } | Event::Timer | Event::Stop) => State::Initialize,
-            (State::Fault, Event::Advert { .. } | Event::Timer | Event::Fail | Event::Resume) => State::Fault,
-            (State::Backup(backup), Event::Ready { .. } | Event::Resume) => State::Backup(backup),
+            (State::Initialize, Event::Advert { .. } | Event::Timer | Event::Stop | Event::Yield) => {
+                State::Initialize
+            }
+            (
+                State::Fault,
+                Event::Advert { .. } | Event::Timer | Event::Fail | Event::Resume | Event::Yield,
+            ) => State::Fault,
+            (State::Backup(backup), Event::Ready { .. } | Event::Resume | Event::Yield) => {
+                State::Backup(backup)
+            }
             (State::Master(master), Event::Ready { .. } | Event::Resume) => State::Master(master),
         };
         out

@@ -12,13 +12,12 @@ use super::accept::accept;
 use super::auth::AuthField;
 use super::effect::Effect;
 use super::event::{Action, Announce, Event, Params, Peer, Reason};
-use super::facts::Facts;
 use super::fsm::Router;
 use super::garp::Pacer;
 use super::packet::{self, Addresses, Advertisement, Envelope, GROUP_V4, GROUP_V6, Reject};
 use super::quiet::Quiet;
 use super::status::word;
-use super::track::{Verdict, is_ipv6, judge};
+use super::track::{Verdict, is_ipv6};
 
 /// Counters that are no rejects; the names are those of keepalived's statistics, but for the last.
 const COUNTERS: [&str; 8] = [
@@ -113,9 +112,9 @@ impl Instance {
         vips.iter().map(|vip| (vip.interface.as_ref().unwrap_or(&self.config.interface), vip))
     }
 
-    /// Compares with the facts: takes part, changes its priority, or does not take part.
-    pub fn assess(&mut self, now: Instant, facts: &Facts, entry: Entry, out: &mut Vec<Effect>) {
-        match judge(&self.config, facts, Some(self.router.params().source)) {
+    /// Follows the judgement on the facts: takes part, changes its priority, or does not take part.
+    pub fn assess(&mut self, now: Instant, verdict: Verdict, entry: Entry, out: &mut Vec<Effect>) {
+        match verdict {
             Verdict::Ready { priority, source } => {
                 let wanted = params(&self.config, priority, source);
                 if wanted != *self.router.params() {
@@ -142,8 +141,8 @@ impl Instance {
         }
     }
 
-    /// Another section of the file for the same virtual router; a master stays master.
-    pub fn reconfigure(&mut self, now: Instant, config: VrrpInstance, facts: &Facts, out: &mut Vec<Effect>) {
+    /// Another section of the file for the same virtual router; a master stays master. [`Self::assess`] follows.
+    pub fn reconfigure(&mut self, now: Instant, config: VrrpInstance, out: &mut Vec<Effect>) {
         let old: BTreeSet<VirtualAddress> =
             std::mem::replace(&mut self.config, config).addresses.into_iter().collect();
         self.pacer.configure(now, self.config.garp);
@@ -155,12 +154,16 @@ impl Instance {
                 self.pacer.begin(now, new);
             }
         }
-        self.assess(now, facts, Entry::Listen, out);
     }
 
     /// The process ends, or the instance leaves the file: a master resigns.
     pub fn stop(&mut self, now: Instant, out: &mut Vec<Effect>) {
         self.step(now, Event::Stop, out);
+    }
+
+    /// Another member of the group has given way.
+    pub fn give_way(&mut self, now: Instant, out: &mut Vec<Effect>) {
+        self.step(now, Event::Yield, out);
     }
 
     /// Some of the VIPs had vanished from the kernel and are back: the segment may have learnt otherwise.

@@ -20,6 +20,7 @@ pub mod event; // the vocabulary of the state machine
 pub mod facts; // what the kernel and the other workers say
 pub mod fsm; // the state machine of one virtual router
 pub mod garp; // when VIPs are announced
+pub mod group; // virtual routers that are master together or not at all
 pub mod instance; // one virtual router of the file
 pub mod kernel; // links and addresses by netlink
 pub mod memory; // what a master leaves for its next life

@@ -20,13 +20,40 @@ pub enum Verdict {
     Fault(String),
 }
 
-/// Judges. `current` is the source in use: it stays while it exists.
+/// Judges virtual routers together. One that fails takes its group with it, and the weights of a group count for each
+/// member. With each comes the source in use.
+#[must_use]
+pub fn judge_all(all: &[(&VrrpInstance, IpAddr)], facts: &Facts) -> Vec<Verdict> {
+    let alone: Vec<Verdict> =
+        all.iter().map(|(config, current)| judge(config, facts, Some(*current))).collect();
+    let in_group = |group: &str| {
+        let group = group.to_owned();
+        all.iter().zip(&alone).filter(move |((config, _), _)| config.group.as_ref() == Some(&group))
+    };
+    let together = |config: &VrrpInstance, verdict: &Verdict| match (&config.group, verdict) {
+        (None, verdict) | (Some(_), verdict @ Verdict::Fault(_)) => verdict.clone(),
+        (Some(group), Verdict::Ready { source, .. }) => {
+            let failed = in_group(group).find_map(|((other, _), verdict)| match verdict {
+                Verdict::Fault(reason) => Some(format!("group {group}: {}: {reason}", other.name)),
+                Verdict::Ready { .. } => None,
+            });
+            let weight = in_group(group).map(|((other, _), _)| weight(other, facts)).sum();
+            let ready = Verdict::Ready { priority: effective_priority(config, weight), source: *source };
+            failed.map_or(ready, Verdict::Fault)
+        }
+    };
+    all.iter().zip(&alone).map(|((config, _), verdict)| together(config, verdict)).collect()
+}
+
+/// Judges one by itself. `current` is the source in use: it stays while it exists.
 #[must_use]
 pub fn judge(config: &VrrpInstance, facts: &Facts, current: Option<IpAddr>) -> Verdict {
     match fault(config, facts) {
         Some(reason) => Verdict::Fault(reason),
         None => match source(config, facts, current) {
-            Ok(source) => Verdict::Ready { priority: effective_priority(config, facts), source },
+            Ok(source) => {
+                Verdict::Ready { priority: effective_priority(config, weight(config, facts)), source }
+            }
             Err(reason) => Verdict::Fault(reason),
         },
     }
@@ -73,20 +100,23 @@ fn failure(track: &Track, facts: &Facts) -> Option<String> {
     }
 }
 
+/// What the trackers add. Negative: a penalty while failed. Positive: a bonus while healthy.
+fn weight(config: &VrrpInstance, facts: &Facts) -> i32 {
+    let weights = config.track.iter().filter_map(|track| {
+        let weight = i32::from(track.weight?);
+        let healthy = failure(track, facts).is_none();
+        (healthy == (weight > 0)).then_some(weight)
+    });
+    weights.sum()
+}
+
 /// Base and weights, clamped: a tracker neither makes an owner nor a resignation.
-fn effective_priority(config: &VrrpInstance, facts: &Facts) -> u8 {
+fn effective_priority(config: &VrrpInstance, weight: i32) -> u8 {
     let base = config.priority.get();
     if base == u8::MAX {
         return base;
     }
-    let weights = config.track.iter().filter_map(|track| {
-        let weight = i32::from(track.weight?);
-        let healthy = failure(track, facts).is_none();
-        // Negative: a penalty while failed. Positive: a bonus while healthy.
-        (healthy == (weight > 0)).then_some(weight)
-    });
-    let sum = i32::from(base) + weights.sum::<i32>();
-    u8::try_from(sum.clamp(1, 254)).unwrap_or(base)
+    u8::try_from(i32::from(base).saturating_add(weight).clamp(1, 254)).unwrap_or(base)
 }
 
 /// The configured source if some link has it, else the primary IPv4 or the link-local IPv6 address of the interface:

@@ -14,7 +14,7 @@ use director::vrrp::engine::Engine;
 use director::vrrp::facts::{Address, Facts, Link};
 use director::vrrp::instance::Entry;
 use director::vrrp::packet::{Advertisement, Envelope, decode};
-use director::vrrp::track::{Verdict, judge};
+use director::vrrp::track::{Verdict, judge, judge_all};
 
 const OWN: &str = "10.0.0.1";
 const PEER: &str = "10.0.0.2";
@@ -46,6 +46,7 @@ fn config() -> VrrpInstance {
         source: None,
         garp: Garp::default(),
         track: Vec::new(),
+        group: None,
     }
 }
 
@@ -343,6 +344,34 @@ fn each_fault_says_why() {
     let mut elsewhere = config();
     elsewhere.addresses[0].interface = Some("eth7".parse().unwrap());
     assert_eq!(reason(&elsewhere, &facts()), "interface eth7 does not exist");
+}
+
+#[test]
+fn a_group_shares_faults_and_weights() {
+    let member = |name: &str, track: Vec<Track>| VrrpInstance {
+        name: name.to_owned(),
+        group: Some("between".to_owned()),
+        track,
+        ..config()
+    };
+    let eth1 = |weight| vec![Track { target: TrackTarget::Interface("eth1".parse().unwrap()), weight }];
+    let alone = VrrpInstance { name: "alone".to_owned(), ..config() };
+    let judged = |first: Vec<Track>| {
+        let all = [member("inside", first), member("outside", Vec::new()), alone.clone()];
+        let all: Vec<_> = all.iter().map(|config| (config, ip(OWN))).collect();
+        judge_all(&all, &facts())
+    };
+    let ready = |priority| Verdict::Ready { priority, source: ip(OWN) };
+    let fault = |reason: &str| Verdict::Fault(reason.to_owned());
+    assert_eq!(judged(eth1(Some(-30))), [ready(70), ready(70), ready(100)]);
+    assert_eq!(
+        judged(eth1(None)),
+        [
+            fault("tracked interface eth1 does not exist"),
+            fault("group between: inside: tracked interface eth1 does not exist"),
+            ready(100)
+        ]
+    );
 }
 
 #[test]

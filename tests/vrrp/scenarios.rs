@@ -63,6 +63,7 @@ fn event(words: &[&str], router: &Router) -> Event {
         "resume" => Event::Resume,
         "fail" => Event::Fail,
         "stop" => Event::Stop,
+        "yield" => Event::Yield,
         "timer" => Event::Timer,
         "params" => Event::Params(params(words, Some(*router.params()))),
         "recv" => {

@@ -1,5 +1,6 @@
-//! Many routers on one simulated segment: loss, delay, partitions, crashes, stalls, a fake clock. Once the wire is whole
-//! again there is exactly one master, the right one, and it alone has the VIP.
+//! Many routers on one simulated segment, or between two: loss, delay, partitions, crashes, stalls, a fake clock. Once the
+//! wires are whole again there is exactly one master, the right one, and it alone has the VIPs. Between two segments the
+//! virtual routers of a box are master together or not at all, at every moment.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -40,15 +41,16 @@ impl Dice {
 }
 
 struct Node {
-    config: VrrpInstance,
-    address: Cidr,
+    /// One for each wire; two are a group.
+    configs: Vec<VrrpInstance>,
+    addresses: Vec<Cidr>,
     engine: Option<Engine>,
-    /// Which part of a broken segment it is in.
-    part: u64,
+    /// Which part of each broken segment it is in.
+    part: [u64; 2],
     /// The process does not run before this.
     asleep: Option<Instant>,
     /// What waits in its socket meanwhile.
-    waiting: Vec<(Envelope, Vec<u8>)>,
+    waiting: Vec<(usize, Envelope, Vec<u8>)>,
     holds: bool,
 }
 
@@ -63,15 +65,21 @@ struct Segment {
     became: u64,
 }
 
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Letter {
+    wire: usize,
     source: IpAddr,
     destination: IpAddr,
     bytes: Vec<u8>,
 }
 
-fn eth0() -> IfName {
-    "eth0".parse().unwrap()
+fn eth(wire: usize) -> IfName {
+    format!("eth{wire}").parse().unwrap()
+}
+
+fn vip(ipv6: bool, wire: usize) -> Cidr {
+    let text = if ipv6 { format!("2001:db8:{wire}::45") } else { format!("10.{wire}.0.45") };
+    text.parse().unwrap()
 }
 
 impl Segment {
@@ -85,8 +93,9 @@ impl Segment {
         let unicast = dice.roll(4) == 0;
         let equal = dice.roll(4) == 0;
         let count = 2 + dice.roll(4);
-        let own = |i: u64| -> Cidr {
-            let text = if ipv6 { format!("fe80::{i}/64") } else { format!("10.0.0.{i}/24") };
+        let wires = if dice.roll(3) == 0 { 2 } else { 1 };
+        let own = |i: u64, wire: usize| -> Cidr {
+            let text = if ipv6 { format!("fe80::{wire}:{i}/64") } else { format!("10.{wire}.0.{i}/24") };
             text.parse().unwrap()
         };
         let nodes = (1..=count)
@@ -98,44 +107,43 @@ impl Segment {
                 } else {
                     shared
                 };
-                let priority = if equal { 100 } else { 1 + i64::try_from(dice.roll(255)).unwrap() };
-                let vip: Cidr = if ipv6 { "2001:db8::45" } else { "10.0.0.45" }.parse().unwrap();
-                let config = VrrpInstance {
-                    name: "VI_1".to_owned(),
-                    interface: eth0(),
+                // An owner is in no group.
+                let most = if wires == 2 { 254 } else { 255 };
+                let priority = if equal { 100 } else { 1 + i64::try_from(dice.roll(most)).unwrap() };
+                let checksum =
+                    dice.pick(&[None, Some(VrrpChecksum::Rfc9568), Some(VrrpChecksum::PseudoHeader)]);
+                let millis = Duration::from_millis;
+                let preempt_delay = dice.pick(&[0, 0, ms * 2]);
+                let start_delay = dice.pick(&[0, 0, ms * 6]);
+                let config = |wire: usize| VrrpInstance {
+                    name: format!("VI_{wire}"),
+                    interface: eth(wire),
                     vrid: Vrid::try_from(51).unwrap(),
                     priority: Priority::try_from(priority).unwrap(),
-                    interval: Duration::from_millis(ms),
+                    interval: millis(ms),
                     version,
                     auth: (version == VrrpVersion::V2)
                         .then(|| VrrpAuth::Pass(heapless::Vec::from_slice(b"1111").unwrap())),
-                    checksum: dice.pick(&[
-                        None,
-                        Some(VrrpChecksum::Rfc9568),
-                        Some(VrrpChecksum::PseudoHeader),
-                    ]),
+                    checksum,
                     preempt,
-                    preempt_delay: dice.pick(&[
-                        Duration::ZERO,
-                        Duration::ZERO,
-                        Duration::from_millis(ms * 2),
-                    ]),
-                    start_delay: dice.pick(&[Duration::ZERO, Duration::ZERO, Duration::from_millis(ms * 6)]),
-                    addresses: vec![VirtualAddress { cidr: vip, interface: None }],
+                    preempt_delay: millis(preempt_delay),
+                    start_delay: millis(start_delay),
+                    addresses: vec![VirtualAddress { cidr: vip(ipv6, wire), interface: None }],
                     peers: if unicast {
-                        (1..=count).filter(|j| *j != i).map(|j| own(j).address).collect()
+                        (1..=count).filter(|j| *j != i).map(|j| own(j, wire).address).collect()
                     } else {
                         Vec::new()
                     },
                     source: None,
                     garp: Garp::default(),
                     track: Vec::new(),
+                    group: (wires == 2).then(|| "between".to_owned()),
                 };
                 Node {
-                    config,
-                    address: own(i),
+                    configs: (0..wires).map(config).collect(),
+                    addresses: (0..wires).map(|wire| own(i, wire)).collect(),
                     engine: None,
-                    part: 0,
+                    part: [0, 0],
                     asleep: None,
                     waiting: Vec::new(),
                     holds: false,
@@ -155,25 +163,20 @@ impl Segment {
     }
 
     fn longest(&self) -> Duration {
-        self.nodes.iter().map(|node| node.config.interval).max().unwrap()
+        self.nodes.iter().map(|node| node.configs[0].interval).max().unwrap()
     }
 
     fn start(&mut self, at: usize) {
         let node = &mut self.nodes[at];
         let mut engine = Engine::new();
-        let address = Address { cidr: node.address, ours: false, usable: true };
-        let link = Link {
-            index: 2,
-            up: true,
-            running: true,
-            mac: None,
-            forwards_ipv6: false,
-            addresses: vec![address],
+        let link = |(wire, cidr): (usize, &Cidr)| {
+            let addresses = vec![Address { cidr: *cidr, ours: false, usable: true }];
+            let index = u32::try_from(wire).unwrap() + 2;
+            (eth(wire), Link { index, up: true, running: true, addresses, ..Link::default() })
         };
-        engine.observe(self.now, |facts| {
-            facts.links.insert(eth0(), link);
-        });
-        engine.configure(self.now, vec![node.config.clone()], |_| Entry::Listen);
+        let links = node.addresses.iter().enumerate().map(link).collect();
+        engine.observe(self.now, |facts| facts.links = links);
+        engine.configure(self.now, node.configs.clone(), |_| Entry::Listen);
         node.engine = Some(engine);
         node.asleep = None;
         node.waiting.clear();
@@ -185,8 +188,9 @@ impl Segment {
         let Some(engine) = self.nodes[at].engine.as_mut() else { return };
         for effect in engine.effects() {
             match effect {
-                Effect::Send { source, destination, packet, .. } => {
-                    self.send(at, source, destination, &packet)
+                Effect::Send { interface, source, destination, packet, .. } => {
+                    let wire = usize::from(interface == eth(1));
+                    self.send(at, Letter { wire, source, destination, bytes: packet.to_vec() });
                 }
                 Effect::Addresses => {
                     let node = &mut self.nodes[at];
@@ -194,10 +198,13 @@ impl Segment {
                     for op in vips::diff(engine.facts(), &engine.desired()) {
                         engine.note(&op);
                     }
-                    node.holds = engine.facts().links[&eth0()].addresses.iter().any(|a| a.ours);
+                    let mut links = engine.facts().links.values();
+                    node.holds = links.all(|link| link.addresses.iter().any(|a| a.ours));
                 }
-                Effect::Announce { .. } => {
-                    assert!(self.nodes[at].holds, "announces a VIP that it does not have");
+                Effect::Announce { interface, .. } => {
+                    let facts = self.nodes[at].engine.as_ref().unwrap().facts();
+                    let has = facts.links[&interface].addresses.iter().any(|a| a.ours);
+                    assert!(has, "announces a VIP that it does not have");
                 }
                 Effect::Remember => {}
                 Effect::State(_) => self.became += 1,
@@ -205,18 +212,20 @@ impl Segment {
         }
         let node = &self.nodes[at];
         let engine = node.engine.as_ref().unwrap();
-        assert_eq!(node.holds, engine.masters().count() == 1, "VIP and mastership differ");
+        let masters = engine.masters().count();
+        assert!(masters == 0 || masters == node.configs.len(), "half a group is master");
+        assert_eq!(node.holds, masters > 0, "VIP and mastership differ");
     }
 
-    fn send(&mut self, from: usize, source: IpAddr, destination: IpAddr, bytes: &[u8]) {
+    fn send(&mut self, from: usize, letter: Letter) {
         for to in (0..self.nodes.len()).filter(|to| *to != from) {
-            let meant = destination.is_multicast() || self.nodes[to].address.address == destination;
-            let joined = self.nodes[to].part == self.nodes[from].part;
+            let (wire, destination) = (letter.wire, letter.destination);
+            let meant = destination.is_multicast() || self.nodes[to].addresses[wire].address == destination;
+            let joined = self.nodes[to].part[wire] == self.nodes[from].part[wire];
             if meant && joined && self.dice.roll(100) >= self.loss {
                 let at = self.now + Duration::from_micros(50) + self.dice.part(self.delay);
                 self.sent += 1;
-                let letter = Letter { source, destination, bytes: bytes.to_vec() };
-                self.wire.push(Reverse((at, self.sent, to, letter)));
+                self.wire.push(Reverse((at, self.sent, to, letter.clone())));
             }
         }
     }
@@ -242,7 +251,7 @@ impl Segment {
             if letter == Some(next) {
                 let Reverse((_, _, to, letter)) = self.wire.pop().unwrap();
                 let envelope = Envelope { source: letter.source, destination: letter.destination, ttl: 255 };
-                self.nodes[to].waiting.push((envelope, letter.bytes));
+                self.nodes[to].waiting.push((letter.wire, envelope, letter.bytes));
                 if self.nodes[to].asleep.is_none_or(|wake| wake <= self.now) {
                     self.turn(to);
                 }
@@ -259,30 +268,31 @@ impl Segment {
         node.asleep = None;
         let waiting = std::mem::take(&mut node.waiting);
         let Some(engine) = node.engine.as_mut() else { return };
-        for (envelope, bytes) in waiting {
-            engine.packet(self.now, &eth0(), envelope, &bytes);
+        for (wire, envelope, bytes) in waiting {
+            engine.packet(self.now, &eth(wire), envelope, &bytes);
         }
         engine.tick(self.now);
         self.settle(at);
     }
 
-    fn carrier(&mut self, at: usize, on: bool) {
+    fn carrier(&mut self, at: usize, wire: usize, on: bool) {
         let now = self.now;
         if let Some(engine) = self.nodes[at].engine.as_mut() {
-            engine.observe(now, |facts| facts.links.get_mut(&eth0()).unwrap().running = on);
+            engine.observe(now, |facts| facts.links.get_mut(&eth(wire)).unwrap().running = on);
         }
         self.settle(at);
     }
 
     fn mischief(&mut self) {
         let at = usize::try_from(self.dice.roll(self.nodes.len() as u64)).unwrap();
+        let wire = self.dice.pick(&[0, 1]).min(self.nodes[0].configs.len() - 1);
         match self.dice.roll(8) {
             0 => {
                 for node in 0..self.nodes.len() {
-                    self.nodes[node].part = self.dice.roll(2);
+                    self.nodes[node].part[wire] = self.dice.roll(2);
                 }
             }
-            1 => self.nodes.iter_mut().for_each(|node| node.part = 0),
+            1 => self.nodes.iter_mut().for_each(|node| node.part = [0, 0]),
             2 => {
                 // Told to end.
                 let now = self.now;
@@ -301,7 +311,7 @@ impl Segment {
             4 if self.nodes[at].engine.is_none() => self.start(at),
             5 => {
                 let on = self.dice.roll(2) == 0;
-                self.carrier(at, on);
+                self.carrier(at, wire, on);
             }
             6 => {
                 let nap = self.dice.part(self.longest() * 8);
@@ -312,18 +322,19 @@ impl Segment {
     }
 
     fn masters(&self) -> Vec<usize> {
-        let master = |node: &Node| node.engine.as_ref().is_some_and(|engine| engine.masters().count() == 1);
+        let master = |node: &Node| node.engine.as_ref().is_some_and(|engine| engine.masters().count() > 0);
         (0..self.nodes.len()).filter(|at| master(&self.nodes[*at])).collect()
     }
 
     fn make_whole(&mut self) {
         self.loss = 0;
         for at in 0..self.nodes.len() {
-            self.nodes[at].part = 0;
+            self.nodes[at].part = [0, 0];
             if self.nodes[at].engine.is_none() {
                 self.start(at);
-            } else {
-                self.carrier(at, true);
+            }
+            for wire in 0..self.nodes[at].configs.len() {
+                self.carrier(at, wire, true);
             }
         }
     }
@@ -350,10 +361,10 @@ fn one_run(seed: u64) {
     assert_eq!(masters.len(), 1, "masters: {masters:?}");
     let holders = segment.nodes.iter().filter(|node| node.holds).count();
     assert_eq!(holders, 1, "boxes with the VIP");
-    if segment.nodes[0].config.preempt {
+    if segment.nodes[0].configs[0].preempt {
         // Among equals whoever came first stays: an equal priority counts as better (RFC 9568 section 6.4.2).
-        let best = segment.nodes.iter().map(|node| node.config.priority).max();
-        assert_eq!(Some(segment.nodes[masters[0]].config.priority), best, "not the best");
+        let best = segment.nodes.iter().map(|node| node.configs[0].priority).max();
+        assert_eq!(Some(segment.nodes[masters[0]].configs[0].priority), best, "not the best");
     }
     let changes = segment.became;
     segment.run(segment.longest() * 20);
@@ -362,10 +373,10 @@ fn one_run(seed: u64) {
     for node in &segment.nodes {
         let status = node.engine.as_ref().unwrap().status(segment.now, 1);
         for kind in director::vrrp::packet::Reject::NAMES {
-            assert_eq!(status.instances[0].counters[kind], 0, "{kind}");
+            assert!(status.instances.iter().all(|router| router.counters[kind] == 0), "{kind}");
         }
         let expected = if node.holds { RouterState::Master } else { RouterState::Backup };
-        assert_eq!(status.instances[0].state, expected);
+        assert!(status.instances.iter().all(|router| router.state == expected));
     }
 }
 
@@ -388,16 +399,17 @@ fn one_master_the_right_one() {
 #[test]
 fn a_dead_master_is_replaced_when_the_formula_says() {
     let mut segment = Segment::new(1);
-    for node in &mut segment.nodes {
-        node.config.version = VrrpVersion::V3;
-        node.config.auth = None;
-        node.config.peers.clear();
-        node.config.preempt = true;
-        node.config.interval = Duration::from_millis(100);
-    }
     segment.nodes.truncate(2);
-    segment.nodes[0].config.priority = Priority::try_from(200).unwrap();
-    segment.nodes[1].config.priority = Priority::try_from(100).unwrap();
+    for (node, priority) in segment.nodes.iter_mut().zip([200, 100]) {
+        node.configs.truncate(1);
+        node.addresses.truncate(1);
+        let config = &mut node.configs[0];
+        (config.version, config.auth, config.group) = (VrrpVersion::V3, None, None);
+        config.peers.clear();
+        (config.preempt, config.preempt_delay, config.start_delay) = (true, Duration::ZERO, Duration::ZERO);
+        config.interval = Duration::from_millis(100);
+        config.priority = Priority::try_from(priority).unwrap();
+    }
     segment.delay = Duration::ZERO;
     segment.start(0);
     segment.start(1);

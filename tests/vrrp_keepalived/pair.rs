@@ -136,3 +136,65 @@ fn a_master_that_slept_listens_first() {
     assert_eq!(first.status()[0].state, RouterState::Backup, "{}", first.log.text());
     assert_eq!(second.status()[0].state, RouterState::Master, "{}", second.log.text());
 }
+
+/// Two boxes between two segments: when one cable of the master is pulled, both VIPs move; half of them would be useless.
+#[test]
+fn a_group_moves_as_one() {
+    if skip() {
+        return;
+    }
+    let (outside, inside) = (Segment::new().unwrap(), Segment::new().unwrap());
+    let make = |name: &str, number: u8, priority: u8| {
+        let host = outside.host(name, &format!("10.0.0.{number}/24")).unwrap();
+        let port = format!("in{number}");
+        let lab = inside.namespace();
+        lab.ip(&format!("link add {port} type veth peer name eth1 netns {}", host.namespace().path()))
+            .unwrap();
+        lab.ip(&format!("link set {port} master br0 up")).unwrap();
+        host.namespace().ip("link set eth1 up").unwrap();
+        host.namespace().ip(&format!("address add 10.1.0.{number}/24 dev eth1")).unwrap();
+        let router = |name: &str, interface: &str, vip: &str| {
+            format!(
+                "[[vrrp]]\nname = \"{name}\"\ninterface = \"{interface}\"\nvrid = 51\npriority = {priority}\n\
+                 interval = \"100ms\"\naddresses = [\"{vip}\"]\ngroup = \"between\"\n"
+            )
+        };
+        let text = format!(
+            "[[interface]]\nname = \"eth1\"\naddresses = [\"10.1.0.{number}/24\"]\n{}{}",
+            router("outside", "eth0", "10.0.0.45"),
+            router("inside", "eth1", "10.1.0.45")
+        );
+        Director::new(&host, &file(&format!("10.0.0.{number}/24"), &text))
+    };
+    let (mut first, mut second) = (make("lb1", 1, 200), make("lb2", 2, 100));
+    let has_both = |director: &Director| {
+        let on_eth1 =
+            director.host.namespace().ip("-o address show dev eth1").unwrap().contains(" 10.1.0.45/");
+        (director.has("10.0.0.45"), on_eth1)
+    };
+    first.start();
+    second.start();
+    for name in ["inside", "outside"] {
+        first.log.wait(&format!("name={name} state=master"), 0, PATIENCE);
+    }
+    second.wait_until("listening", PATIENCE, |status| status.master_priority == Some(200));
+    assert_eq!(second.log.count("state=master", 0), 0, "{}", second.log.text());
+    assert_eq!((has_both(&first), has_both(&second)), ((true, true), (false, false)));
+
+    let (mark, theirs) = (first.log.mark(), second.log.mark());
+    outside.cable(&first.host, false).unwrap();
+    first.log.wait("name=outside state=fault reason=interface eth0 has no carrier", mark, PATIENCE);
+    first.log.wait("name=inside state=fault reason=group between: outside", mark, PATIENCE);
+    for name in ["inside", "outside"] {
+        second.log.wait(&format!("name={name} state=master"), theirs, PATIENCE);
+    }
+    assert_eq!((has_both(&first), has_both(&second)), ((false, false), (true, true)));
+
+    outside.cable(&first.host, true).unwrap();
+    for name in ["inside", "outside"] {
+        first.log.wait(&format!("name={name} state=master"), mark, PATIENCE);
+        second.log.wait(&format!("name={name} state=backup"), theirs, PATIENCE);
+    }
+    second.wait_until("without VIPs", PATIENCE, |_| has_both(&second) == (false, false));
+    assert_eq!(has_both(&first), (true, true));
+}

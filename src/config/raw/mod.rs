@@ -101,6 +101,7 @@ table! {
         source: IpAddr,
         garp: Garp,
         track: List<Track>,
+        group: String,
     }
 }
 

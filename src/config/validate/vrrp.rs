@@ -95,6 +95,11 @@ fn instance(
     source(raw, links, ipv4, faults);
     let garp = raw.garp.get().map(|garp| announcements(garp, faults)).unwrap_or_default();
     let track = tracks(raw, links, services, priority, faults);
+    if let Some(span) = raw.group.span()
+        && priority == Priority::OWNER
+    {
+        faults.add(span, "an owner (priority 255) is in no `group`: it is master whatever the others are");
+    }
     Some(VrrpInstance {
         name: name?,
         interface: interface?.value.clone(),
@@ -112,6 +117,7 @@ fn instance(
         source: raw.source.get().copied(),
         garp,
         track,
+        group: raw.group.get().cloned(),
     })
 }
 
