@@ -117,6 +117,24 @@ fn defaults_are_those_of_the_manual() {
     assert_eq!(config.vrrp[1].priority.get(), 100);
 }
 
+/// The sample on the partition of a new disk: as delivered, and as its comments tell to change it.
+#[test]
+fn the_sample_is_without_fault() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("board/common/config/director.toml");
+    let sample = fs::read_to_string(path).unwrap();
+    assert!(check(&sample, "sample", &NodeFacts::default()).unwrap().config.services.is_empty());
+    let (_, below) = sample.split_once("# Below is").unwrap();
+    let pair: String =
+        below.lines().skip(3).filter_map(|line| Some(format!("{}\n", line.strip_prefix("# ")?))).collect();
+    let checked = check(
+        format!("version = 1\n{pair}"),
+        "pair",
+        &NodeFacts { node: Some("lb2".to_owned()), ..NodeFacts::default() },
+    );
+    let config = checked.unwrap_or_else(|report| panic!("{report}")).config;
+    assert_eq!((config.services[0].servers.len(), config.vrrp[0].priority.get()), (2, 50));
+}
+
 /// Broken in every way that a few thousand random edits find, a file gives a report or a configuration, never a panic.
 #[test]
 fn no_text_makes_it_panic() {
