@@ -1,12 +1,16 @@
 //! The kernel's dumps → [`State`].
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::Read;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 
 use futures_util::TryStreamExt;
 use netlink_packet_route::address::{AddressAttribute, AddressMessage};
-use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage};
+use netlink_packet_route::link::{
+    LinkAttribute, LinkExtentMask, LinkFlags, LinkInfo, LinkLayerType, LinkMessage,
+};
 use netlink_packet_route::route::{
     RouteAddress, RouteAttribute, RouteFlags, RouteHeader, RouteMessage, RouteProtocol, RouteType, RouteVia,
 };
@@ -27,7 +31,9 @@ impl Kernel {
     /// When a dump fails.
     pub async fn observe(&self) -> Result<State, Error> {
         let mut links = BTreeMap::new();
-        let mut dump = self.handle.link().get().execute();
+        // Counters make most of a link's dump, and nobody here reads them.
+        let terse = vec![LinkExtentMask::SkipStats];
+        let mut dump = self.handle.link().get().set_filter_mask(AddressFamily::Unspec, terse).execute();
         while let Some(message) = dump.try_next().await? {
             if let Some((name, link)) = link(&message) {
                 links.insert(name, link);
@@ -78,8 +84,9 @@ impl Kernel {
 /// Reads the values at `paths`; what cannot be read is left out.
 pub fn sysctls<'a>(paths: impl IntoIterator<Item = &'a String>) -> BTreeMap<String, String> {
     let read = |path: &String| {
-        let text = std::fs::read_to_string(Path::new(PROC_SYS_NET).join(path)).ok()?;
-        Some((path.clone(), text.trim().to_owned()))
+        let mut text = [0; 32];
+        let length = File::open(Path::new(PROC_SYS_NET).join(path)).ok()?.read(&mut text).ok()?;
+        Some((path.clone(), String::from_utf8_lossy(text.get(..length)?).trim().to_owned()))
     };
     paths.into_iter().filter_map(read).collect()
 }

@@ -121,13 +121,15 @@ impl Worker {
         let mut next = Instant::now();
         let mut earliest = next;
         loop {
+            let now = Instant::now();
+            if now >= next {
+                let outcome = self.pass().await;
+                let now = Instant::now();
+                earliest = now + PAUSE.max(outcome.took);
+                next = outcome.retry.map_or(now + PERIOD, |retry| retry.min(now + PERIOD));
+            }
             tokio::select! {
-                () = tokio::time::sleep_until(next.into()) => {
-                    let outcome = self.pass().await;
-                    let now = Instant::now();
-                    earliest = now + PAUSE.max(outcome.took);
-                    next = (now + PERIOD).min(outcome.retry.unwrap_or(now + PERIOD)).max(now);
-                }
+                () = tokio::time::sleep_until(next.into()) => {}
                 changed = events.changed() => {
                     changed?;
                     next = next.min(earliest.max(Instant::now()));
