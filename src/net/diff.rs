@@ -121,7 +121,9 @@ pub fn diff(observed: &State, desired: &State) -> Vec<Op> {
     let mut ops = sysctls(observed, desired);
     let mut deletions = Vec::new();
     for (name, link) in &desired.links {
-        ops.extend(observed.links.get(name).and_then(|present| set_link(name, present, link)));
+        let op = observed.links.get(name).and_then(|present| set_link(name, present, link));
+        // A driver takes its time to stop a card, and nobody waits for that.
+        if link.up { ops.extend(op) } else { deletions.extend(op) }
     }
     for (name, present) in &observed.links {
         let wanted = desired.links.get(name).map_or(&[] as &[Address], |link| &link.addresses);

@@ -201,7 +201,9 @@ impl Worker {
         self.config = config;
         let retry = looked.unwrap_or_else(|error| Some(self.reconnect(&error)));
         self.generation = self.loaded;
-        Outcome { retry, took: started.elapsed() }
+        let took = started.elapsed();
+        log::debug!("looked at the kernel: took={}us pending={}", took.as_micros(), self.pending.len());
+        Outcome { retry, took }
     }
 
     /// Without a configuration nothing is known about what should be, so nothing is taken away; people still want to see
@@ -217,10 +219,11 @@ impl Worker {
             if let Op::SetLink { index, .. } = op {
                 self.early.insert(index);
             }
-            if matches!(op, Op::SetLink { .. } | Op::Sysctl { .. })
-                && let Err(error) = self.kernel.apply(&op).await
-            {
-                log::warn!("cannot {op}: {error}");
+            if matches!(op, Op::SetLink { .. } | Op::Sysctl { .. }) {
+                match self.kernel.apply(&op).await {
+                    Ok(()) => log::debug!("before the file: {op}"),
+                    Err(error) => log::warn!("cannot {op}: {error}"),
+                }
             }
         }
         Ok(())
