@@ -92,6 +92,7 @@ fn a_valid_file_is_published_and_a_faulty_one_changes_nothing() {
         refused.contains("the running configuration goes on") && refused.contains("3 faults"),
         "{refused}"
     );
+    assert!(refused.contains("director.toml:5:1: unknown key `speed`"), "{refused}");
     let status = store.status();
     assert_eq!((status.generation, status.source), (1, Source::File));
     assert_eq!(status.candidates[0].verdict, "faulty");

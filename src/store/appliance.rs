@@ -326,6 +326,10 @@ fn fat_label(volume: &str) -> Option<String> {
 fn read(path: &Path) -> Found {
     match read_file(path) {
         Ok(text) => Found::Text(text),
+        // Windows hides the end of a name, and its editor adds one.
+        Err(error) if error.kind() == ErrorKind::NotFound && path.with_extension("toml.txt").exists() => {
+            Found::Unreadable(format!("it is called {FILE}.txt there: rename it to {FILE}"))
+        }
         Err(error) if error.kind() == ErrorKind::NotFound => {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             Found::Absent(format!("no {name} on {}", path.parent().unwrap_or(path).display()))
@@ -337,6 +341,16 @@ fn read(path: &Path) -> Found {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_with_a_second_ending_is_not_silently_passed_over() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(matches!(read(&dir.path().join(FILE)), Found::Absent(_)));
+        fs::write(dir.path().join("director.toml.txt"), "version = 1").unwrap();
+        assert!(matches!(read(&dir.path().join(FILE)), Found::Unreadable(why) if why.contains("rename")));
+        fs::write(dir.path().join(FILE), "version = 1").unwrap();
+        assert_eq!(read(&dir.path().join(FILE)), Found::Text(b"version = 1".to_vec()));
+    }
 
     #[test]
     fn the_factory_file_is_without_fault() {

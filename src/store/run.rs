@@ -15,7 +15,7 @@ use super::publish::{publish, published};
 use super::select::{Choice, Chosen};
 use super::work::{Done, Management, Plan, Plugged, Sources, Work};
 use crate::config::Checked;
-use crate::ipc::message::{Event, Reply, Request, Source, Status, StoreStatus};
+use crate::ipc::message::{Candidate, Event, Reply, Request, Source, Status, StoreStatus};
 use crate::ipc::server::{Answer, Call, Subscribers, hello, listen, not_mine};
 use crate::paths::RunDir;
 use crate::role::Role;
@@ -192,7 +192,7 @@ impl Store {
         if let Some(choice) = choice {
             let refused = choice.chosen.is_none();
             if refused && reply == Reply::Ok {
-                reply = Reply::Error { message: format!("use the configuration: {}", choice.why) };
+                reply = Reply::Error { message: refusal(&choice) };
             }
             if let Err(error) = self.take(choice) {
                 let message = format!("publish configuration: {}: {error}", self.run.path().display());
@@ -213,9 +213,16 @@ impl Store {
 
     /// Publishes what was chosen, if it is not what runs already.
     fn take(&mut self, choice: Choice) -> std::io::Result<()> {
-        for candidate in choice.candidates.iter().filter(|candidate| candidate.verdict == "faulty") {
-            for line in candidate.report.lines().filter(|line| is_headline(line)) {
-                log::warn!("fault: {line}");
+        for Candidate { place, verdict, report, .. } in &choice.candidates {
+            match verdict.as_str() {
+                "faulty" => {
+                    report
+                        .lines()
+                        .filter(|line| is_headline(line))
+                        .for_each(|line| log::warn!("fault: {line}"));
+                }
+                "unreadable" => log::warn!("configuration unreadable: {place}: {report}"),
+                _ => {}
             }
         }
         self.status.candidates = choice.candidates;
@@ -230,17 +237,25 @@ impl Store {
             log::info!("configuration unchanged: source={place:?} why={}", self.status.why);
             return publish(&self.run, &self.status, None);
         }
+        self.activate(text, checked)
+    }
+
+    fn activate(&mut self, text: Vec<u8>, checked: Checked) -> std::io::Result<()> {
         self.status.generation += 1;
         self.status.node.clone_from(&checked.node);
         publish(&self.run, &self.status, Some(&text))?;
         let (generation, node) = (self.status.generation, checked.node.as_deref().unwrap_or("-"));
         log::info!("configuration active: generation={generation} node={node} why={}", self.status.why);
         self.subscribers.emit(&Event::Config { generation });
+        let system = &checked.config.system;
+        if !(system.ntp.is_empty() && system.syslog.is_empty()) {
+            log::warn!("not acted on by this version: `ntp` and `syslog` of [system]");
+        }
         if let Sources::Appliance(_) = &self.sources {
-            if matches!(source, Source::Usb | Source::Partition) {
+            if matches!(self.status.source, Source::Usb | Source::Partition) {
                 self.queue.push_back((Work::Keep(text.clone()), None));
             }
-            let hostname = checked.config.system.hostname.as_deref().unwrap_or("director");
+            let hostname = system.hostname.as_deref().unwrap_or("director");
             if let Err(errno) = nix::unistd::sethostname(hostname) {
                 log::warn!("set host name: {hostname}: {}", errno.desc());
             }
@@ -270,6 +285,18 @@ impl Store {
             && self.started.elapsed() < SETTLING
             && self.queue.is_empty()
             && self.job.is_none()
+    }
+}
+
+/// Why nothing new runs. With one file there is one report, so it is part of the answer; on the appliance the console shows
+/// that of each source.
+fn refusal(choice: &Choice) -> String {
+    let why = format!("use the configuration: {}", choice.why);
+    match choice.candidates.as_slice() {
+        [only] if only.source == Source::File && !only.report.is_empty() => {
+            format!("{why}\n{}", only.report.trim_end())
+        }
+        _ => why,
     }
 }
 
