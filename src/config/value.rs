@@ -183,7 +183,8 @@ impl<T: FromValue> FromValue for List<T> {
     fn from_value(key: &str, value: &Spanned<DeValue<'_>>, faults: &mut Faults<'_>) -> Option<Self> {
         let Some(array) = value.get_ref().as_array() else {
             let help = if value.get_ref().is_table() {
-                format!("a list of tables is written [[{key}]], in two brackets")
+                let section = if key == "server" { "service.server" } else { key };
+                format!("a list of tables is written [[{section}]], in two brackets")
             } else {
                 format!("a list in brackets, each element {}", T::WANTS)
             };
