@@ -71,7 +71,13 @@ fn a_file_without_permission() {
     if nix::unistd::geteuid().is_root() {
         command.uid(65534).gid(65534);
     }
-    let output = command.output().unwrap();
+    // Another test's child may, for a moment, hold the copy open for writing.
+    let output = loop {
+        match command.output() {
+            Err(error) if error.kind() == std::io::ErrorKind::ExecutableFileBusy => std::thread::yield_now(),
+            other => break other.unwrap(),
+        }
+    };
     let text = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(2), "{text}");
     assert!(text.contains("no permission to read it"), "{text}");
