@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 
 use crate::{WrongUse, build, setup};
-use director_lab::guest::{Boot, Machine, Network};
+use director_lab::machine::{Boot, Machine, Network};
 use director_lab::{disk, guest, scratch};
 
 /// What to boot and with what plugged in.

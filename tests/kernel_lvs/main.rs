@@ -13,7 +13,8 @@ use std::time::{Duration, Instant};
 use director::ipc::message::{Event, Health, LvsStatus};
 use director::ipvs::Client;
 use director::role::Role;
-use director_lab::client::{LongLived, Prober};
+use director_lab::client::LongLived;
+use director_lab::prober::Prober;
 
 use rig::{PATIENCE, Rig, TUN4, VIP4, VIP6, hindrance, service, until, web};
 

@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 
 use director::ipc::message::RouterState;
 use director::role::Role;
-use director_lab::client::{LongLived, Report, Sample};
+use director_lab::client::{LongLived, Sample};
 use director_lab::command;
+use director_lab::prober::Report;
 
 use pair::{Pair, VIP, assert_unharmed, hindrance, until};
 

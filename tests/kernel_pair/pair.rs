@@ -10,8 +10,8 @@ use director::ipc::client;
 use director::ipc::message::{Reply, Request, RouterState, RouterStatus, ServiceStatus, Status};
 use director::paths::RunDir;
 use director::role::Role;
-use director_lab::client::{Prober, Report};
 use director_lab::command;
+use director_lab::prober::{Prober, Report};
 use director_lab::segment::{Host, Segment};
 use director_lab::server::RealServer;
 

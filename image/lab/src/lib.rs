@@ -9,11 +9,13 @@
 //!
 //! - [`namespace`]  a network namespace, and the thread that works in it
 //! - [`segment`]    one Ethernet segment, its hosts and taps
-//! - [`guest`]      a QEMU process: what it boots from, its power, its control channel
+//! - [`machine`]    what a guest is made of: what it boots from, what is plugged in
+//! - [`guest`]      a QEMU process: its power, its console, its control channel
 //! - [`serial`]     a guest's serial line: everything it said, waiting for words, typing
 //! - [`qmp`]        QEMU's control channel: reset, power button, keys, screen
 //! - [`disk`]       private copies of disk images, with an operator's file put onto them
-//! - [`server`]     tiny real servers; [`client`] tiny clients and what they noticed
+//! - [`server`]     tiny real servers; [`client`] tiny clients
+//! - [`prober`]     a client that asks at a steady rate, and what it noticed
 //! - [`preflight`]  may we do all that here? says what is missing
 //!
 //! Nothing outlives the process: namespaces are anonymous (they exist as long as somebody is inside), and children are
@@ -24,8 +26,10 @@ pub mod client;
 pub mod command;
 pub mod disk;
 pub mod guest;
+pub mod machine;
 pub mod namespace;
 pub mod preflight;
+pub mod prober;
 pub mod qmp;
 pub mod scratch;
 pub mod segment;

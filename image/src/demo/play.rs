@@ -7,8 +7,8 @@ use anyhow::{Context, Result, bail};
 
 use super::stage::{INTERVAL, Stage, WEIGHTS, Which, master_down};
 use crate::progress::Step;
-use director_lab::client::{Prober, Report};
 use director_lab::guest::Guest;
+use director_lab::prober::{Prober, Report};
 use director_lab::server::RealServer;
 
 /// One line of the summary.

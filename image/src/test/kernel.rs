@@ -11,7 +11,8 @@ use serde_json::Value;
 use super::outcome::Outcome;
 use super::{cargo, rootfs};
 use crate::{build, setup};
-use director_lab::guest::{Boot, Guest, Machine};
+use director_lab::guest::Guest;
+use director_lab::machine::{Boot, Machine};
 use director_lab::scratch;
 use director_lab::serial::Serial;
 

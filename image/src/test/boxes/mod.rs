@@ -7,7 +7,8 @@ use std::time::Instant;
 
 use anyhow::{Result, ensure};
 
-use director_lab::guest::{Boot, Guest};
+use director_lab::guest::Guest;
+use director_lab::machine::Boot;
 
 use super::image;
 use super::outcome::Outcome;

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 
 use director_lab::client;
-use director_lab::guest::{Boot, Guest, Machine, Network};
+use director_lab::guest::Guest;
+use director_lab::machine::{Boot, Machine, Network};
 use director_lab::segment::{Host, Segment};
 use director_lab::server::RealServer;
 use director_lab::{disk, preflight, scratch};
