@@ -50,7 +50,7 @@ pub fn ensure(board: &Board) -> Result<PathBuf> {
         let tree = unpack(&mut step, dir)?;
         configure(&tree, &fragments)?;
         let config = tree.join(".config");
-        check(board, &config)?;
+        compare(&fragments, &config)?;
         compile(&mut step, &tree, &dir.join("build.log"))?;
         keep(&config, &dir.join("config"))?;
         keep(&tree.join("arch/x86/boot/bzImage"), &dir.join("bzImage"))?;
@@ -65,7 +65,11 @@ pub fn ensure(board: &Board) -> Result<PathBuf> {
 /// # Errors
 /// Names each option that is not as a fragment has it.
 pub fn check(board: &Board, config: &Path) -> Result<()> {
-    let wanted = Board::wanted(&board.fragments()?)?;
+    compare(&board.fragments()?, config)
+}
+
+fn compare(fragments: &[(String, String)], config: &Path) -> Result<()> {
+    let wanted = Board::wanted(fragments)?;
     kconfig::check(&wanted, &kconfig::parse(&config.display().to_string(), &Board::read(config)?)?)
 }
 

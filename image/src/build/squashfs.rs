@@ -14,8 +14,8 @@ use super::tree::Tree;
 pub enum Compression {
     /// Small and fast to read; the kernel's choice here. GRUB cannot read it.
     Zstd,
-    /// What GRUB 2.06 reads (gzip, lzo and xz, but not zstd or lz4).
-    Gzip,
+    /// Not at all, in a form that GRUB 2.06 reads: what is in it is compressed already, and GRUB would be slow.
+    Stored,
 }
 
 /// Packs `tree` into `image`; every file belongs to root and has the time `time`.
@@ -35,7 +35,7 @@ pub fn pack(tree: &Tree, image: &Path, compression: Compression, time: u64) -> R
     command.args(["-all-time", &time, "-mkfs-time", &time, "-comp"]);
     match compression {
         Compression::Zstd => command.args(["zstd", "-Xcompression-level", "22"]),
-        Compression::Gzip => command.args(["gzip", "-Xcompression-level", "9"]),
+        Compression::Stored => command.args(["gzip", "-noI", "-noD", "-noF", "-b", "1M"]),
     };
     tool::run(&mut command)
 }

@@ -75,7 +75,7 @@ fn make_boot(
     tree.file("slot.cfg", slot.as_bytes(), 0o644)?;
     tree.file("manifest.json", manifest(stamp, kernel, root, verity)?.as_bytes(), 0o644)?;
     let image = parts.join("boot.img");
-    squashfs::pack(&tree, &image, Compression::Gzip, stamp.time)?;
+    squashfs::pack(&tree, &image, Compression::Stored, stamp.time)?;
     Ok(image)
 }
 
