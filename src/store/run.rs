@@ -21,7 +21,7 @@ use crate::paths::RunDir;
 use crate::role::Role;
 use crate::worker::WorkerArgs;
 
-/// A stick that shows up, or a NIC while the built-in configuration runs, counts as there from the beginning for so long.
+/// A stick or a NIC that shows up counts as there from the beginning for so long.
 const SETTLING: Duration = Duration::from_secs(30);
 const SETTLING_TICK: Duration = Duration::from_secs(1);
 
@@ -151,7 +151,6 @@ impl Store {
             sources: self.sources.clone(),
             plugged: self.plugged.clone(),
             settled: self.running.is_some() && self.status.source != Source::Safe,
-            built_in: self.status.source == Source::Safe,
         };
         let task = work.clone();
         self.job =

@@ -58,7 +58,8 @@ pub(super) enum Sources {
     Appliance(Option<Box<Appliance>>),
 }
 
-/// What is plugged in that may matter: the volumes of sticks, and the NICs of the built-in configuration.
+/// What is plugged in and may matter: the volumes of sticks, and the NICs, which tell this box from its twin and are those of
+/// the built-in configuration.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Plugged {
     sticks: BTreeSet<String>,
@@ -84,8 +85,6 @@ pub(super) struct Plan {
     pub plugged: Option<Plugged>,
     /// Whether a configuration of the operator runs, which goes on when no other can be used.
     pub settled: bool,
-    /// Whether the built-in configuration runs, which is for the NICs that exist.
-    pub built_in: bool,
 }
 
 impl Plan {
@@ -154,9 +153,9 @@ impl Plan {
 
     /// A worker that begins again has seen nothing before: then what is there is not new.
     fn is_new(&self, now: &Plugged) -> bool {
-        self.plugged.as_ref().is_some_and(|before| {
-            !now.sticks.is_subset(&before.sticks) || self.built_in && !now.nics.is_subset(&before.nics)
-        })
+        self.plugged
+            .as_ref()
+            .is_some_and(|before| !now.sticks.is_subset(&before.sticks) || !now.nics.is_subset(&before.nics))
     }
 
     fn look(&mut self) -> Vec<Offer> {
