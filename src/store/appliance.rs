@@ -18,6 +18,7 @@ use super::{fat, safe, slot};
 use crate::config::read_file;
 use crate::ipc::message::Source;
 use crate::paths::RunDir;
+use crate::units::Mac;
 
 const FILE: &str = "director.toml";
 /// The configuration of a box as it is delivered.
@@ -94,10 +95,10 @@ impl Appliance {
         self.sys.sticks(self.disk.as_deref())
     }
 
-    /// The NICs that the built-in configuration asks for addresses.
+    /// The hardware addresses of the NICs.
     #[must_use]
-    pub fn nics(&self) -> Vec<crate::units::IfName> {
-        self.sys.nics()
+    pub fn nics(&self) -> BTreeSet<Mac> {
+        self.sys.nic_addresses()
     }
 
     /// Waits until a plugged stick has become a disk, or for its deadline.
@@ -119,7 +120,7 @@ impl Appliance {
             source: Source::Safe,
             place: "built in".to_owned(),
             name: "built-in".to_owned(),
-            found: Found::Text(safe::text(&self.nics()).into_bytes()),
+            found: Found::Text(safe::text(&self.sys.nics()).into_bytes()),
         });
         offers
     }

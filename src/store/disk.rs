@@ -93,6 +93,16 @@ impl Sys {
         names(&all).into_iter().filter(is_card).filter_map(|name| name.parse().ok()).collect()
     }
 
+    /// Their hardware addresses, which stay when a card is renamed.
+    #[must_use]
+    pub fn nic_addresses(&self) -> BTreeSet<Mac> {
+        let address = |name: &IfName| {
+            let path = self.0.join("class/net").join(name.as_str()).join("address");
+            fs::read_to_string(path).ok()?.trim().parse().ok()
+        };
+        self.nics().iter().filter_map(address).collect()
+    }
+
     fn partitions(&self, disk: &str) -> Vec<String> {
         let below = self.block(disk);
         names(&below).into_iter().filter(|name| below.join(name).join("partition").exists()).collect()
@@ -182,6 +192,7 @@ mod tests {
         link("bus/usb/devices/1-1:1.0", "devices/pci0/usb1/1-1/1-1:1.0");
         fs::create_dir_all(root.join("class/net/eth0/device")).unwrap();
         file("class/net/eth0/type", "1\n");
+        file("class/net/eth0/address", "52:54:00:00:00:01\n");
         file("class/net/lo/type", "772\n");
         (dir, Sys(root))
     }
@@ -222,5 +233,6 @@ mod tests {
     fn nics_have_a_device() {
         let (_dir, sys) = tree();
         assert_eq!(sys.nics(), ["eth0".parse().unwrap()]);
+        assert_eq!(sys.nic_addresses(), ["52:54:00:00:00:01".parse().unwrap()].into());
     }
 }

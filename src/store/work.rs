@@ -11,7 +11,7 @@ use super::select::{Choice, Found, Offer, choose};
 use crate::config::{NodeFacts, check, read_file};
 use crate::ipc::message::{SetManagement, Source};
 use crate::paths::RunDir;
-use crate::units::IfName;
+use crate::units::Mac;
 
 /// What is done in a thread, because disks may be slow.
 #[derive(Debug, Clone)]
@@ -63,14 +63,14 @@ pub(super) enum Sources {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Plugged {
     sticks: BTreeSet<String>,
-    nics: BTreeSet<IfName>,
+    nics: BTreeSet<Mac>,
 }
 
 impl Plugged {
     fn now(sources: &Sources) -> Self {
         match sources {
             Sources::Appliance(Some(appliance)) => {
-                Self { sticks: appliance.sticks(), nics: appliance.nics().into_iter().collect() }
+                Self { sticks: appliance.sticks(), nics: appliance.nics() }
             }
             Sources::File(_) | Sources::Appliance(None) => Self::default(),
         }
