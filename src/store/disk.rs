@@ -46,14 +46,16 @@ impl Sys {
         })
     }
 
-    /// Volumes of removable disks, USB first of all, that are not of `boot_disk`: each partition, or a disk without any.
+    /// Volumes of removable disks that are not `boot_disk`: each partition, or a disk without any. Another disk of a Director
+    /// is no stick: its file is for the box that boots from it.
     #[must_use]
     pub fn sticks(&self, boot_disk: Option<&str>) -> BTreeSet<String> {
-        let disks = names(&self.0.join("block"));
-        let sticks = disks.into_iter().filter(|disk| Some(disk.as_str()) != boot_disk && self.is_stick(disk));
-        sticks
+        let is_ours = |disk: &str| Some(disk) != boot_disk && self.partition(disk, "root-a").is_none();
+        let disks = names(&self.0.join("block")).into_iter();
+        disks
+            .filter(|disk| is_ours(disk) && self.is_stick(disk))
             .flat_map(|disk| {
-                Some(self.partitions(&disk)).filter(|p| !p.is_empty()).unwrap_or_else(|| vec![disk])
+                Some(self.partitions(&disk)).filter(|parts| !parts.is_empty()).unwrap_or_else(|| vec![disk])
             })
             .collect()
     }
@@ -218,6 +220,9 @@ mod tests {
         let (_dir, sys) = tree();
         assert_eq!(sys.sticks(Some("vda")), BTreeSet::from(["sda1".to_owned()]));
         assert_eq!(sys.sticks(Some("sda")), BTreeSet::new(), "booted from a stick");
+        let uevent = sys.block("sda1").join("uevent");
+        fs::write(uevent, "DEVTYPE=partition\nPARTNAME=root-a\n").unwrap();
+        assert_eq!(sys.sticks(Some("vda")), BTreeSet::new(), "another Director");
     }
 
     #[test]
