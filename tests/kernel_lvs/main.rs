@@ -194,7 +194,7 @@ fn foreign_changes_are_undone_and_told() {
         rig.await_table(&right);
         let took = begun.elapsed();
         println!("ipvsadm {foreign}: undone after {took:?}");
-        assert!(took <= Duration::from_millis(5_500), "ipvsadm {foreign}: {took:?}");
+        assert!(took <= Duration::from_secs(7), "ipvsadm {foreign}: {took:?}");
         assert!(
             rig.logged().contains(&format!("foreign change is undone: {told}"))
                 || rig.logged().contains(told)
@@ -245,10 +245,8 @@ fn a_killed_worker_leaves_the_table_and_the_next_one_adopts_it() {
         rig.await_table(&two);
         assert_eq!(connection.ask().unwrap(), home, "nobody is missed");
         // Nobody answers the next worker's checks for longer than this test takes.
-        let slow = service("web", &web(VIP4), "dr", "", &three).replace(
-            "interval = \"500ms\", timeout = \"450ms\", fall = 2",
-            "interval = \"60s\", timeout = \"60s\", fall = 3",
-        );
+        let slow = service("web", &web(VIP4), "dr", "", &three)
+            .replace("interval = \"1s\", timeout = \"900ms\"", "interval = \"60s\", timeout = \"60s\"");
         rig.activate(&slow);
         rig.silence(true);
         rig.start();

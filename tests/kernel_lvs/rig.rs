@@ -290,7 +290,7 @@ fn second_card(director: &Host, back: &Segment) {
 pub fn service(name: &str, listen: &str, method: &str, extra: &str, servers: &[(&str, u32)]) -> String {
     let mut text = format!(
         "[[service]]\nname = \"{name}\"\nlisten = \"{listen}\"\nmethod = \"{method}\"\n\
-         check = {{ type = \"tcp\", interval = \"500ms\", timeout = \"450ms\", fall = 2, rise = 1 }}\n{extra}\n"
+         check = {{ type = \"tcp\", interval = \"1s\", timeout = \"900ms\", fall = 3, rise = 1 }}\n{extra}\n"
     );
     for (address, weight) in servers {
         text += &format!("[[service.server]]\naddress = \"{address}\"\nweight = {weight}\n");

@@ -125,6 +125,31 @@ fn kernel_answers_cut_short_are_errors_and_never_panic() {
     }
 }
 
+/// Linux 6.12 about the rules `-A -t [2001:db8::1]:443 -s sh -b sh-port -p 50 -M 64`,
+/// `-a … -r 10.0.0.7:443 -i -w 3 --tun-type gue --tun-port 6080 --tun-csum -x 900 -y 300` and
+/// `-A -f 5 -s wlc -p 300 -M 255.255.255.0` of ipvsadm.
+#[test]
+#[cfg(target_endian = "little")]
+fn what_the_kernel_says() {
+    let payload = |text: &str| hex(text).split_off(crate::ipvs::wire::GENERIC_HEADER);
+    let entry = decode_service(&payload(include_str!("service.hex"))).unwrap();
+    let id = ServiceId::Address { address: "[2001:db8::1]:443".parse().unwrap(), protocol: ServiceId::TCP };
+    let sticky = Persistence { timeout: 50, mask: 64 };
+    assert_eq!(entry.id, id);
+    assert_eq!(entry.service, Service { flags: 0x10, ..service("sh", Some(sticky)) });
+    assert_eq!(entry.stats, Stats::default());
+
+    let entry = decode_server(Family::V6, &payload(include_str!("server.hex"))).unwrap();
+    let tunnel = Tunnel { kind: 1, port: 6080, flags: 1 };
+    let server = Server { forward: Forward::Tunnel, weight: 3, upper: 900, lower: 300, tunnel };
+    assert_eq!((entry.address, entry.server), ("10.0.0.7:443".parse().unwrap(), server));
+    assert_eq!(entry.connections, Connections::default());
+
+    let entry = decode_service(&payload(include_str!("fwmark.hex"))).unwrap();
+    assert_eq!(entry.id, ServiceId::Fwmark { mark: 5, family: Family::V4 });
+    assert_eq!(entry.service, service("wlc", Some(Persistence { timeout: 300, mask: 0xffff_ff00 })));
+}
+
 /// Bytes that were changed, cut and lengthened at random (the same in every run) are refused or read, and never more.
 #[test]
 fn damaged_answers_never_panic() {
