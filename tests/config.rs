@@ -267,3 +267,19 @@ fn titles(text: &str) -> Vec<(&str, &str)> {
     }
     titles
 }
+
+#[test]
+fn programs_get_every_fault_as_json() {
+    let report = check(
+        "version = 1\n[[route]]\nto = \"default\"\nvai = \"1.2.3.4\"\n",
+        "f.toml",
+        &NodeFacts::default(),
+    );
+    let json = serde_json::to_value(report.unwrap_err()).unwrap();
+    let place =
+        |index: usize| (json[index]["line"].as_u64().unwrap(), json[index]["column"].as_u64().unwrap());
+    assert_eq!((place(0), place(1)), ((2, 1), (4, 1)));
+    assert_eq!(json[1]["message"], "unknown key `vai`");
+    assert_eq!(json[1]["help"], "did you mean `via`? known here: `to`, `via`, `interface`, `metric`");
+    assert_eq!(json[1]["file"], "f.toml");
+}

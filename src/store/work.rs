@@ -139,7 +139,7 @@ impl Plan {
     /// A valid file of the operator makes a look at what was kept needless: that comes when the box already works.
     fn first_choice(&mut self) -> Choice {
         if let Sources::Appliance(Some(appliance)) = &self.sources {
-            let choice = choose(appliance.look_at_operators(), &node_facts(), self.settled);
+            let choice = choose(appliance.look_at_operators(), &self.facts(), self.settled);
             if choice.chosen.is_some() {
                 return choice;
             }
@@ -148,7 +148,16 @@ impl Plan {
     }
 
     fn choose(&mut self) -> Choice {
-        choose(self.look(), &node_facts(), self.settled)
+        let facts = self.facts();
+        choose(self.look(), &facts, self.settled)
+    }
+
+    /// On the appliance the host name comes from the file, so it cannot choose a part of the file.
+    fn facts(&self) -> NodeFacts {
+        match &self.sources {
+            Sources::File(_) => node_facts(),
+            Sources::Appliance(_) => NodeFacts { hostname: None, ..node_facts() },
+        }
     }
 
     /// A worker that begins again has seen nothing before: then what is there is not new.
@@ -192,7 +201,7 @@ impl Plan {
             Found::Absent(_) if *source == Source::LastGood => running.clone(),
             Found::Absent(_) => b"version = 1\n".to_vec(),
         };
-        let facts = NodeFacts { node: None, ..node_facts() };
+        let facts = self.facts();
         let present = check(&text, &offer.name, &facts).map_err(|report| {
             format!("set management address: {} has faults to be mended first:\n{report}", offer.place)
         })?;
