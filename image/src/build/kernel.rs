@@ -42,8 +42,9 @@ pub fn ensure(board: &Board) -> Result<PathBuf> {
     let mut key = Key::default();
     key.add(source_version()?.as_bytes());
     key.add(tool::output(tool::command("gcc").arg("--version"))?.as_bytes());
-    for (_, text) in &fragments {
-        key.add(text.as_bytes());
+    // not the text: a comment makes no other kernel
+    for (option, value) in Board::wanted(&fragments)? {
+        key.add(format!("{option}={value}").as_bytes());
     }
     let mut step = step;
     let (folder, cached) = cache::folder("kernel", key, |dir| {
