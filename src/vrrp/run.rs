@@ -36,6 +36,10 @@ use crate::worker::WorkerArgs;
 /// The kernel is looked at this often, whatever it says by itself.
 const PERIOD: Duration = Duration::from_secs(5);
 
+/// After a look at the kernel that its events have caused, this many times its own length belongs to the rest: a storm of
+/// events must not keep the timers waiting.
+const REST: u32 = 4;
+
 /// Runs the role until SIGTERM, which makes every master resign and takes the VIPs off.
 ///
 /// # Errors
@@ -64,6 +68,9 @@ struct Worker {
     wire: Wire,
     kernel: Kernel,
     alarm: Alarm,
+    /// When the kernel has to be looked at, and not before when.
+    look_at: Option<Instant>,
+    earliest: Instant,
     memory: Memory,
     /// Masters of the previous life, until the first configuration.
     previous: Vec<Record>,
@@ -94,6 +101,8 @@ impl Worker {
             wire: Wire::open().map_err(|error| format!("open packet socket: {error}"))?,
             kernel: Kernel::open().map_err(|error| format!("open netlink socket: {error}"))?,
             alarm: Alarm::new()?,
+            look_at: None,
+            earliest: Instant::now(),
             memory,
             previous: life.masters,
             generation: 0,
@@ -116,7 +125,11 @@ impl Worker {
             self.hear();
             self.engine.tick(Instant::now());
             self.carry_out();
-            self.alarm.set(self.engine.deadline(Instant::now()))?;
+            if self.look_at.is_some_and(|at| at <= Instant::now()) {
+                self.look();
+            }
+            let now = Instant::now();
+            self.alarm.set(self.engine.deadline(now).into_iter().chain(self.look_at).min())?;
             // In no fixed order: a flood on the wire must not keep anybody else from being heard.
             tokio::select! {
                 ready = self.wire.readable() => ready?,
@@ -128,7 +141,7 @@ impl Worker {
                 }
                 changed = inbox.events.changed() => {
                     changed?;
-                    self.look();
+                    self.look_at = Some(self.earliest.max(Instant::now()));
                 }
                 Some(heard) = next(&mut self.services) => self.service(heard),
                 changed = inbox.configs.changed() => {
@@ -139,7 +152,7 @@ impl Worker {
                     Some(call) => self.answer(call),
                     None => return Err("the socket of this role is closed".into()),
                 },
-                _ = period.tick() => self.look(),
+                _ = period.tick() => self.look_at = Some(Instant::now()),
             }
         }
     }
@@ -196,6 +209,13 @@ impl Worker {
 
     /// Looks at links and addresses, and repairs what is not as it should be.
     fn look(&mut self) {
+        let started = Instant::now();
+        self.look_at = None;
+        self.look_and_repair();
+        self.earliest = Instant::now() + started.elapsed() * REST;
+    }
+
+    fn look_and_repair(&mut self) {
         let links = match self.kernel.links() {
             Ok(links) => links,
             Err(error) => {
@@ -305,13 +325,20 @@ impl Worker {
     /// Repairs what somebody else has done to the VIPs, or what the kernel refused before.
     fn repair(&mut self) {
         for op in self.agree() {
+            let now = Instant::now();
             match &op {
                 Op::Add { interface, cidr } => {
-                    log::warn!("VIP put back: interface={interface} address={cidr} reason=it was not there");
-                    self.engine.restored(Instant::now(), interface);
+                    if self.quiet.may_say(now, "put back") {
+                        log::warn!(
+                            "VIP put back: interface={interface} address={cidr} reason=it was not there"
+                        );
+                    }
+                    self.engine.restored(now, interface);
                 }
                 Op::Remove { interface, cidr } => {
-                    log::warn!("VIP taken off: interface={interface} address={cidr} reason=not master");
+                    if self.quiet.may_say(now, "taken off") {
+                        log::warn!("VIP taken off: interface={interface} address={cidr} reason=not master");
+                    }
                 }
             }
         }
