@@ -1,7 +1,7 @@
 //! Links and addresses of the kernel: dumps, and VIPs set and taken off.
 //!
 //! Netlink is synchronous: when a send returns the kernel has done what it was asked, and the answer lies in the receive
-//! buffer. So a failover waits for no other task, and there is nothing to gain from asynchrony.
+//! buffer. What takes time is the kernel's lock, so this is used by the thread of [`super::apply`] alone once the loop runs.
 
 use std::collections::BTreeMap;
 use std::io;

@@ -6,11 +6,13 @@
 //! kernel (observe) ──▶ facts ──▶ track  └── deadline: one timer           └─▶ garp: when VIPs are announced
 //! ```
 //!
-//! Only `run`, `socket`, `kernel`, `alarm`, `memory` and `punctual` touch the outside. The loop waits for nothing but its descriptors: no file
-//! but a few bytes on tmpfs, no name, no other worker; requests to the kernel are answered within the system call.
+//! Only `run`, `socket`, `kernel`, `apply`, `alarm`, `memory` and `punctual` touch the outside. The loop waits for nothing but
+//! its descriptors: no file but a few bytes on tmpfs, no name, no other worker, and not for the kernel's lock over links and
+//! addresses, which a thread beside it takes.
 
 pub mod accept; // checks of an advertisement that need the configuration
 pub mod alarm; // one timer with the kernel's resolution
+pub mod apply; // the thread that talks to the kernel's tables
 pub mod arp; // gratuitous ARP
 pub mod auth; // version 2 passwords
 pub mod checksum; // the Internet checksum

@@ -39,6 +39,14 @@ pub fn never_wait_for_the_log() {
     }
 }
 
+/// Puts the calling thread into real-time.
+///
+/// # Errors
+/// Without CAP_SYS_NICE.
+pub fn in_real_time() -> Result<(), nix::errno::Errno> {
+    round_robin(PRIORITY)
+}
+
 /// Real-time and locked in memory, where we may: a busy machine or a slow disk must not cost mastership.
 pub fn be_punctual() {
     // Without a limit or the right to ignore it, locking what is yet to come would make memory run out.
@@ -46,7 +54,7 @@ pub fn be_punctual() {
         || getrlimit(Resource::RLIMIT_MEMLOCK).is_ok_and(|(soft, _)| soft == RLIM_INFINITY);
     let future = if unlimited { MlockAllFlags::MCL_FUTURE } else { MlockAllFlags::empty() };
     let locked = mlockall(MlockAllFlags::MCL_CURRENT | future);
-    let scheduled = round_robin(PRIORITY);
+    let scheduled = in_real_time();
     let problems: Vec<String> = [("memory is not locked", locked), ("not real-time", scheduled)]
         .into_iter()
         .filter_map(|(what, result)| result.err().map(|error| format!("{what} ({error})")))

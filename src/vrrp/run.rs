@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error as StdError;
+use std::io;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
@@ -10,10 +11,11 @@ use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 
 use super::alarm::Alarm;
+use super::apply::{self, Done, Job};
 use super::effect::Effect;
 use super::engine::Engine;
 use super::event::master_down;
-use super::facts::Facts;
+use super::facts::{Facts, Link};
 use super::instance::Entry;
 use super::kernel::Kernel;
 use super::memory::{Memory, Record, monotonic};
@@ -31,6 +33,7 @@ use crate::ipc::server::{self, Call, Subscribers};
 use crate::net::watch::{ADDRESSES, Watch};
 use crate::paths::RunDir;
 use crate::role::Role;
+use crate::units::IfName;
 use crate::worker::WorkerArgs;
 
 /// The kernel is looked at this often, whatever it says by itself.
@@ -39,6 +42,11 @@ const PERIOD: Duration = Duration::from_secs(5);
 /// After a look at the kernel that its events have caused, this many times its own length belongs to the rest: a storm of
 /// events must not keep the timers waiting.
 const REST: u32 = 4;
+
+/// After a look that failed.
+const AGAIN: Duration = Duration::from_millis(200);
+/// How long an orderly end waits for the kernel: less than the supervisor waits for us.
+const PATIENCE: Duration = Duration::from_millis(1500);
 
 /// Runs the role until SIGTERM, which makes every master resign and takes the VIPs off.
 ///
@@ -60,17 +68,25 @@ struct Inbox {
     calls: mpsc::Receiver<Call>,
     configs: Watcher,
     events: Watch,
+    done: mpsc::UnboundedReceiver<Done>,
 }
 
 struct Worker {
     run: RunDir,
     engine: Engine,
     wire: Wire,
-    kernel: Kernel,
     alarm: Alarm,
-    /// When the kernel has to be looked at, and not before when.
+    /// The thread that talks to the kernel's tables.
+    jobs: std::sync::mpsc::Sender<Job>,
+    /// It is looking; when it has to look again, and not before when.
+    looking: bool,
     look_at: Option<Instant>,
     earliest: Instant,
+    /// It is changing VIPs; whether they have to be compared again when it has.
+    applying: bool,
+    again: bool,
+    /// Announcements that wait for it: nobody is called before the VIP is there.
+    withheld: Vec<(IfName, IpAddr)>,
     memory: Memory,
     /// Masters of the previous life, until the first configuration.
     previous: Vec<Record>,
@@ -86,23 +102,35 @@ struct Worker {
 impl Worker {
     fn start(run: &RunDir) -> Result<(Self, Inbox), Box<dyn StdError>> {
         let path = run.socket(Role::Vrrp);
+        let mut kernel = Kernel::open().map_err(|error| format!("open netlink socket: {error}"))?;
+        let events = Watch::open(ADDRESSES).map_err(|error| format!("open netlink socket: {error}"))?;
+        let links = kernel.links().map_err(|error| format!("look at the network: {error}"))?;
+        let (jobs, done) = apply::start(kernel)?;
         let inbox = Inbox {
             calls: server::listen(&path).map_err(|error| format!("listen: {}: {error}", path.display()))?,
             configs: Watcher::new(run)
                 .map_err(|error| format!("watch: {}: {error}", run.path().display()))?,
-            events: Watch::open(ADDRESSES).map_err(|error| format!("open netlink socket: {error}"))?,
+            events,
+            done,
         };
         let (memory, life) = Memory::recall(&run.state(Role::Vrrp));
         let mut engine = Engine::new();
-        engine.observe(Instant::now(), |facts| facts.services = life.services);
+        engine.observe(Instant::now(), |facts| {
+            facts.links = links;
+            facts.services = life.services;
+        });
         let worker = Self {
             run: run.clone(),
             engine,
             wire: Wire::open().map_err(|error| format!("open packet socket: {error}"))?,
-            kernel: Kernel::open().map_err(|error| format!("open netlink socket: {error}"))?,
             alarm: Alarm::new()?,
+            jobs,
+            looking: false,
             look_at: None,
             earliest: Instant::now(),
+            applying: false,
+            again: false,
+            withheld: Vec::new(),
             memory,
             previous: life.masters,
             generation: 0,
@@ -118,31 +146,36 @@ impl Worker {
         let mut period = tokio::time::interval(PERIOD);
         period.set_missed_tick_behavior(MissedTickBehavior::Delay);
         period.reset();
-        self.look();
         self.load();
         loop {
             // What waits on the wire counts before any timer: silence is judged by what was heard, however late we are.
             self.hear();
             self.engine.tick(Instant::now());
             self.carry_out();
-            if self.look_at.is_some_and(|at| at <= Instant::now()) {
-                self.look();
-            }
             let now = Instant::now();
-            self.alarm.set(self.engine.deadline(now).into_iter().chain(self.look_at).min())?;
+            if !self.looking && self.look_at.is_some_and(|at| at <= now) {
+                self.look_at = None;
+                self.looking = self.jobs.send(Job::Look).is_ok();
+            }
+            let look_at = self.look_at.filter(|_| !self.looking);
+            self.alarm.set(self.engine.deadline(now).into_iter().chain(look_at).min())?;
             // In no fixed order: a flood on the wire must not keep anybody else from being heard.
             tokio::select! {
                 ready = self.wire.readable() => ready?,
                 rung = self.alarm.rings() => rung?,
                 ended = async { end.readable().await } => {
                     ended?;
-                    self.stop();
+                    self.stop(&mut inbox.done).await;
                     return Ok(());
                 }
                 changed = inbox.events.changed() => {
                     changed?;
                     self.look_at = Some(self.earliest.max(Instant::now()));
                 }
+                done = inbox.done.recv() => match done {
+                    Some(done) => self.done(done),
+                    None => return Err("the thread that talks to the kernel has ended".into()),
+                },
                 Some(heard) = next(&mut self.services) => self.service(heard),
                 changed = inbox.configs.changed() => {
                     changed?;
@@ -207,38 +240,48 @@ impl Worker {
         }
     }
 
-    /// Looks at links and addresses, and repairs what is not as it should be.
-    fn look(&mut self) {
-        let started = Instant::now();
-        self.look_at = None;
-        self.look_and_repair();
-        self.earliest = Instant::now() + started.elapsed() * REST;
+    /// What the thread has done.
+    fn done(&mut self, done: Done) {
+        match done {
+            Done::Looked(links, took) => {
+                self.looking = false;
+                self.earliest = Instant::now() + took * REST;
+                match links {
+                    Ok(links) => self.see(links),
+                    Err(error) => {
+                        // In a storm the tables do not stand still; soon they will.
+                        self.look_at = Some(Instant::now() + AGAIN);
+                        if self.quiet.may_say(Instant::now(), "look") {
+                            log::error!("cannot look at the network: {error}");
+                        }
+                    }
+                }
+            }
+            Done::Applied { results, repair } => {
+                self.applying = false;
+                self.applied(results, repair);
+                if std::mem::take(&mut self.again) {
+                    self.agree(false);
+                }
+                if !self.applying {
+                    self.release_announcements();
+                }
+            }
+        }
     }
 
-    fn look_and_repair(&mut self) {
-        let links = match self.kernel.links() {
-            Ok(links) => links,
-            Err(error) => {
-                if self.quiet.may_say(Instant::now(), "look") {
-                    log::error!("cannot look at the network: {error}");
-                }
-                if let Ok(kernel) = Kernel::open() {
-                    self.kernel = kernel;
-                }
-                return;
-            }
-        };
+    /// Takes links and addresses as they are, and repairs what is not as it should be.
+    fn see(&mut self, links: BTreeMap<IfName, Link>) {
         let needed = self.engine.instances().iter().map(|instance| place(instance.config())).collect();
         let closed = self.wire.sync(&needed, &links);
-        if links == self.engine.facts().links && closed == self.engine.facts().closed {
-            return self.repair();
+        if links != self.engine.facts().links || closed != self.engine.facts().closed {
+            self.engine.observe(Instant::now(), |facts| {
+                facts.links = links;
+                facts.closed = closed;
+            });
+            self.carry_out();
         }
-        self.engine.observe(Instant::now(), |facts| {
-            facts.links = links;
-            facts.closed = closed;
-        });
-        self.carry_out();
-        self.repair();
+        self.agree(true);
     }
 
     fn open_sockets(&mut self) {
@@ -281,9 +324,8 @@ impl Worker {
                         }
                     }
                 }
-                Effect::Addresses => {
-                    self.agree();
-                }
+                Effect::Addresses => self.agree(false),
+                Effect::Announce { interface, vip } if self.applying => self.withheld.push((interface, vip)),
                 Effect::Announce { interface, vip } => self.announce(&interface, vip),
                 Effect::Remember => self.remember(),
                 Effect::State(event) => self.tell(&event),
@@ -291,24 +333,41 @@ impl Worker {
         }
     }
 
-    /// Makes the VIPs of the kernel agree with what they should be; gives what it set.
-    fn agree(&mut self) -> Vec<Op> {
+    /// Has the VIPs of the kernel made to agree with what they should be; later, if they are being changed just now.
+    fn agree(&mut self, repair: bool) {
         if self.generation == 0 {
-            return Vec::new();
+            return;
         }
-        let ops = vips::diff(self.engine.facts(), &self.engine.desired());
-        let mut refused = BTreeMap::new();
-        let mut done = Vec::new();
-        for op in ops {
+        if self.applying {
+            self.again = true;
+            return;
+        }
+        let facts = self.engine.facts();
+        let indexed = |op: Op| {
             let (Op::Add { interface, .. } | Op::Remove { interface, .. }) = &op;
-            let Some(index) = self.engine.facts().links.get(interface).map(|link| link.index) else {
-                continue;
-            };
-            match self.kernel.apply(&op, index) {
+            facts.links.get(interface).map(|link| link.index).map(|index| (op, index))
+        };
+        let ops: Vec<(Op, u32)> =
+            vips::diff(facts, &self.engine.desired()).into_iter().filter_map(indexed).collect();
+        if ops.is_empty() {
+            self.refused.clear();
+        } else {
+            self.applying = self.jobs.send(Job::Apply { ops, repair }).is_ok();
+        }
+    }
+
+    /// Notes what the kernel has done, and what it has refused.
+    fn applied(&mut self, results: Vec<(Op, io::Result<()>)>, repair: bool) {
+        let mut refused = BTreeMap::new();
+        for (op, result) in results {
+            match result {
                 Ok(()) => {
-                    self.engine.note(&op);
                     log::debug!("{op}");
-                    done.push(op);
+                    self.engine.note(&op);
+                    // What was refused before is no repair of what others have done.
+                    if repair && !self.refused.contains_key(&op) {
+                        self.repaired(&op);
+                    }
                 }
                 Err(error) => {
                     refused.insert(op, error.to_string());
@@ -319,32 +378,37 @@ impl Worker {
             log::error!("cannot {op}: {error}");
         }
         self.refused = refused;
-        done
     }
 
-    /// Repairs what somebody else has done to the VIPs, or what the kernel refused before.
-    fn repair(&mut self) {
-        for op in self.agree() {
-            let now = Instant::now();
-            match &op {
-                Op::Add { interface, cidr } => {
-                    if self.quiet.may_say(now, "put back") {
-                        log::warn!(
-                            "VIP put back: interface={interface} address={cidr} reason=it was not there"
-                        );
-                    }
-                    self.engine.restored(now, interface);
+    /// Somebody else has changed the VIPs, and we have changed them back.
+    fn repaired(&mut self, op: &Op) {
+        let now = Instant::now();
+        match op {
+            Op::Add { interface, cidr } => {
+                if self.quiet.may_say(now, "put back") {
+                    log::warn!("VIP put back: interface={interface} address={cidr} reason=it was not there");
                 }
-                Op::Remove { interface, cidr } => {
-                    if self.quiet.may_say(now, "taken off") {
-                        log::warn!("VIP taken off: interface={interface} address={cidr} reason=not master");
-                    }
+                self.engine.restored(now, interface);
+            }
+            Op::Remove { interface, cidr } => {
+                if self.quiet.may_say(now, "taken off") {
+                    log::warn!("VIP taken off: interface={interface} address={cidr} reason=not master");
                 }
             }
         }
     }
 
-    fn announce(&mut self, interface: &crate::units::IfName, vip: IpAddr) {
+    /// Makes the announcements that waited for their VIPs, if these are still ours.
+    fn release_announcements(&mut self) {
+        let desired = self.engine.desired();
+        for (interface, vip) in std::mem::take(&mut self.withheld) {
+            if desired.get(&interface).is_some_and(|vips| vips.iter().any(|cidr| cidr.address == vip)) {
+                self.announce(&interface, vip);
+            }
+        }
+    }
+
+    fn announce(&mut self, interface: &IfName, vip: IpAddr) {
         let Some(link) = self.engine.facts().links.get(interface) else { return };
         // A link without an Ethernet address has no neighbours to tell.
         let Some(mac) = link.mac else { return };
@@ -408,9 +472,23 @@ impl Worker {
         status
     }
 
-    fn stop(&mut self) {
+    /// Resigns at once, and waits a little for the VIPs to go.
+    async fn stop(&mut self, done: &mut mpsc::UnboundedReceiver<Done>) {
         self.engine.stop(Instant::now());
         self.carry_out();
+        let gone = async {
+            while self.applying
+                && let Some(news) = done.recv().await
+            {
+                self.done(news);
+            }
+        };
+        if tokio::time::timeout(PATIENCE, gone).await.is_err() {
+            log::error!(
+                "VIPs are left behind: the kernel does not answer within {} ms",
+                PATIENCE.as_millis()
+            );
+        }
         self.memory.forget();
     }
 }

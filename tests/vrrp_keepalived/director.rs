@@ -34,7 +34,8 @@ pub fn file(address: &str, routers: &str) -> String {
 impl Director {
     /// Has a configuration, and does not run yet.
     pub fn new(host: &Host, file: &str) -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        // On tmpfs, as /run is: a busy disk is none of the worker's business.
+        let dir = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
         let mut director = Self { host: host.clone(), log: Log::default(), dir, generation: 0, child: None };
         director.configure(file);
         director
@@ -130,6 +131,16 @@ impl Director {
     /// Whether `address` is on the card.
     pub fn has(&self, address: &str) -> bool {
         self.host.namespace().ip("-o address show dev eth0").unwrap().contains(&format!(" {address}/"))
+    }
+
+    /// The worker has the kernel make the VIPs so as it goes: within a moment it is so.
+    pub fn holds(&self, present: &[&str], absent: &[&str]) {
+        let so = || present.iter().all(|vip| self.has(vip)) && !absent.iter().any(|vip| self.has(vip));
+        let deadline = Instant::now() + Duration::from_secs(2);
+        while !so() {
+            assert!(Instant::now() < deadline, "not {present:?} without {absent:?}:\n{}", self.log.text());
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 
     /// Nothing that came in was rejected, nothing in it was odd.
