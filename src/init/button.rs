@@ -3,24 +3,18 @@
 use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
+use neli::consts::genl::{CtrlAttr, CtrlAttrMcastGrp, CtrlCmd};
+use neli::consts::socket::{Msg, NlFamily};
+use neli::socket::NlSocket;
+use neli::utils::Groups;
 use nix::errno::Errno;
-use nix::sys::socket::{
-    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, send, socket,
-};
+use nix::sys::socket::{MsgFlags, recv};
 
 use crate::ipvs::wire::{self, Malformed, Writer};
 use crate::sys::netlink;
 
 /// The generic netlink controller (kernel: include/uapi/linux/genetlink.h).
 const CONTROLLER: u16 = 16;
-const GET_FAMILY: u8 = 3;
-const FAMILY_NAME: u16 = 2;
-const MULTICAST_GROUPS: u16 = 7;
-const GROUP_NAME: u16 = 1;
-const GROUP_ID: u16 = 2;
-
-/// NLM_F_REQUEST.
-const REQUEST: u16 = 1;
 /// ACPI_GENL_ATTR_EVENT.
 const EVENT: u16 = 1;
 /// ACPI_BUTTON_NOTIFY_STATUS: pressed, and not the button that woke the box.
@@ -36,19 +30,19 @@ impl Button {
     /// # Errors
     /// A kernel without ACPI or without generic netlink.
     pub fn listen() -> io::Result<Self> {
-        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-        let protocol = SockProtocol::NetlinkGeneric;
-        let fd = socket(AddressFamily::Netlink, SockType::Raw, flags, protocol)?;
-        bind(fd.as_raw_fd(), &NetlinkAddr::new(0, 0))?;
+        let socket = NlSocket::connect(NlFamily::Generic, None, Groups::empty())?;
+        socket.nonblock()?;
         let mut request = Writer::default();
-        request.message(CONTROLLER, REQUEST, 1, GET_FAMILY, |w| w.text(FAMILY_NAME, "acpi_event"));
-        send(fd.as_raw_fd(), request.bytes(), MsgFlags::empty())?;
+        request.message(CONTROLLER, wire::REQUEST, 1, CtrlCmd::Getfamily.into(), |w| {
+            w.text(CtrlAttr::FamilyName.into(), "acpi_event");
+        });
+        socket.send(request.bytes(), Msg::empty())?;
         // The kernel has answered before `send` returns.
         let mut answer = [0; 4096];
-        let length = recv(fd.as_raw_fd(), &mut answer, MsgFlags::empty())?;
+        let (length, _) = socket.recv(&mut answer, Msg::empty())?;
         let group = group(answer.get(..length).unwrap_or_default()).map_err(io::Error::other)?;
-        netlink::join(&fd, group.ok_or(ErrorKind::NotFound)?)?;
-        Ok(Self(fd))
+        socket.add_mcast_membership(Groups::new_groups(&[group.ok_or(ErrorKind::NotFound)?]))?;
+        Ok(Self(netlink::owned(socket)))
     }
 
     /// Whether the power button was pressed since the last call.
@@ -82,14 +76,17 @@ fn group(datagram: &[u8]) -> Result<Option<u32>, Malformed> {
         }
         for attribute in wire::attributes(wire::generic(message.payload)?.1) {
             let (kind, list) = attribute?;
-            if kind != MULTICAST_GROUPS {
+            if kind != u16::from(CtrlAttr::McastGroups) {
                 continue;
             }
             for entry in wire::attributes(list) {
                 let fields = wire::attributes(entry?.1).collect::<Result<Vec<_>, _>>()?;
-                let field = |kind| fields.iter().find(|(k, _)| *k == kind).map(|(_, value)| *value);
-                if field(GROUP_NAME).map(wire::text_of).transpose()? == Some("acpi_mc_group") {
-                    return field(GROUP_ID).map(wire::u32_of).transpose();
+                let field = |wanted: CtrlAttrMcastGrp| {
+                    let kind = u16::from(wanted);
+                    fields.iter().find(|(k, _)| *k == kind).map(|(_, value)| *value)
+                };
+                if field(CtrlAttrMcastGrp::Name).map(wire::text_of).transpose()? == Some("acpi_mc_group") {
+                    return field(CtrlAttrMcastGrp::Id).map(wire::u32_of).transpose();
                 }
             }
         }
@@ -138,11 +135,11 @@ mod tests {
     fn the_group_is_found_by_its_name() {
         let mut writer = Writer::default();
         writer.message(CONTROLLER, 0, 1, 1, |w| {
-            w.text(FAMILY_NAME, "acpi_event");
-            w.nested(MULTICAST_GROUPS, |w| {
+            w.text(CtrlAttr::FamilyName.into(), "acpi_event");
+            w.nested(CtrlAttr::McastGroups.into(), |w| {
                 w.nested(1, |w| {
-                    w.u32(GROUP_ID, 7);
-                    w.text(GROUP_NAME, "acpi_mc_group");
+                    w.u32(CtrlAttrMcastGrp::Id.into(), 7);
+                    w.text(CtrlAttrMcastGrp::Name.into(), "acpi_mc_group");
                 });
             });
         });

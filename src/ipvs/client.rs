@@ -3,19 +3,21 @@
 //! Netlink is synchronous: when a send returns, the kernel has done what it was asked and the answers lie in the receive
 //! buffer. So nothing here waits for anybody, and there is nothing to gain from asynchrony.
 
+use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 
+use neli::consts::genl::{CtrlAttr, CtrlCmd};
+use neli::consts::socket::NlFamily;
+use neli::socket::NlSocket;
+use neli::utils::Groups;
 use nix::errno::Errno;
-use nix::sys::socket::{
-    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, send, setsockopt,
-    socket, sockopt,
-};
+use nix::sys::socket::{MsgFlags, recv, send, setsockopt, sockopt};
 use nix::sys::time::{TimeVal, TimeValLike};
 
 use super::codec::{self, Info, Timeouts, command};
 use super::table::{Command, Family, ServiceEntry, ServiceId};
 use super::wire::{self, Malformed, Message, Writer};
-use crate::sys::netlink::{NetlinkOption, enable};
+use crate::sys::netlink::{owned, short_errors};
 
 /// Work that goes to the kernel in one send, in units of a changed server: large enough that the system call costs nothing,
 /// small enough that the answers fit the receive buffer and that the caller's loop turns in between.
@@ -29,11 +31,8 @@ const RECEIVE_BUFFER: usize = 1 << 20;
 /// Longest datagram of a dump (kernel: netlink_dump uses at most 32 KiB).
 const DATAGRAM: usize = 64 * 1024;
 
-/// `GENL_ID_CTRL`, and what is asked of it.
+/// `GENL_ID_CTRL`: who knows the numbers of the families.
 const CONTROLLER: u16 = 0x10;
-const GET_FAMILY: u8 = 3;
-const FAMILY_ID: u16 = 1;
-const FAMILY_NAME: u16 = 2;
 /// `IPVS_GENL_NAME`.
 const IPVS: &str = "IPVS";
 
@@ -127,7 +126,8 @@ impl Client {
     /// [`Error::Unavailable`] where the kernel has no IPVS.
     pub fn connect() -> Result<Self, Error> {
         let mut client = Self { socket: Socket::open()?, family: CONTROLLER, writer: Writer::default() };
-        let found = client.ask("find ipvs", wire::ACK, GET_FAMILY, |w| w.text(FAMILY_NAME, IPVS), family_id);
+        let name = |w: &mut Writer| w.text(CtrlAttr::FamilyName.into(), IPVS);
+        let found = client.ask("find ipvs", wire::ACK, CtrlCmd::Getfamily.into(), name, family_id);
         client.family = match found {
             Err(Error::Refused { errno: Errno::ENOENT, .. }) => return Err(Error::Unavailable),
             other => other?.into_iter().next().ok_or(Error::Unavailable)?,
@@ -290,19 +290,14 @@ struct Socket {
 impl Socket {
     fn open() -> Result<Self, Error> {
         let failed = |what| move |errno| Error::Socket { what, errno };
-        let fd = socket(
-            AddressFamily::Netlink,
-            SockType::Raw,
-            SockFlag::SOCK_CLOEXEC,
-            SockProtocol::NetlinkGeneric,
-        )
-        .map_err(failed("open"))?;
-        bind(fd.as_raw_fd(), &NetlinkAddr::new(0, 0)).map_err(failed("bind"))?;
+        let opened = NlSocket::connect(NlFamily::Generic, None, Groups::empty());
+        let socket = opened.map_err(|error| failed("open")(errno_of(&error)))?;
+        // Comforts, each of which old kernels and small capabilities may deny.
+        let _ = socket.enable_ext_ack(true);
+        let fd = owned(socket);
+        let _ = short_errors(&fd);
         // Answers are there before they are read: a wait means that one was lost.
         setsockopt(&fd, sockopt::ReceiveTimeout, &TimeVal::seconds(2)).map_err(failed("set timeout"))?;
-        // Comforts, each of which old kernels and small capabilities may deny.
-        let _ = enable(&fd, NetlinkOption::ExtendedAck);
-        let _ = enable(&fd, NetlinkOption::CapAck);
         let _ = setsockopt(&fd, sockopt::RcvBufForce, &RECEIVE_BUFFER);
         Ok(Self { fd, sequence: 0, buffer: vec![0; DATAGRAM] })
     }
@@ -399,9 +394,14 @@ fn outcome(message: &Message<'_>) -> Result<(Option<Errno>, Option<String>), Mal
     Ok((Some(Errno::from_raw(code.saturating_neg())), sentence))
 }
 
+fn errno_of(error: &io::Error) -> Errno {
+    error.raw_os_error().map_or(Errno::UnknownErrno, Errno::from_raw)
+}
+
 fn family_id(payload: &[u8]) -> Result<u16, Malformed> {
     for attribute in wire::attributes(payload) {
-        if let (FAMILY_ID, value) = attribute? {
+        let (kind, value) = attribute?;
+        if kind == u16::from(CtrlAttr::FamilyId) {
             return wire::u16_of(value);
         }
     }

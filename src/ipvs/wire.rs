@@ -14,6 +14,8 @@
 //!
 //! Numbers are in the byte order of the machine, except where an attribute says otherwise.
 
+use neli::consts::nl::NlmF;
+
 /// Length of `nlmsghdr`.
 pub const MESSAGE_HEADER: usize = 16;
 /// Length of `genlmsghdr`.
@@ -24,19 +26,19 @@ const ATTRIBUTE_HEADER: usize = 4;
 const ATTRIBUTE_FLAGS: u16 = 0xc000;
 
 /// `NLM_F_REQUEST`.
-pub const REQUEST: u16 = 0x001;
+pub const REQUEST: u16 = NlmF::REQUEST.bits();
 /// `NLM_F_MULTI`.
-pub const MULTI: u16 = 0x002;
+pub const MULTI: u16 = NlmF::MULTI.bits();
 /// `NLM_F_ACK`.
-pub const ACK: u16 = 0x004;
+pub const ACK: u16 = NlmF::ACK.bits();
 /// `NLM_F_DUMP_INTR`: the table changed while it was read.
-pub const DUMP_INTERRUPTED: u16 = 0x010;
+pub const DUMP_INTERRUPTED: u16 = NlmF::DUMP_INTR.bits();
 /// `NLM_F_ROOT | NLM_F_MATCH`.
-pub const DUMP: u16 = 0x300;
+pub const DUMP: u16 = NlmF::DUMP.bits();
 /// `NLM_F_CAPPED` of an acknowledgement: only the header of the request follows.
-pub const CAPPED: u16 = 0x100;
+pub const CAPPED: u16 = NlmF::CAPPED.bits();
 /// `NLM_F_ACK_TLVS` of an acknowledgement: attributes follow.
-pub const ACK_ATTRIBUTES: u16 = 0x200;
+pub const ACK_ATTRIBUTES: u16 = NlmF::ACK_TLVS.bits();
 
 /// `NLMSG_ERROR`: an acknowledgement or an error.
 pub const ERROR: u16 = 2;

@@ -1,27 +1,22 @@
-//! Options of netlink sockets.
+//! Netlink sockets: neli opens them and sets them up, nix reads and writes them.
 
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
 
+use neli::socket::NlSocket;
 use nix::errno::Errno;
 
-/// An option of a netlink socket that is on or off (`SOL_NETLINK`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NetlinkOption {
-    /// Errors carry the kernel's own sentence.
-    ExtendedAck,
-    /// Errors do not repeat the whole request.
-    CapAck,
+/// The descriptor of a socket that neli has set up, as nix and poll take it.
+#[must_use]
+pub fn owned(socket: NlSocket) -> OwnedFd {
+    // SAFETY: `into_raw_fd` gives the descriptor away, and neli then neither uses nor closes it: it is open and ours alone.
+    unsafe { OwnedFd::from_raw_fd(socket.into_raw_fd()) }
 }
 
-/// Switches an option of a netlink socket on.
+/// Asks for errors that do not repeat the whole request (`NETLINK_CAP_ACK`), for which neli has no word.
 ///
 /// # Errors
 /// What the kernel says; `ENOPROTOOPT` where it is too old.
-pub fn enable(socket: &impl AsFd, option: NetlinkOption) -> Result<(), Errno> {
-    let name = match option {
-        NetlinkOption::ExtendedAck => libc::NETLINK_EXT_ACK,
-        NetlinkOption::CapAck => libc::NETLINK_CAP_ACK,
-    };
+pub fn short_errors(socket: &impl AsFd) -> Result<(), Errno> {
     let on: libc::c_int = 1;
     let length = libc::socklen_t::try_from(size_of_val(&on)).map_err(|_| Errno::EINVAL)?;
     // SAFETY: the descriptor is open for the life of `socket`; the pointer and the length are those of a local integer,
@@ -30,27 +25,8 @@ pub fn enable(socket: &impl AsFd, option: NetlinkOption) -> Result<(), Errno> {
         libc::setsockopt(
             socket.as_fd().as_raw_fd(),
             libc::SOL_NETLINK,
-            name,
+            libc::NETLINK_CAP_ACK,
             std::ptr::from_ref(&on).cast(),
-            length,
-        )
-    };
-    Errno::result(result).map(drop)
-}
-
-/// Makes a netlink socket hear a multicast group (`NETLINK_ADD_MEMBERSHIP`).
-///
-/// # Errors
-/// What the kernel says; `EINVAL` for a group that is none.
-pub fn join(socket: &impl AsFd, group: u32) -> Result<(), Errno> {
-    let length = libc::socklen_t::try_from(size_of_val(&group)).map_err(|_| Errno::EINVAL)?;
-    // SAFETY: as above: an open descriptor, and the pointer and length of a local integer that is only read.
-    let result = unsafe {
-        libc::setsockopt(
-            socket.as_fd().as_raw_fd(),
-            libc::SOL_NETLINK,
-            libc::NETLINK_ADD_MEMBERSHIP,
-            std::ptr::from_ref(&group).cast(),
             length,
         )
     };

@@ -23,7 +23,7 @@ use rtnetlink::sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 use super::facts::{Address, Link};
 use super::vips::Op;
 use crate::owner;
-use crate::sys::netlink::{NetlinkOption, enable};
+use crate::sys::netlink::short_errors;
 use crate::units::{Cidr, IfName, Mac};
 
 /// How often a dump that changed under our hands is repeated.
@@ -47,7 +47,7 @@ impl Kernel {
         // Answers are there at once; the limit is for a kernel that owes us one.
         setsockopt(&socket.as_fd(), sockopt::ReceiveTimeout, &TimeVal::seconds(1))?;
         // Only what is read of an error is asked for; an old kernel sends more.
-        let _ = enable(&socket, NetlinkOption::CapAck);
+        let _ = short_errors(&socket);
         Ok(Self { socket, sequence: 0 })
     }
 
