@@ -102,6 +102,7 @@ fn announce(mut step: Step, missing: &[&str]) -> Step {
 
 fn install(packages: &[&str]) -> Result<()> {
     tool::run(apt_get("install").args(["--yes", "--no-install-recommends"]).args(packages))
+        .context("are Debian's updates and security archives among the package sources?")
 }
 
 fn apt_get(verb: &str) -> Command {
