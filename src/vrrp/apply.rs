@@ -15,6 +15,8 @@ use super::punctual::in_real_time;
 use super::vips::Op;
 use crate::units::IfName;
 
+const STACK: usize = 256 * 1024;
+
 /// What the thread is asked for. Jobs are done one after the other, and answered in their order.
 #[derive(Debug)]
 pub enum Job {
@@ -50,7 +52,9 @@ pub enum Done {
 pub fn start(kernel: Kernel) -> io::Result<(std::sync::mpsc::Sender<Job>, mpsc::UnboundedReceiver<Done>)> {
     let (ask, jobs) = std::sync::mpsc::channel();
     let (tell, done) = mpsc::unbounded_channel();
-    std::thread::Builder::new().name("vrrp-kernel".to_owned()).spawn(move || {
+    // All of the stack is locked in memory: no more than messages of a few kilobytes need.
+    let builder = std::thread::Builder::new().name("vrrp-kernel".to_owned()).stack_size(STACK);
+    builder.spawn(move || {
         // As urgent as the loop: a failover waits for it. Where that is not allowed the loop has said so.
         let _ = in_real_time();
         let mut kernel = kernel;

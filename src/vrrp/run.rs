@@ -1,4 +1,5 @@
-//! The worker: one thread, real-time, locked in memory; one loop that waits for nothing but its descriptors.
+//! The worker: real-time, locked in memory; one loop that waits for nothing but its descriptors, and a thread beside it for
+//! what the kernel may let wait.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error as StdError;
