@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 
 use super::facts::Link;
 use super::kernel::Kernel;
-use super::punctual::in_real_time;
+use super::punctual::help_in_real_time;
 use super::vips::Op;
 use crate::units::IfName;
 
@@ -55,8 +55,7 @@ pub fn start(kernel: Kernel) -> io::Result<(std::sync::mpsc::Sender<Job>, mpsc::
     // All of the stack is locked in memory: no more than messages of a few kilobytes need.
     let builder = std::thread::Builder::new().name("vrrp-kernel".to_owned()).stack_size(STACK);
     builder.spawn(move || {
-        // As urgent as the loop: a failover waits for it. Where that is not allowed the loop has said so.
-        let _ = in_real_time();
+        help_in_real_time();
         let mut kernel = kernel;
         for job in jobs {
             if tell.send(perform(&mut kernel, job)).is_err() {

@@ -9,7 +9,9 @@ use tokio::net::UnixStream;
 use crate::sys::realtime::round_robin;
 
 /// Above every ordinary process, below the kernel's own real-time threads (50).
-const PRIORITY: i32 = 40;
+const LOOP: i32 = 40;
+/// Above every ordinary process, below the loop: listing a thousand links must not keep it from its timers on one processor.
+const HELPER: i32 = LOOP - 1;
 
 /// Readable when SIGTERM or SIGINT has arrived.
 ///
@@ -39,12 +41,10 @@ pub fn never_wait_for_the_log() {
     }
 }
 
-/// Puts the calling thread into real-time.
-///
-/// # Errors
-/// Without CAP_SYS_NICE.
-pub fn in_real_time() -> Result<(), nix::errno::Errno> {
-    round_robin(PRIORITY)
+/// Puts the calling thread, which works for the loop, into real-time where it may be.
+pub fn help_in_real_time() {
+    // Where that is not allowed the loop has said so.
+    let _ = round_robin(HELPER);
 }
 
 /// Real-time and locked in memory, where we may: a busy machine or a slow disk must not cost mastership.
@@ -54,7 +54,7 @@ pub fn be_punctual() {
         || getrlimit(Resource::RLIMIT_MEMLOCK).is_ok_and(|(soft, _)| soft == RLIM_INFINITY);
     let future = if unlimited { MlockAllFlags::MCL_FUTURE } else { MlockAllFlags::empty() };
     let locked = mlockall(MlockAllFlags::MCL_CURRENT | future);
-    let scheduled = in_real_time();
+    let scheduled = round_robin(LOOP);
     let problems: Vec<String> = [("memory is not locked", locked), ("not real-time", scheduled)]
         .into_iter()
         .filter_map(|(what, result)| result.err().map(|error| format!("{what} ({error})")))
