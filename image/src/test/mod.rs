@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
-use crate::{WrongUse, build};
+use crate::{WrongUse, build, setup};
 use director_lab::preflight;
 use outcome::Outcome;
 
@@ -72,6 +72,9 @@ pub fn run(args: &Args) -> Result<()> {
             println!("{}", step.title());
         }
         return Ok(());
+    }
+    if chosen.iter().any(|(step, _)| step.layer != "style") {
+        setup::ensure()?;
     }
     if chosen.iter().any(|(step, _)| step.layer == "image" || step.name == "integration") {
         // Where that is impossible, each test says so for itself.
