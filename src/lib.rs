@@ -26,6 +26,7 @@ pub mod lvs; // the worker that owns IPVS: services, real servers, quorum, the s
 pub mod net; // links, addresses of NICs, routes, network sysctls
 pub mod owner; // whose an address or a route in the kernel is
 pub mod paths; // where the processes meet: the run directory and what lies in it
+pub mod pattern; // what must be found in an answer: a regular expression, compiled once
 pub mod role; // the processes that one binary can be, as data
 pub mod store; // which configuration counts; clock, seed and boot slot: what outlives a boot
 pub mod sys; // the only `unsafe`: what nix does not offer

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use director::check::plan::Verdict;
 use director::check::runner::{Runner, probes_allowed};
 use director::check::{Outcome, Target, http, tcp};
-use director::config::model::{Check, CheckKind};
+use director::config::model::{Check, CheckKind, Dialogue, Http};
 use director::ipc::message::Health;
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
@@ -24,11 +24,11 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
 }
 
 fn check(kind: CheckKind) -> Check {
-    Check { kind, interval: Duration::from_millis(500), timeout: TIMEOUT, fall: 3, rise: 2, port: None }
+    Check { interval: Duration::from_millis(500), timeout: TIMEOUT, ..Check::new(kind) }
 }
 
 fn get(path: &str) -> CheckKind {
-    CheckKind::Http { path: path.to_owned(), host: None, status: vec![(200, 200)] }
+    CheckKind::Http(Box::new(Http { status: vec![(200, 200)], ..Http::get(path) }))
 }
 
 /// The first verdict on a server, and the time it took.
@@ -133,7 +133,7 @@ fn a_good_server_is_up_at_once() {
     let (health, reason, took) = verdict(nginx.address(), get("/"));
     assert_eq!((health, reason.as_str()), (Health::Up, "200 OK"));
     assert!(took < Duration::from_millis(200), "{took:?}");
-    assert_eq!(verdict(nginx.address(), CheckKind::Tcp).1, "connected");
+    assert_eq!(verdict(nginx.address(), CheckKind::Tcp(Dialogue::default())).1, "connected");
     assert_eq!(verdict(nginx.address(), get("/agent")).1, "200 OK");
 }
 
@@ -142,7 +142,7 @@ fn ipv6_is_asked_the_same_way() {
     let Some(nginx) = Nginx::start() else { return };
     let address = format!("[::1]:{}", nginx.port).parse().unwrap();
     assert_eq!(verdict(address, get("/")).1, "200 OK");
-    assert_eq!(verdict(address, CheckKind::Tcp).1, "connected");
+    assert_eq!(verdict(address, CheckKind::Tcp(Dialogue::default())).1, "connected");
 }
 
 #[test]
@@ -151,18 +151,18 @@ fn a_wrong_status_names_both() {
     assert_down(nginx.address(), get("/busy"), "status 503, wanted 200");
     assert_down(nginx.address(), get("/moved"), "status 301, wanted 200");
     assert_down(nginx.address(), get("/missing"), "status 404, wanted 200");
-    let wide = CheckKind::Http { path: "/busy".into(), host: None, status: vec![(200, 299), (503, 503)] };
+    let wide = CheckKind::Http(Box::new(Http { status: vec![(200, 299), (503, 503)], ..Http::get("/busy") }));
     assert_eq!(verdict(nginx.address(), wide).1, "503 Service Unavailable");
 }
 
 #[test]
 fn the_host_header_is_sent() {
     let Some(nginx) = Nginx::start() else { return };
-    let host = CheckKind::Http {
-        path: "/host".into(),
+    let host = CheckKind::Http(Box::new(Http {
         host: Some("www.example.com".into()),
         status: vec![(200, 200)],
-    };
+        ..Http::get("/host")
+    }));
     assert_eq!(verdict(nginx.address(), host).1, "200 OK");
     assert_down(nginx.address(), get("/host"), "status 400, wanted 200");
 }
@@ -170,7 +170,7 @@ fn the_host_header_is_sent() {
 #[test]
 fn nobody_there() {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
-    assert_down(address, CheckKind::Tcp, "connection refused");
+    assert_down(address, CheckKind::Tcp(Dialogue::default()), "connection refused");
     assert_down(address, get("/"), "connection refused");
 }
 
@@ -181,7 +181,7 @@ fn a_silent_server_is_bounded_by_the_timeout() {
         drop(stream);
     });
     assert_down(address, get("/"), "no answer within 300ms");
-    assert_eq!(verdict(address, CheckKind::Tcp).1, "connected", "TCP asks for no more");
+    assert_eq!(verdict(address, CheckKind::Tcp(Dialogue::default())).1, "connected", "TCP asks for no more");
 }
 
 #[test]
@@ -194,7 +194,7 @@ fn dropped_syns_are_bounded_by_the_timeout() {
         fill.push(stream);
         assert!(fill.len() < 10, "the backlog does not fill");
     }
-    assert_down(address, CheckKind::Tcp, "no answer within 300ms");
+    assert_down(address, CheckKind::Tcp(Dialogue::default()), "no answer within 300ms");
     assert_down(address, get("/"), "no answer within 300ms");
 }
 
@@ -266,12 +266,9 @@ fn rise_and_fall_are_seen_on_the_wire() {
     let target = Target::new(
         address,
         Arc::new(Check {
-            kind: CheckKind::Tcp,
             interval: Duration::from_millis(100),
             timeout: Duration::from_millis(100),
-            fall: 3,
-            rise: 2,
-            port: None,
+            ..Check::new(CheckKind::Tcp(Dialogue::default()))
         }),
     );
     block_on(async {
@@ -315,7 +312,7 @@ fn many_probes_leave_nothing_behind() {
         eprintln!("processor time of one TCP check: {each:?} (other tests of this process included)");
         for _ in 0..2000 {
             assert_eq!(tcp::probe(refused).await, Outcome::Failure("connection refused".into()));
-            let answer = http::probe(nginx.address(), "/", None, &[(200, 200)]).await;
+            let answer = http::probe(nginx.address(), &Http::get("/")).await;
             assert_eq!(answer, Outcome::Success("200 OK".into()));
         }
         // Other tests of this process open descriptors at the same time; ten thousand probes would show.
@@ -333,7 +330,11 @@ fn many_probes_leave_nothing_behind() {
 fn two_thousand_targets_are_all_known_within_an_interval_and_then_steady() {
     let Some(nginx) = Nginx::start() else { return };
     let interval = Duration::from_secs(2);
-    let check = Arc::new(Check { interval, timeout: Duration::from_secs(1), ..check(CheckKind::Tcp) });
+    let check = Arc::new(Check {
+        interval,
+        timeout: Duration::from_secs(1),
+        ..check(CheckKind::Tcp(Dialogue::default()))
+    });
     let targets: BTreeSet<Target> = (0..2000_u16)
         .map(|n| {
             let [high, low] = n.to_be_bytes();

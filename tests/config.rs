@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use director::config::model::{Config, Method, OnFail, Sorry};
+use director::config::model::{Config, Method, OnFail, Quorum, Sorry};
 use director::config::{NodeFacts, Report, check};
 
 fn files(dir: &str) -> Vec<PathBuf> {
@@ -107,10 +107,13 @@ fn the_box_is_found_by_hardware_address_or_name() {
 fn defaults_are_those_of_the_manual() {
     let config = model("seed-ipvsadm-save.toml", None);
     let service = &config.services[0];
-    assert_eq!((service.quorum, &service.sorry, service.on_fail), (1, &Sorry::None, OnFail::Remove));
+    assert_eq!(
+        (service.quorum, &service.sorry, service.on_fail),
+        (Quorum::default(), &Sorry::None, OnFail::Remove)
+    );
     assert_eq!((service.servers[0].weight.get(), service.servers[0].method), (1, Method::Dr));
     let config = model("everything.toml", None);
-    let check = &config.services[1].check;
+    let check = &config.services[1].servers[0].checks[0];
     let seconds = Duration::from_secs;
     assert_eq!((check.interval, check.timeout, check.fall, check.rise), (seconds(2), seconds(1), 3, 2));
     assert_eq!(config.services[1].scheduler, "wlc");

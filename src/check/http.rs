@@ -15,15 +15,17 @@ use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 
 use super::{Outcome, Reason, reason, tcp};
+use crate::config::model::Http;
 
 /// Most bytes of a response header.
 const HEADER_LIMIT: usize = 16 * 1024;
 /// Most fields of a response header.
 const FIELD_LIMIT: usize = 100;
 
-/// Asks `address` for `path`; success is a status within `accepted` (inclusive ranges).
-pub async fn probe(address: SocketAddr, path: &str, host: Option<&str>, accepted: &[(u16, u16)]) -> Outcome {
-    let request = match request(address, path, host) {
+/// Asks `address` as `http` has it.
+pub async fn probe(address: SocketAddr, http: &Http) -> Outcome {
+    let (path, accepted) = (http.paths.first().map_or("/", String::as_str), &http.status);
+    let request = match request(address, path, http.host.as_deref()) {
         Ok(request) => request,
         Err(error) => return Outcome::Failure(Reason::Owned(format!("cannot ask for {path:?}: {error}"))),
     };

@@ -4,6 +4,7 @@
 
 pub mod http;
 pub mod plan;
+pub mod probe;
 pub mod reason;
 pub mod runner;
 pub mod schedule;
@@ -35,11 +36,26 @@ impl Target {
 /// Words for people: `200 OK`, `connection refused`.
 pub type Reason = Cow<'static, str>;
 
+/// How much a server says it can take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Feedback {
+    /// This weight in place of the configured one.
+    Weight(u32),
+    /// This share of the configured weight, in per cent; 100 is all of it, more is possible.
+    Percent(u16),
+    /// No new connections.
+    Drain,
+}
+
 /// What one probe learnt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// The server answers as wanted.
     Success(Reason),
+    /// It does, and something is to be told: its certificate expires soon.
+    Warning(Reason),
+    /// It does, and says how much it can take.
+    Feedback(Feedback, Reason),
     /// It does not.
     Failure(Reason),
     /// This box has no way to it: no route, no address. A failure like any other once there has been an answer; before

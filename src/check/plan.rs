@@ -98,7 +98,9 @@ impl Plan {
     pub fn finish(&mut self, now: Instant, id: Id, outcome: Outcome, latency: Duration) -> Option<Verdict> {
         let entry = self.entries.get_mut(&id)?;
         let answer = match outcome {
-            Outcome::Success(reason) => Some((true, reason)),
+            Outcome::Success(reason) | Outcome::Warning(reason) | Outcome::Feedback(_, reason) => {
+                Some((true, reason))
+            }
             Outcome::Unreachable(_) if entry.may_be_booting(now) => None,
             Outcome::Failure(reason) | Outcome::Unreachable(reason) => Some((false, reason)),
             Outcome::Inconclusive(_) => None,
@@ -214,15 +216,15 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::config::model::Check;
+    use crate::config::model::{Check, Dialogue};
 
     fn check(kind: CheckKind, interval: u64, fall: u8) -> Arc<Check> {
         let interval = Duration::from_secs(interval);
-        Arc::new(Check { kind, interval, timeout: Duration::from_secs(1), fall, rise: 2, port: None })
+        Arc::new(Check { interval, fast: interval, fall, ..Check::new(kind) })
     }
 
     fn tcp(server: &str, fall: u8) -> Target {
-        Target::new(server.parse().unwrap(), check(CheckKind::Tcp, 2, fall))
+        Target::new(server.parse().unwrap(), check(CheckKind::Tcp(Dialogue::default()), 2, fall))
     }
 
     fn set(targets: &[&Target]) -> BTreeSet<Target> {
@@ -239,7 +241,7 @@ mod tests {
 
     #[test]
     fn equal_targets_are_asked_once_and_by_the_port_of_the_check() {
-        let mut other = (*check(CheckKind::Tcp, 2, 3)).clone();
+        let mut other = (*check(CheckKind::Tcp(Dialogue::default()), 2, 3)).clone();
         other.port = Some(8080);
         let moved = Target::new("10.0.0.1:80".parse().unwrap(), Arc::new(other));
         assert_eq!(moved.address, "10.0.0.1:8080".parse().unwrap());

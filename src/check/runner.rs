@@ -11,8 +11,7 @@ use log::{info, warn};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use super::plan::{Id, Plan, Standing, Verdict};
-use super::{Outcome, Reason, Target, http, tcp};
-use crate::config::model::CheckKind;
+use super::{Outcome, Reason, Target, probe};
 use crate::units::show_duration;
 
 /// Most probes at one time, however many descriptors there are.
@@ -152,18 +151,8 @@ async fn sleep_until(wake: Option<Instant>) {
 async fn ask(id: Id, target: Target) -> Answer {
     let started = Instant::now();
     let timeout = target.check.timeout;
-    let outcome = tokio::time::timeout(timeout, probe(&target)).await.unwrap_or_else(|_| {
+    let outcome = tokio::time::timeout(timeout, probe::probe(&target)).await.unwrap_or_else(|_| {
         Outcome::Failure(Reason::Owned(format!("no answer within {}", show_duration(timeout))))
     });
     Answer { id, outcome, latency: started.elapsed() }
-}
-
-async fn probe(target: &Target) -> Outcome {
-    match &target.check.kind {
-        CheckKind::None => Outcome::Success(Reason::Borrowed("not checked")),
-        CheckKind::Tcp => tcp::probe(target.address).await,
-        CheckKind::Http { path, host, status } => {
-            http::probe(target.address, path, host.as_deref(), status).await
-        }
-    }
 }

@@ -5,7 +5,16 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use crate::units::{Cidr, IfName, Mac, Priority, Vrid, Weight};
+use crate::units::{Cidr, IfName, Mac, Priority, Vrid};
+
+mod check;
+mod service;
+
+pub use check::{Check, CheckKind, Database, Dialogue, Http, Login, MailTls, ProbeRoute, Tls};
+pub use service::{
+    AddressRange, Ipvs, Listen, Marking, Method, Need, OnFail, Persistence, PersistenceEngine, Protocol,
+    Quorum, SCHEDULERS, SchedulerFlags, Server, Service, ServiceKey, Sorry, Start, Tunnel, TunnelChecksum,
+};
 
 /// The whole of `director.toml`, with the section of this node merged in.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -20,6 +29,8 @@ pub struct Config {
     pub vrrp: Vec<VrrpInstance>,
     /// `[[service]]`, in the order of the file; names are unique, and so is [`ServiceKey`].
     pub services: Vec<Service>,
+    /// `[ipvs]`.
+    pub ipvs: Ipvs,
 }
 
 /// What concerns the box as a whole.
@@ -219,153 +230,4 @@ pub enum TrackTarget {
     Interface(IfName),
     /// Healthy while the service of this name has quorum.
     Service(String),
-}
-
-/// Layer 4 protocol of a service.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Protocol {
-    /// Transmission control protocol.
-    Tcp,
-    /// User datagram protocol.
-    Udp,
-}
-
-/// How a packet reaches the real server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Method {
-    /// Direct routing: rewritten MAC, the real server has the VIP too (ipvsadm -g).
-    Dr,
-    /// Masquerading: the real server answers through the director (ipvsadm -m).
-    Nat,
-    /// IP-in-IP tunnel (ipvsadm -i).
-    Tun,
-}
-
-/// What clients talk to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Listen {
-    /// Address and port; port 0 = every port, only with persistence.
-    Address(SocketAddr),
-    /// Firewall mark, 1..; the family says which packets.
-    Fwmark {
-        /// The mark.
-        mark: u32,
-        /// Whether IPv6 packets are meant.
-        ipv6: bool,
-    },
-}
-
-/// What makes a service unique in the kernel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ServiceKey {
-    /// What clients talk to.
-    pub listen: Listen,
-    /// `None` for a firewall mark, which knows no protocol.
-    pub protocol: Option<Protocol>,
-}
-
-/// The schedulers of Linux 6.12 by the kernel's names (net/netfilter/ipvs/ip_vs_*.c).
-pub const SCHEDULERS: [&str; 14] =
-    ["rr", "wrr", "lc", "wlc", "lblc", "lblcr", "sh", "mh", "dh", "fo", "ovf", "sed", "nq", "twos"];
-
-/// Persistence: a client returns to its real server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Persistence {
-    /// Life of a template after the last connection, whole seconds, 1 s..=31 d.
-    pub timeout: Duration,
-    /// Prefix length by which clients are grouped, 1..=32 or 1..=128.
-    pub prefix: u8,
-}
-
-/// A virtual service.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Service {
-    /// Name in the file, in status and in events.
-    pub name: String,
-    /// Its key in the kernel.
-    pub key: ServiceKey,
-    /// One of [`SCHEDULERS`].
-    pub scheduler: &'static str,
-    /// `persistence`, if any.
-    pub persistence: Option<Persistence>,
-    /// How and how often each real server is asked.
-    pub check: Check,
-    /// Sum of the weights of live real servers from which the service counts as up; 1..
-    pub quorum: u32,
-    /// What a failed check does.
-    pub on_fail: OnFail,
-    /// Who answers while the quorum is lost.
-    pub sorry: Sorry,
-    /// Real servers in the order of the file; addresses are unique.
-    pub servers: Vec<Server>,
-}
-
-/// What a failed check does to a real server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum OnFail {
-    /// Taken out of the table.
-    #[default]
-    Remove,
-    /// Kept with weight 0: established connections go on.
-    Quiesce,
-}
-
-/// Who answers while the quorum is lost.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub enum Sorry {
-    /// Nobody: new connections are refused.
-    #[default]
-    None,
-    /// These servers, each with its own method.
-    Servers(Vec<Server>),
-    /// The built-in page, served by this box: TCP services only.
-    Local,
-}
-
-/// A real server of one service.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Server {
-    /// RIP and port. DR and TUN: the port equals the service's. For a firewall mark or port 0 the port is 0.
-    pub address: SocketAddr,
-    /// Configured weight.
-    pub weight: Weight,
-    /// How packets reach it; the service's method unless it has its own.
-    pub method: Method,
-}
-
-/// A health check.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Check {
-    /// What is asked.
-    pub kind: CheckKind,
-    /// Period from start to start, 100 ms..=1 h.
-    pub interval: Duration,
-    /// A probe without a verdict after this long has failed; 10 ms..=5 m, no longer than the interval.
-    pub timeout: Duration,
-    /// Consecutive failures until a live server is down, 1..=100.
-    pub fall: u8,
-    /// Consecutive successes until a dead server is up, 1..=100.
-    pub rise: u8,
-    /// Port asked in place of the server's.
-    pub port: Option<u16>,
-}
-
-/// What a check asks.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum CheckKind {
-    /// Never asked: always up.
-    None,
-    /// A connection is established.
-    Tcp,
-    /// `GET path` over HTTP/1.1 is answered with one of `status`.
-    Http {
-        /// Path with query, begins with `/`.
-        path: String,
-        /// `Host` header; `None` = the server's address and port.
-        host: Option<String>,
-        /// Accepted status codes as inclusive ranges, each within 100..=599.
-        status: Vec<(u16, u16)>,
-    },
 }

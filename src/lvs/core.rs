@@ -12,7 +12,7 @@ use super::desired::{Outlook, desired};
 use super::diff::{diff, diff_service};
 use super::state::{State, id_of};
 use crate::check::Target;
-use crate::config::model::{self, CheckKind, Config};
+use crate::config::model::{self, Config};
 use crate::ipc::message::{Event, Health};
 use crate::ipvs::{Command, Failure, ServiceId};
 
@@ -211,11 +211,8 @@ impl Watched {
 }
 
 fn targets(service: &model::Service) -> Vec<Option<Target>> {
-    let check = Arc::new(service.check.clone());
-    let target = |server: &model::Server| match check.kind {
-        CheckKind::None => None,
-        CheckKind::Tcp | CheckKind::Http { .. } => Some(Target::new(server.address, Arc::clone(&check))),
-    };
+    let target =
+        |server: &model::Server| Some(Target::new(server.address, Arc::clone(server.checks.first()?)));
     service.servers.iter().map(target).collect()
 }
 
@@ -229,39 +226,24 @@ fn tell(told: &mut BTreeMap<String, bool>, service: &str, outlook: &Outlook) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
-    use crate::config::model::{Check, Listen, Method, OnFail, Protocol, Server, Service, ServiceKey, Sorry};
+    use crate::config::model::{
+        Check, CheckKind, Dialogue, Listen, Method, Protocol, Server, Service, ServiceKey,
+    };
     use crate::lvs::state::ServiceState;
     use crate::units::Weight;
 
     fn service(name: &str, last_octet: u8, servers: &[&str]) -> Service {
+        let check = Arc::new(Check::new(CheckKind::Tcp(Dialogue::default())));
         let server = |address: &&str| Server {
-            address: address.parse().unwrap(),
-            weight: Weight::DEFAULT,
-            method: Method::Dr,
+            checks: vec![Arc::clone(&check)],
+            ..Server::new(address.parse().unwrap(), Method::Dr)
         };
-        Service {
-            name: name.to_owned(),
-            key: ServiceKey {
-                listen: Listen::Address(SocketAddr::from(([192, 0, 2, last_octet], 80))),
-                protocol: Some(Protocol::Tcp),
-            },
-            scheduler: "wlc",
-            persistence: None,
-            check: Check {
-                kind: CheckKind::Tcp,
-                interval: Duration::from_secs(2),
-                timeout: Duration::from_secs(1),
-                fall: 3,
-                rise: 2,
-                port: None,
-            },
-            quorum: 1,
-            on_fail: OnFail::Remove,
-            sorry: Sorry::None,
-            servers: servers.iter().map(server).collect(),
-        }
+        let key = ServiceKey {
+            listen: Listen::Address(SocketAddr::from(([192, 0, 2, last_octet], 80))),
+            protocol: Some(Protocol::Tcp),
+        };
+        Service { servers: servers.iter().map(server).collect(), ..Service::new(name, key) }
     }
 
     /// Two services that share a server, and the verdicts on all targets.

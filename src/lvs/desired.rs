@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::quorum::{Quorum, judge};
 use super::state::{ServiceState, forward_of, id_of};
-use crate::config::model::{self, Listen, OnFail, Protocol, Sorry};
+use crate::config::model::{self, Listen, Need, OnFail, Protocol, Sorry};
 use crate::ipc::message::Health;
 use crate::ipvs::{Family, Forward, Name, Persistence, Server, Service, Tunnel};
 
@@ -31,7 +31,7 @@ pub struct Outlook {
 pub fn desired(service: &model::Service, verdicts: &[Health], before: Option<&ServiceState>) -> Outlook {
     let before = |address: &SocketAddr| before.and_then(|state| state.servers.get(address));
     let servers = || service.servers.iter().zip(verdicts.iter().copied());
-    let quorum = judge(service.quorum, servers().map(|(server, health)| (server.weight.get(), health)));
+    let quorum = judge(needed(service), servers().map(|(server, health)| (server.weight.get(), health)));
     let substitutes = substitutes(service);
     let sorry = !substitutes.is_empty()
         && match quorum {
@@ -67,7 +67,7 @@ pub fn desired(service: &model::Service, verdicts: &[Health], before: Option<&Se
     let up = match quorum {
         Quorum::Met => Some(true),
         Quorum::Lost => Some(false),
-        Quorum::Open => (!sorry && live >= u64::from(service.quorum)).then_some(true),
+        Quorum::Open => (!sorry && live >= u64::from(needed(service))).then_some(true),
     };
     Outlook { state: ServiceState { service: service_of(service), servers: table }, up, sorry, live }
 }
@@ -79,6 +79,15 @@ pub fn local_page(service: &model::Service) -> Option<SocketAddr> {
     match (&service.sorry, service.key.listen, service.key.protocol) {
         (Sorry::Local, Listen::Address(address), Some(Protocol::Tcp)) if address.port() != 0 => Some(address),
         _ => None,
+    }
+}
+
+/// The weight that must live.
+#[must_use]
+pub const fn needed(service: &model::Service) -> u32 {
+    match service.quorum.need {
+        Need::Weight(weight) => weight,
+        Need::Servers(_) | Need::Percent(_) => 1,
     }
 }
 

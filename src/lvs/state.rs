@@ -82,6 +82,7 @@ pub const fn id_of(key: &ServiceKey) -> ServiceId {
         Listen::Address(address) => {
             let protocol = match key.protocol {
                 Some(Protocol::Udp) => ServiceId::UDP,
+                Some(Protocol::Sctp) => ServiceId::SCTP,
                 Some(Protocol::Tcp) | None => ServiceId::TCP,
             };
             ServiceId::Address { address, protocol }
@@ -97,7 +98,7 @@ pub const fn id_of(key: &ServiceKey) -> ServiceId {
 pub const fn forward_of(method: Method) -> Forward {
     match method {
         Method::Dr => Forward::Route,
-        Method::Nat => Forward::Masquerade,
+        Method::Nat | Method::FullNat => Forward::Masquerade,
         Method::Tun => Forward::Tunnel,
     }
 }

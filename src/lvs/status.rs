@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use super::core::Watched;
+use super::desired::needed;
 use crate::check::Target;
 use crate::check::plan::Standing;
 use crate::config::model::{self, Listen, Method, Sorry};
@@ -56,7 +57,7 @@ fn service(
         up: outlook.and_then(|outlook| outlook.up).unwrap_or(false),
         sorry,
         live_weight: outlook.map_or(0, |outlook| outlook.live),
-        quorum: model.quorum,
+        quorum: needed(model),
         connections: entry.map_or(0, |entry| entry.stats.connections),
         servers: real.chain(substitutes.map(|server| sorry_server(server))).collect(),
     }

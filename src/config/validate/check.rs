@@ -1,12 +1,13 @@
 //! `check` of a service.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::http::uri::PathAndQuery;
 
 use super::super::faults::Faults;
 use super::super::field::{At, Field};
-use super::super::model::{Check, CheckKind, Protocol};
+use super::super::model::{Check, CheckKind, Dialogue, Http, Protocol};
 use super::super::raw::{self, CheckTable, CheckType, Status};
 use super::server::Front;
 use super::{Bounds, items};
@@ -20,7 +21,7 @@ const DEFAULT_FALL: u8 = 3;
 const DEFAULT_RISE: u8 = 2;
 const DEFAULT_STATUS: Status = Status(200, 299);
 
-pub(super) fn check(raw: &raw::Service, front: Front, faults: &mut Faults<'_>) -> Check {
+pub(super) fn check(raw: &raw::Service, front: Front, faults: &mut Faults<'_>) -> Vec<Arc<Check>> {
     let (table, span) = match raw.check.set() {
         Some(At { value: raw::Check::Table(table), span }) => (table.as_ref().clone(), *span),
         Some(At { value: raw::Check::Type(kind), span }) => {
@@ -51,18 +52,20 @@ pub(super) fn check(raw: &raw::Service, front: Front, faults: &mut Faults<'_>) -
     {
         faults.add(span, "`timeout` is longer than `interval`");
     }
-    Check {
-        kind: match kind {
-            CheckType::None => CheckKind::None,
-            CheckType::Tcp => CheckKind::Tcp,
-            CheckType::Http => http(&table, faults),
-        },
+    let kind = match kind {
+        CheckType::None => return Vec::new(),
+        CheckType::Tcp => CheckKind::Tcp(Dialogue::default()),
+        CheckType::Http => http(&table, faults),
+    };
+    vec![Arc::new(Check {
         interval,
+        fast: interval,
         timeout,
         fall: table.fall.get().map_or(DEFAULT_FALL, |fall| fall.to(DEFAULT_FALL)),
         rise: table.rise.get().map_or(DEFAULT_RISE, |rise| rise.to(DEFAULT_RISE)),
         port: table.port.get().map(|port| port.to(0)),
-    }
+        ..Check::new(kind)
+    })]
 }
 
 fn only_http(table: &CheckTable, faults: &mut Faults<'_>) {
@@ -104,5 +107,5 @@ fn http(table: &CheckTable, faults: &mut Faults<'_>) -> CheckKind {
     if status.is_empty() {
         status.push((DEFAULT_STATUS.0, DEFAULT_STATUS.1));
     }
-    CheckKind::Http { path: path.to_owned(), host: table.host.get().cloned(), status }
+    CheckKind::Http(Box::new(Http { host: table.host.get().cloned(), status, ..Http::get(path) }))
 }

@@ -32,7 +32,7 @@ pub fn config(raw: &raw::Root, faults: &mut Faults<'_>) -> Config {
     let (vrrp, vips) = vrrp::instances(&raw.vrrp, &links, &names, faults);
     let local = LocalAddresses::new(&links, vips);
     let services = service::services(&raw.service, &local, faults);
-    Config { system, interfaces, routes, vrrp, services }
+    Config { system, interfaces, routes, vrrp, services, ipvs: super::model::Ipvs::default() }
 }
 
 /// The elements of a list that may be absent.

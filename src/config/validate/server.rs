@@ -61,7 +61,7 @@ pub(super) fn servers(
         }
         seen.claim(address, *span, format!("{what} {address} of this service"), faults);
         let weight = raw.weight.get().copied().unwrap_or(Weight::DEFAULT);
-        servers.push(Server { address, weight, method });
+        servers.push(Server { weight, ..Server::new(address, method) });
     }
     servers
 }

@@ -6,7 +6,10 @@ use std::time::Duration;
 
 use super::super::faults::Faults;
 use super::super::field::{At, Field, List};
-use super::super::model::{Listen, Method, Persistence, Protocol, Server, Service, ServiceKey, Sorry};
+use super::super::model::{
+    Listen, Method, Need, Persistence, Protocol, Quorum, SchedulerFlags, Server, Service, ServiceKey, Sorry,
+    Start,
+};
 use super::super::raw::{self, Family};
 use super::super::report::Span;
 use super::server::{Front, servers};
@@ -64,6 +67,7 @@ fn show_key(key: ServiceKey) -> String {
     let protocol = match key.protocol {
         Some(Protocol::Tcp) => " by TCP",
         Some(Protocol::Udp) => " by UDP",
+        Some(Protocol::Sctp) => " by SCTP",
         None => "",
     };
     match key.listen {
@@ -84,7 +88,11 @@ fn service(raw: &raw::Service, local: &LocalAddresses, faults: &mut Faults<'_>) 
     };
     let front = Front { listen, protocol, method: raw.method.get().copied().unwrap_or(Method::Dr) };
     let persistence = persistence(raw, front, faults);
-    let real = servers(items(&raw.server), front, "real server", faults);
+    let check = check::check(raw, front, faults);
+    let mut real = servers(items(&raw.server), front, "real server", faults);
+    for server in &mut real {
+        server.checks.clone_from(&check);
+    }
     if items(&raw.server).is_empty() && complete(&raw.server) {
         faults.add_with_help(
             raw.at,
@@ -92,16 +100,22 @@ fn service(raw: &raw::Service, local: &LocalAddresses, faults: &mut Faults<'_>) 
             "add [[service.server]] with its `address`",
         );
     }
-    let check = check::check(raw, front, faults);
     let quorum = quorum(raw, &real, faults);
     let sorry = sorry(raw, front, &real, faults);
     Some(Service {
         name: name?,
         key: ServiceKey { listen: listen?, protocol },
+        also: Vec::new(),
+        marking: None,
+        flags: SchedulerFlags::default(),
+        one_packet: false,
         scheduler: raw.scheduler.get().map_or(DEFAULT_SCHEDULER, |scheduler| scheduler.0),
         persistence,
-        check,
+        sources: Vec::new(),
         quorum,
+        start: Start::default(),
+        slow_start: Duration::ZERO,
+        drain: None,
         on_fail: raw.on_fail.get().copied().unwrap_or_default(),
         sorry,
         servers: real,
@@ -177,12 +191,12 @@ fn persistence(raw: &raw::Service, front: Front, faults: &mut Faults<'_>) -> Opt
         raw::Persistence::Timeout(timeout) => {
             let field = Field::Set(At { value: *timeout, span: *span });
             let timeout = PERSISTENCE.take("persistence", &field, *timeout, faults);
-            Some(Persistence { timeout, prefix: widest })
+            Some(Persistence { timeout, prefix: widest, engine: None })
         }
         raw::Persistence::Table(table) => {
             let given = table.timeout.required(table.at, "timeout", "timeout = \"50s\"", faults)?;
             let timeout = PERSISTENCE.take("timeout", &table.timeout, given.value, faults);
-            Some(Persistence { timeout, prefix: granularity(table, front, widest, faults) })
+            Some(Persistence { timeout, prefix: granularity(table, front, widest, faults), engine: None })
         }
     }
 }
@@ -208,14 +222,14 @@ fn granularity(table: &raw::PersistenceTable, front: Front, widest: u8, faults: 
     prefix
 }
 
-fn quorum(raw: &raw::Service, servers: &[Server], faults: &mut Faults<'_>) -> u32 {
-    let Some(At { value, span }) = raw.quorum.set() else { return 1 };
+fn quorum(raw: &raw::Service, servers: &[Server], faults: &mut Faults<'_>) -> Quorum {
+    let Some(At { value, span }) = raw.quorum.set() else { return Quorum::default() };
     let total: u64 = servers.iter().map(|server| u64::from(server.weight.get())).sum();
     let quorum: u32 = value.to(u32::MAX);
     if u64::from(quorum) > total && complete(&raw.server) && servers.len() == items(&raw.server).len() {
         faults.add(*span, format!("`quorum` {quorum} is never reached: all weights together are {total}"));
     }
-    quorum
+    Quorum { need: Need::Weight(quorum), hysteresis: 0 }
 }
 
 fn sorry(raw: &raw::Service, front: Front, real: &[Server], faults: &mut Faults<'_>) -> Sorry {

@@ -1,40 +1,27 @@
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
-use crate::config::model::{Check, CheckKind, Method, ServiceKey};
+use crate::config::model::{Check, CheckKind, Dialogue, Method, ServiceKey};
 use crate::units::Weight;
 use Health::{Down, Unknown, Up};
 
 fn server(address: &str, weight: i64) -> model::Server {
+    let check = Check::new(CheckKind::Tcp(Dialogue::default()));
     model::Server {
-        address: address.parse().unwrap(),
         weight: Weight::try_from(weight).unwrap(),
-        method: Method::Dr,
+        checks: vec![Arc::new(check)],
+        ..model::Server::new(address.parse().unwrap(), Method::Dr)
     }
 }
 
 /// Two servers, weights 1 and 2, quorum 1, TCP check.
 fn web() -> model::Service {
+    let listen = Listen::Address("192.0.2.1:80".parse().unwrap());
+    let key = ServiceKey { listen, protocol: Some(Protocol::Tcp) };
     model::Service {
-        name: "web".to_owned(),
-        key: ServiceKey {
-            listen: Listen::Address("192.0.2.1:80".parse().unwrap()),
-            protocol: Some(Protocol::Tcp),
-        },
-        scheduler: "wlc",
-        persistence: None,
-        check: Check {
-            kind: CheckKind::Tcp,
-            interval: Duration::from_secs(2),
-            timeout: Duration::from_secs(1),
-            fall: 3,
-            rise: 2,
-            port: None,
-        },
-        quorum: 1,
-        on_fail: OnFail::Remove,
-        sorry: Sorry::None,
         servers: vec![server("10.0.0.1:80", 1), server("10.0.0.2:80", 2)],
+        ..model::Service::new("web", key)
     }
 }
 
@@ -105,7 +92,7 @@ fn the_weight_of_the_file_counts_once_a_verdict_is_there() {
 #[test]
 fn without_quorum_sorry_servers_replace_all_real_servers_and_only_they() {
     let mut service = with_sorry(sorry_server());
-    service.quorum = 3;
+    service.quorum.need = Need::Weight(3);
     let healthy = look(&service, [Up, Up], None);
     assert_eq!((shown(&healthy).as_str(), healthy.sorry), ("1:1 2:2", false));
     let lost = look(&service, [Up, Down], Some(&healthy));
@@ -159,9 +146,11 @@ fn the_built_in_page_is_this_box_as_a_server() {
 #[test]
 fn persistence_in_the_kernels_words() {
     let mut service = web();
-    service.persistence = Some(model::Persistence { timeout: Duration::from_secs(50), prefix: 24 });
+    service.persistence =
+        Some(model::Persistence { timeout: Duration::from_secs(50), prefix: 24, engine: None });
     assert_eq!(service_of(&service).to_string(), "scheduler=wlc persistence=50s/0xffffff00");
     service.key.listen = Listen::Fwmark { mark: 1, ipv6: true };
-    service.persistence = Some(model::Persistence { timeout: Duration::from_secs(50), prefix: 64 });
+    service.persistence =
+        Some(model::Persistence { timeout: Duration::from_secs(50), prefix: 64, engine: None });
     assert_eq!(service_of(&service).to_string(), "scheduler=wlc persistence=50s/0x40");
 }
