@@ -2,13 +2,21 @@
 //!
 //! A [`Target`] is an address together with how it is asked. Equal targets of many services are asked once.
 
+pub mod datagram;
+pub mod dns;
+#[cfg(test)]
+mod fuzz;
 pub mod http;
+pub mod ping;
 pub mod plan;
 pub mod probe;
+pub mod random;
 pub mod reason;
 pub mod runner;
 pub mod schedule;
 pub mod tcp;
+pub mod udp;
+pub mod zone_form;
 
 use std::borrow::Cow;
 use std::net::SocketAddr;

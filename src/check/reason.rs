@@ -36,6 +36,31 @@ pub fn words(error: &io::Error) -> Reason {
     }
 }
 
+/// What it means that no socket of this `kind` could be opened: nothing about the server where this box lacks a right or a
+/// protocol, else as [`outcome`].
+#[must_use]
+pub fn opening(error: &io::Error, kind: &str) -> Outcome {
+    let why = match errno(error) {
+        Some(Errno::EPERM) => "needs the capability CAP_NET_RAW",
+        Some(Errno::EPROTONOSUPPORT | Errno::ESOCKTNOSUPPORT | Errno::EAFNOSUPPORT) => "not in this kernel",
+        _ => return outcome(error),
+    };
+    Outcome::Inconclusive(Reason::Owned(format!("cannot ask: {kind}: {why}")))
+}
+
+/// The beginning of what a server said, in quotes; what cannot be printed as `\xff`.
+#[must_use]
+pub fn quote(bytes: &[u8]) -> String {
+    let (head, more) = match bytes.get(..LONGEST_QUOTE) {
+        Some(head) if bytes.len() > LONGEST_QUOTE => (head, "…"),
+        _ => (bytes, ""),
+    };
+    format!("\"{}{more}\"", head.escape_ascii())
+}
+
+/// Most bytes of an answer that a reason repeats.
+const LONGEST_QUOTE: usize = 80;
+
 fn errno(error: &io::Error) -> Option<Errno> {
     error.raw_os_error().map(Errno::from_raw)
 }

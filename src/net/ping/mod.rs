@@ -2,7 +2,7 @@
 //!
 //! Blocking, one question at a time. Packets are smoltcp's.
 
-mod icmp; // questions and answers as bytes (pure)
+pub mod icmp; // questions and answers as bytes (pure)
 mod socket; // the raw socket
 
 use std::fmt;

@@ -1,0 +1,69 @@
+//! Sockets of the checks that ask by datagrams: UDP, ICMP.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+
+use nix::sys::socket::setsockopt;
+use nix::sys::socket::sockopt::{Ipv4RecvErr, Ipv6RecvErr};
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::UdpSocket;
+
+use super::Target;
+
+/// Largest datagram that there is, with its headers.
+pub const LARGEST: usize = 65_535;
+
+/// A UDP socket that talks with the target alone. What ICMP says about it, the next call returns as an error.
+///
+/// # Errors
+/// What the socket calls return.
+pub fn udp(target: &Target) -> io::Result<UdpSocket> {
+    UdpSocket::from_std(connected(target, target.address, Type::DGRAM, Protocol::UDP)?.into())
+}
+
+/// A raw socket for ICMP that hears the target alone, and errors about it as [`udp`] does.
+///
+/// # Errors
+/// Without CAP_NET_RAW, and what the socket calls return.
+pub fn icmp(target: &Target) -> io::Result<Socket> {
+    let mut address = target.address;
+    address.set_port(0);
+    let protocol = if address.is_ipv4() { Protocol::ICMPV4 } else { Protocol::ICMPV6 };
+    connected(target, address, Type::RAW, protocol)
+}
+
+/// Receives one datagram into a buffer of its own.
+///
+/// # Errors
+/// What recv(2) returns, ICMP errors among it.
+pub async fn receive(socket: &UdpSocket) -> io::Result<Vec<u8>> {
+    loop {
+        socket.readable().await?;
+        let mut buffer = vec![0; LARGEST];
+        match socket.try_recv(&mut buffer) {
+            Ok(length) => {
+                buffer.truncate(length);
+                return Ok(buffer);
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+fn connected(target: &Target, address: SocketAddr, kind: Type, protocol: Protocol) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), kind.nonblocking().cloexec(), Some(protocol))?;
+    // Without it a connected socket hears of closed ports only, not of routers that know no way (ip(7)).
+    match address.ip() {
+        IpAddr::V4(_) => setsockopt(&socket, Ipv4RecvErr, &true)?,
+        IpAddr::V6(_) => setsockopt(&socket, Ipv6RecvErr, &true)?,
+    }
+    if target.check.mark != 0 {
+        socket.set_mark(target.check.mark)?;
+    }
+    if let Some(source) = target.check.source {
+        socket.bind(&SocketAddr::new(source, 0).into())?;
+    }
+    socket.connect(&address.into())?;
+    Ok(socket)
+}
