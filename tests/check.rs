@@ -293,10 +293,15 @@ fn rise_and_fall_are_seen_on_the_wire() {
 #[test]
 fn many_probes_leave_nothing_behind() {
     let Some(nginx) = Nginx::start() else { return };
-    let refused = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
+    let connect = Dialogue::default();
+    let target = |port| {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        Target::new(address, Arc::new(check(CheckKind::Tcp(Dialogue::default()))))
+    };
+    let (good, refused) = (target(nginx.port), target(free_port()));
     let descriptors = || std::fs::read_dir("/proc/self/fd").unwrap().count();
     block_on(async {
-        assert_eq!(tcp::probe(nginx.address()).await, Outcome::Success("connected".into()));
+        assert_eq!(tcp::probe(&good, &connect).await, Outcome::Success("connected".into()));
         let before = descriptors();
         let cpu = || {
             let used = getrusage(UsageWho::RUSAGE_SELF).unwrap();
@@ -306,13 +311,13 @@ fn many_probes_leave_nothing_behind() {
         };
         let began = cpu();
         for _ in 0..6000 {
-            assert_eq!(tcp::probe(nginx.address()).await, Outcome::Success("connected".into()));
+            assert_eq!(tcp::probe(&good, &connect).await, Outcome::Success("connected".into()));
         }
         let each = (cpu() - began) / 6000;
         eprintln!("processor time of one TCP check: {each:?} (other tests of this process included)");
         for _ in 0..2000 {
-            assert_eq!(tcp::probe(refused).await, Outcome::Failure("connection refused".into()));
-            let answer = http::probe(nginx.address(), &Http::get("/")).await;
+            assert_eq!(tcp::probe(&refused, &connect).await, Outcome::Failure("connection refused".into()));
+            let answer = http::probe(&good, &Http::get("/")).await;
             assert_eq!(answer, Outcome::Success("200 OK".into()));
         }
         // Other tests of this process open descriptors at the same time; ten thousand probes would show.

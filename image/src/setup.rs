@@ -34,6 +34,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("libelf-dev", "kernel: objtool, which checks and patches every object"),
     ("linux-source-6.12", "kernel: its source, with Debian's security support"),
     ("mtools", "image: files into a FAT without mounting it"),
+    ("musl-tools", "binary: a C compiler for the cryptography in it"),
     ("nginx-light", "test: a real server as people have them"),
     ("ovmf", "run: UEFI firmware for QEMU"),
     ("perl-base", "kernel: tables made by its scripts"),

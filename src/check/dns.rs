@@ -7,9 +7,10 @@ use domain::base::iana::Rcode;
 use domain::base::{Message, MessageBuilder, Name, Rtype};
 use domain::rdata::AllRecordData;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use super::zone_form::same;
-use super::{Outcome, Reason, Target, datagram, random, reason, tcp};
+use super::{Outcome, Reason, Target, datagram, random, reason, socket};
 
 /// Most answers that a reason repeats.
 const MOST_SHOWN: usize = 4;
@@ -129,7 +130,11 @@ pub async fn probe(target: &Target, name: &str, record: &str, expect: &[String],
             Err(error) => return reason::outcome(&error),
         }
     }
-    match by_tcp(target, &message).await {
+    let stream = match socket::connect(target).await {
+        Ok(stream) => stream,
+        Err(ended) => return ended,
+    };
+    match by_tcp(stream, &message).await {
         Ok(answer) => question
             .judge(&answer)
             .unwrap_or(Outcome::Failure(Reason::Borrowed("answer is cut short even over TCP"))),
@@ -147,8 +152,7 @@ async fn by_udp(target: &Target, message: &[u8]) -> io::Result<Vec<u8>> {
 }
 
 /// Each message has its length before it (RFC 1035 section 4.2.2).
-async fn by_tcp(target: &Target, message: &[u8]) -> io::Result<Vec<u8>> {
-    let mut stream = tcp::connect(target.address).await?;
+async fn by_tcp(mut stream: TcpStream, message: &[u8]) -> io::Result<Vec<u8>> {
     let length = u16::try_from(message.len()).map_err(io::Error::other)?;
     stream.write_all(&[&length.to_be_bytes(), message].concat()).await?;
     let mut answer = vec![0; usize::from(stream.read_u16().await?)];

@@ -14,7 +14,7 @@ use hyper::header::{ACCEPT, CONNECTION, HOST, USER_AGENT};
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 
-use super::{Outcome, Reason, reason, tcp};
+use super::{Outcome, Reason, Target, reason, socket};
 use crate::config::model::Http;
 
 /// Most bytes of a response header.
@@ -22,16 +22,16 @@ const HEADER_LIMIT: usize = 16 * 1024;
 /// Most fields of a response header.
 const FIELD_LIMIT: usize = 100;
 
-/// Asks `address` as `http` has it.
-pub async fn probe(address: SocketAddr, http: &Http) -> Outcome {
+/// Asks `target` as `http` has it.
+pub async fn probe(target: &Target, http: &Http) -> Outcome {
     let (path, accepted) = (http.paths.first().map_or("/", String::as_str), &http.status);
-    let request = match request(address, path, http.host.as_deref()) {
+    let request = match request(target.address, path, http.host.as_deref()) {
         Ok(request) => request,
         Err(error) => return Outcome::Failure(Reason::Owned(format!("cannot ask for {path:?}: {error}"))),
     };
-    let stream = match tcp::connect(address).await {
+    let stream = match socket::connect(target).await {
         Ok(stream) => stream,
-        Err(error) => return reason::outcome(&error),
+        Err(ended) => return ended,
     };
     match exchange(stream, request).await {
         Ok(response) => judge(response.status(), accepted),

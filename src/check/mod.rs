@@ -1,8 +1,9 @@
-//! Health checks: who is asked when ([`schedule`], [`plan`]: pure), how ([`tcp`], [`http`]), and the loop that asks ([`runner`]).
+//! Health checks: who is asked when ([`schedule`], [`plan`]: pure), how (a file for each kind), and the loop that asks ([`runner`]).
 //!
 //! A [`Target`] is an address together with how it is asked. Equal targets of many services are asked once.
 
 pub mod datagram;
+pub mod dialogue;
 pub mod dns;
 #[cfg(test)]
 mod fuzz;
@@ -14,7 +15,10 @@ pub mod random;
 pub mod reason;
 pub mod runner;
 pub mod schedule;
+pub mod socket;
+pub mod stream;
 pub mod tcp;
+pub mod tls;
 pub mod udp;
 pub mod zone_form;
 
@@ -34,10 +38,11 @@ pub struct Target {
 }
 
 impl Target {
-    /// The target of a real server: its address, with the port of the check where that names one.
+    /// The target of a real server: its address, with the address and the port of the check where that names them.
     #[must_use]
     pub fn new(server: SocketAddr, check: Arc<Check>) -> Self {
-        Self { address: SocketAddr::new(server.ip(), check.port.unwrap_or_else(|| server.port())), check }
+        let ip = check.address.unwrap_or_else(|| server.ip());
+        Self { address: SocketAddr::new(ip, check.port.unwrap_or_else(|| server.port())), check }
     }
 }
 
@@ -71,4 +76,14 @@ pub enum Outcome {
     Unreachable(Reason),
     /// Nothing about the server: this box could not ask (no file descriptor, no memory). Changes nothing.
     Inconclusive(Reason),
+}
+
+/// A step of a probe: what it got, or the outcome that ends the probe.
+pub type Step<T> = Result<T, Outcome>;
+
+impl From<std::io::Error> for Outcome {
+    /// What a failed socket call says about the server.
+    fn from(error: std::io::Error) -> Self {
+        reason::outcome(&error)
+    }
 }

@@ -4,7 +4,7 @@ use std::io;
 
 use nix::errno::Errno;
 
-use super::{Outcome, Reason};
+use super::{Outcome, Reason, tls};
 
 /// What a failed socket call says about the server: its fault, or that this box could not ask.
 #[must_use]
@@ -32,7 +32,7 @@ pub fn words(error: &io::Error) -> Reason {
         Some(Errno::EADDRNOTAVAIL) => Reason::Borrowed("no local address to ask from"),
         Some(Errno::EACCES | Errno::EPERM) => Reason::Borrowed("forbidden by a local rule"),
         Some(other) => Reason::Owned(other.desc().to_lowercase()),
-        None => Reason::Owned(error.to_string().to_lowercase()),
+        None => tls::words(error).unwrap_or_else(|| Reason::Owned(error.to_string().to_lowercase())),
     }
 }
 
@@ -48,18 +48,36 @@ pub fn opening(error: &io::Error, kind: &str) -> Outcome {
     Outcome::Inconclusive(Reason::Owned(format!("cannot ask: {kind}: {why}")))
 }
 
-/// The beginning of what a server said, in quotes; what cannot be printed as `\xff`.
+/// Most characters of a quotation.
+const QUOTED: usize = 40;
+
+/// What somebody said, in quotation marks: its first 40 characters, control characters escaped.
 #[must_use]
-pub fn quote(bytes: &[u8]) -> String {
-    let (head, more) = match bytes.get(..LONGEST_QUOTE) {
-        Some(head) if bytes.len() > LONGEST_QUOTE => (head, "…"),
-        _ => (bytes, ""),
-    };
-    format!("\"{}{more}\"", head.escape_ascii())
+pub fn quote(said: &[u8]) -> String {
+    let mut quoted = String::from("\"");
+    let mut written = 0;
+    for chunk in said.utf8_chunks() {
+        let valid = chunk.valid().chars().map(readable);
+        let invalid = chunk.invalid().iter().map(|byte| format!("\\x{byte:02x}"));
+        for piece in valid.chain(invalid) {
+            let width = piece.chars().count();
+            if written + width > QUOTED {
+                return quoted + "…\"";
+            }
+            written += width;
+            quoted.push_str(&piece);
+        }
+    }
+    quoted + "\""
 }
 
-/// Most bytes of an answer that a reason repeats.
-const LONGEST_QUOTE: usize = 80;
+fn readable(c: char) -> String {
+    match u8::try_from(c) {
+        Ok(b'\'') => "'".to_owned(),
+        Ok(ascii) if c.is_ascii() => ascii.escape_ascii().to_string(),
+        _ => c.escape_debug().to_string(),
+    }
+}
 
 fn errno(error: &io::Error) -> Option<Errno> {
     error.raw_os_error().map(Errno::from_raw)
@@ -75,5 +93,13 @@ mod tests {
         assert_eq!(out, Outcome::Inconclusive("cannot ask: too many open files".into()));
         let out = outcome(&io::Error::from_raw_os_error(Errno::ECONNREFUSED as i32));
         assert_eq!(out, Outcome::Failure("connection refused".into()));
+    }
+
+    #[test]
+    fn quotations_are_short_and_without_control_characters() {
+        assert_eq!(quote(b"220 it's \"up\"\r\n"), r#""220 it's \"up\"\r\n""#);
+        assert_eq!(quote(b"\xff\x00\x1b[31m"), r#""\xff\x00\x1b[31m""#);
+        assert_eq!(quote(&[b'a'; 41]), format!("\"{}…\"", "a".repeat(40)));
+        assert_eq!(quote(b""), "\"\"");
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
@@ -11,6 +12,7 @@ use log::{info, warn};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use super::plan::{Id, Plan, Standing, Verdict};
+use super::tls::Clients;
 use super::{Outcome, Reason, Target, probe};
 use crate::units::show_duration;
 
@@ -26,6 +28,7 @@ pub struct Runner {
     plan: Plan,
     running: FuturesUnordered<Pin<Box<dyn Future<Output = Answer> + Send>>>,
     at_once: usize,
+    clients: Arc<Clients>,
     verdicts: VecDeque<Verdict>,
     hindered: bool,
     late: usize,
@@ -46,6 +49,7 @@ impl Runner {
             plan: Plan::default(),
             running: FuturesUnordered::new(),
             at_once: at_once.max(1),
+            clients: Arc::default(),
             verdicts: VecDeque::new(),
             hindered: false,
             late: 0,
@@ -58,6 +62,8 @@ impl Runner {
     pub fn set(&mut self, now: Instant, targets: &BTreeSet<Target>) {
         self.verdicts.retain(|verdict| targets.contains(&verdict.target));
         self.verdicts.extend(self.plan.set(now, targets));
+        // Those still wanted are made again with their next probe; the others are gone.
+        self.clients = Arc::default();
     }
 
     /// Waits for the next verdict that changed, running the checks meanwhile. Cancel-safe: nothing is lost when the future
@@ -94,7 +100,7 @@ impl Runner {
     fn start(&mut self) {
         let room = self.at_once.saturating_sub(self.running.len());
         for (id, target) in self.plan.start(Instant::now(), room) {
-            self.running.push(Box::pin(ask(id, target)));
+            self.running.push(Box::pin(ask(id, target, Arc::clone(&self.clients))));
         }
     }
 
@@ -148,10 +154,10 @@ async fn sleep_until(wake: Option<Instant>) {
     }
 }
 
-async fn ask(id: Id, target: Target) -> Answer {
+async fn ask(id: Id, target: Target, clients: Arc<Clients>) -> Answer {
     let started = Instant::now();
     let timeout = target.check.timeout;
-    let outcome = tokio::time::timeout(timeout, probe::probe(&target)).await.unwrap_or_else(|_| {
+    let outcome = tokio::time::timeout(timeout, probe::probe(&target, &clients)).await.unwrap_or_else(|_| {
         Outcome::Failure(Reason::Owned(format!("no answer within {}", show_duration(timeout))))
     });
     Answer { id, outcome, latency: started.elapsed() }

@@ -1,32 +1,16 @@
-//! The TCP check: a connection is established, and reset at once.
+//! The TCP check: a connection is established, a dialogue held where given, and it is reset at once.
 
-use std::io;
-use std::net::SocketAddr;
-use std::time::Duration;
+use super::{Outcome, Reason, Target, dialogue, socket};
+use crate::config::model::Dialogue;
 
-use tokio::net::{TcpSocket, TcpStream};
-
-use super::{Outcome, Reason, reason};
-
-/// Connects; success is an established connection.
-pub async fn probe(address: SocketAddr) -> Outcome {
-    match connect(address).await {
-        Ok(_stream) => Outcome::Success(Reason::Borrowed("connected")),
-        Err(error) => reason::outcome(&error),
+/// Connects; success is an established connection, and what the dialogue wants to hear.
+pub async fn probe(target: &Target, dialogue: &Dialogue) -> Outcome {
+    let mut stream = match socket::connect(target).await {
+        Ok(stream) => stream,
+        Err(ended) => return ended,
+    };
+    if *dialogue == Dialogue::default() {
+        return Outcome::Success(Reason::Borrowed("connected"));
     }
-}
-
-/// A connection that ends with a reset when it is dropped: it leaves no TIME-WAIT behind on either side.
-///
-/// # Errors
-/// What the socket calls return.
-pub async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-    socket2::SockRef::from(&socket).set_linger(Some(Duration::ZERO))?;
-    let stream = socket.connect(address).await?;
-    // On this very box a connect to a free ephemeral port may meet itself (RFC 9293 section 3.5, simultaneous open).
-    if address.ip().is_loopback() && stream.local_addr()? == address {
-        return Err(io::Error::from_raw_os_error(libc::ECONNREFUSED));
-    }
-    Ok(stream)
+    dialogue::hold(&mut stream, dialogue).await.map_or_else(|ended| ended, Outcome::Success)
 }
