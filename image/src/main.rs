@@ -5,7 +5,6 @@
 //! be installed).
 
 mod build;
-mod cache;
 mod demo;
 mod flash;
 mod licences;
@@ -19,6 +18,7 @@ mod tool;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use director_lab::cache;
 
 /// Builds, boots, demonstrates, tests and flashes the Director firmware.
 #[derive(Parser)]

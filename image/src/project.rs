@@ -19,12 +19,3 @@ pub fn target() -> PathBuf {
 pub fn images() -> PathBuf {
     target().join("image")
 }
-
-/// The folder for slow products that outlive a checkout: `director/` in XDG_CACHE_HOME, by default `~/.cache`.
-pub fn cache() -> PathBuf {
-    let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    absolute("XDG_CACHE_HOME")
-        .or_else(|| absolute("HOME").map(|home| home.join(".cache")))
-        .unwrap_or_else(std::env::temp_dir)
-        .join("director")
-}

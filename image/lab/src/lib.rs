@@ -16,18 +16,22 @@
 //! - [`disk`]       private copies of disk images, with an operator's file put onto them
 //! - [`server`]     tiny real servers; [`client`] tiny clients
 //! - [`prober`]     a client that asks at a steady rate, and what it noticed
+//! - [`peer`]       servers of other projects as Debian builds them, unpacked and not installed
+//! - [`cache`]      slow products, kept from run to run
 //! - [`preflight`]  may we do all that here? says what is missing
 //!
 //! Nothing outlives the process: namespaces are anonymous (they exist as long as somebody is inside), and children are
 //! told by the kernel to die with the thread that started them. So neither Ctrl-C nor SIGKILL leaves anything behind
 //! but a folder below `target/lab`, swept at the next start.
 
+pub mod cache;
 pub mod client;
 pub mod command;
 pub mod disk;
 pub mod guest;
 pub mod machine;
 pub mod namespace;
+pub mod peer;
 pub mod preflight;
 pub mod prober;
 pub mod qmp;

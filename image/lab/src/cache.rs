@@ -6,7 +6,14 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
 
-use crate::project;
+/// Where they are kept: `director/` in XDG_CACHE_HOME, by default `~/.cache`.
+pub fn home() -> PathBuf {
+    let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    absolute("XDG_CACHE_HOME")
+        .or_else(|| absolute("HOME").map(|home| home.join(".cache")))
+        .unwrap_or_else(std::env::temp_dir)
+        .join("director")
+}
 
 /// Gathers what a product depends on.
 #[derive(Default)]
@@ -38,7 +45,7 @@ pub fn hex(bytes: &[u8]) -> String {
 /// # Errors
 /// The cache cannot be written, or `make` fails; what it left behind is then kept in `kind-key.tmp` to be looked at.
 pub fn folder(kind: &str, key: Key, make: impl FnOnce(&Path) -> Result<()>) -> Result<(PathBuf, bool)> {
-    folder_in(&project::cache(), kind, key, make)
+    folder_in(&home(), kind, key, make)
 }
 
 fn folder_in(
