@@ -8,7 +8,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use director::config::model::{Config, Method, OnFail, Quorum, Sorry};
+use director::config::model::{
+    Config, Ipvs, Listen, Method, Need, OnFail, PersistenceEngine, Protocol, Quorum, Sorry, Start, Tunnel,
+    TunnelChecksum,
+};
 use director::config::{NodeFacts, Report, check};
 
 fn files(dir: &str) -> Vec<PathBuf> {
@@ -76,6 +79,95 @@ fn a_node_replaces_what_it_names_and_keeps_the_rest() {
     assert_eq!(node.services[0].servers[1].weight.get(), 7);
     assert_eq!(node.services[0].servers[1].method, Method::Tun);
     assert_eq!(node.services[1..], base.services[1..]);
+}
+
+#[test]
+fn many_addresses_are_one_service() {
+    let config = model("everything.toml", None);
+    let service = |name: &str| config.services.iter().find(|service| service.name == name).unwrap();
+    let many = service("many");
+    let keys: Vec<String> = std::iter::once(&many.key)
+        .chain(&many.also)
+        .map(|key| match key.listen {
+            Listen::Address(address) => address.to_string(),
+            Listen::Fwmark { mark, .. } => format!("mark {mark}"),
+        })
+        .collect();
+    let expected = [
+        "10.3.0.1:80",
+        "10.3.0.2:80",
+        "10.3.0.3:80",
+        "10.3.1.0:80",
+        "10.3.1.1:80",
+        "10.3.1.2:80",
+        "10.3.1.3:80",
+        "192.168.61.45:8080",
+        "192.168.61.45:8081",
+        "192.168.61.45:8090",
+    ];
+    assert_eq!(keys, expected);
+    let servers: Vec<_> = many.servers.iter().map(|s| (s.address.to_string(), s.weight.get())).collect();
+    let server = |address: &str, weight| (address.to_owned(), weight);
+    assert_eq!(
+        servers,
+        [
+            server("192.168.61.70:0", 10),
+            server("192.168.61.71:0", 10),
+            server("192.168.61.72:0", 10),
+            server("192.168.61.80:0", 5)
+        ]
+    );
+    assert_eq!((many.servers[0].upper, many.servers[0].lower, many.servers[3].enabled), (1000, 800, false));
+    assert_eq!((many.servers[2].checks[0].port, many.servers[3].checks.len()), (Some(80), 0));
+    assert_eq!(many.quorum, Quorum { need: Need::Servers(2), hysteresis: 1 });
+    assert_eq!((many.start, many.drain), (Start::Down, Some(Duration::from_secs(600))));
+    let sources: Vec<String> = many.sources.iter().map(ToString::to_string).collect();
+    assert_eq!(sources, ["192.168.61.45", "10.3.2.10-10.3.2.19"]);
+
+    let marked = service("marked");
+    let marking = marked.marking.as_ref().unwrap();
+    let addresses: Vec<String> = marking.addresses.iter().map(ToString::to_string).collect();
+    assert_eq!(addresses, ["10.3.128.0-10.3.255.255", "10.3.64.0-10.3.127.255"]);
+    assert_eq!((marking.protocol, marking.ports.as_slice()), (Protocol::Tcp, &[(80, 80), (8000, 8099)][..]));
+    assert!(matches!(marked.key.listen, Listen::Fwmark { mark, ipv6: false } if mark >> 16 == 0x4449));
+    assert_eq!((marked.key.protocol, marked.servers[0].address.port()), (None, 0));
+    assert_eq!(marked.servers[0].checks[0].port, Some(80), "the first port that clients talk to");
+    assert_eq!(marked.servers[0].tunnel, Tunnel::Gue { port: 6081, checksum: TunnelChecksum::Remote });
+    assert_eq!(marked.servers[1].tunnel, Tunnel::Gre { checksum: TunnelChecksum::Full });
+
+    let sip = service("sip");
+    assert_eq!(sip.key.listen, Listen::Fwmark { mark: 17, ipv6: true });
+    assert_eq!(sip.persistence.unwrap().engine, Some(PersistenceEngine::Sip));
+    assert!(sip.one_packet);
+    let flags = service("signalling").flags;
+    assert_eq!((flags.flag1, flags.flag2, flags.flag3), (true, true, false));
+}
+
+/// A mark that Director chooses is the same on both boxes, and after other services came or went.
+#[test]
+fn a_chosen_mark_stays() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/config/ok/everything.toml");
+    let mark = |text: &str| {
+        let config = check(text, "marks", &NodeFacts::default()).unwrap().config;
+        config.services.iter().find(|service| service.name == "marked").unwrap().key
+    };
+    let text = fs::read_to_string(path).unwrap();
+    let more = "[[service]]\nname = \"first\"\nlisten = \"10.3.3.0/24\"\nmark = true\n\
+                [[service.server]]\naddress = \"192.168.61.22\"\n\n";
+    assert_eq!(mark(&text), mark(&text.replacen("[[service]]", &format!("{more}[[service]]"), 1)));
+}
+
+#[test]
+fn settings_of_the_kernel_are_merged_one_by_one() {
+    let ipvs = |node| model("everything.toml", node).ipvs;
+    let (base, node) = (ipvs(None), ipvs(Some("lb2")));
+    assert_eq!((base.table_bits, node.table_bits), (Some(20), Some(22)));
+    assert_eq!((base.tcp, node.tcp), (Some(Duration::from_secs(3600)), Some(Duration::from_secs(3600))));
+    let setting = |ipvs: &Ipvs, name: &str| ipvs.sysctls.get(name).cloned();
+    assert_eq!(setting(&base, "drop_entry").as_deref(), Some("1"));
+    assert_eq!(setting(&node, "drop_entry").as_deref(), Some("0"));
+    assert_eq!(setting(&node, "expire_nodest_conn").as_deref(), Some("1"));
+    assert_eq!(setting(&node, "sync_threshold").as_deref(), Some("3 50"));
 }
 
 #[test]
@@ -283,6 +375,6 @@ fn programs_get_every_fault_as_json() {
         |index: usize| (json[index]["line"].as_u64().unwrap(), json[index]["column"].as_u64().unwrap());
     assert_eq!((place(0), place(1)), ((2, 1), (4, 1)));
     assert_eq!(json[1]["message"], "unknown key `vai`");
-    assert_eq!(json[1]["help"], "did you mean `via`? known here: `to`, `via`, `interface`, `metric`");
+    assert_eq!(json[1]["help"], "did you mean `via`? known here: `to`, `via`, `interface`, `metric`, `type`");
     assert_eq!(json[1]["file"], "f.toml");
 }

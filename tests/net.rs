@@ -10,6 +10,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use director::config::model::RouteKind;
 use director::config::{NodeFacts, check};
 use director::net::desired::{Facts, desired};
 use director::net::dhcp::lease::Lease;
@@ -137,6 +138,12 @@ fn route(words: &[&str]) -> Route {
         (to, _) => to,
     };
     Route {
+        kind: match pair(words, "type") {
+            Some("local") => RouteKind::Local,
+            Some("blackhole") => RouteKind::Blackhole,
+            Some("unreachable") => RouteKind::Unreachable,
+            _ => RouteKind::Unicast,
+        },
         to: to.parse().unwrap(),
         metric: pair(words, "metric").unwrap().parse().unwrap(),
         via,

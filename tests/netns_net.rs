@@ -63,6 +63,59 @@ fn a_file_becomes_links_addresses_and_routes() {
 }
 
 #[test]
+fn networks_are_local_or_refused_by_route() {
+    const ROUTES: &str = r#"
+[[interface]]
+name = "eth0"
+addresses = ["192.168.61.44/24"]
+
+[[route]]
+to = "10.3.0.0/16"
+type = "local"
+
+[[route]]
+to = "2001:db8:3::/64"
+type = "local"
+
+[[route]]
+to = "10.0.0.0/8"
+type = "blackhole"
+
+[[route]]
+to = "2001:db8:4::/64"
+type = "unreachable"
+"#;
+    let Some(mut host) = Box::new("local") else { return };
+    host.card("eth0", MAC);
+    host.configure(ROUTES);
+    host.settle();
+    let ours = || {
+        let shown = |what: &str| host.ns.ip(what).unwrap();
+        shown("route show table all proto 208") + &shown("-6 route show table all proto 208")
+    };
+    let all = [
+        "local 10.3.0.0/16 dev lo",
+        "local 2001:db8:3::/64 dev lo",
+        "blackhole 10.0.0.0/8",
+        "unreachable 2001:db8:4::/64",
+    ];
+    for wanted in all {
+        assert!(ours().contains(wanted), "{wanted}: {}", ours());
+    }
+    let recorder = host.record();
+    host.ns.ip("route del local 10.3.0.0/16").unwrap();
+    host.shows("route show table local", "local 10.3.0.0/16 dev lo");
+    let foreign = |change: &&String| !change.contains("10.3.0.0/16");
+    assert_eq!(recorder.changes().iter().filter(foreign).count(), 0, "{:?}", recorder.changes());
+    host.configure(&ROUTES.replace("blackhole", "unreachable"));
+    host.settled();
+    assert!(ours().contains("unreachable 10.0.0.0/8"), "{}", ours());
+    host.configure("[[interface]]\nname = \"eth0\"\naddresses = [\"192.168.61.44/24\"]");
+    host.settled();
+    assert_eq!(ours(), "");
+}
+
+#[test]
 fn what_somebody_removes_comes_back() {
     let Some(host) = plain("removes") else { return };
     for (removal, show, needle) in [

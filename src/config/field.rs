@@ -70,3 +70,7 @@ pub struct List<T> {
     /// Whether these are all.
     pub complete: bool,
 }
+
+/// One value, or a list of such.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Many<T>(pub List<T>);

@@ -102,9 +102,25 @@ impl InterfaceSelector {
     }
 }
 
+/// What becomes of packets that a route is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum RouteKind {
+    /// They go to a gateway, or out of an interface.
+    #[default]
+    Unicast,
+    /// They are for this box, as if it had each of the addresses: VIPs by the network.
+    Local,
+    /// They are dropped.
+    Blackhole,
+    /// They are refused by ICMP.
+    Unreachable,
+}
+
 /// A static route.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Route {
+    /// What it does; all but [`RouteKind::Unicast`] have neither gateway nor interface.
+    pub kind: RouteKind,
     /// Destination network, host bits zero; `default` is 0.0.0.0/0 or ::/0 by the family of `via`.
     pub to: Cidr,
     /// Gateway; `None` = directly on `interface`.

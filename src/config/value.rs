@@ -8,7 +8,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::faults::Faults;
-use super::field::{At, Field, List};
+use super::field::{At, Field, List, Many};
 use super::report::Span;
 use crate::ctl::closest;
 use crate::units::{Cidr, IfName, Mac, Priority, Refused, Vrid, Weight, parse_duration};
@@ -199,6 +199,18 @@ impl<T: FromValue> FromValue for List<T> {
             }
         }
         Some(list)
+    }
+}
+
+impl<T: FromValue> FromValue for Many<T> {
+    const WANTS: &'static str = T::WANTS;
+
+    fn from_value(key: &str, value: &Spanned<DeValue<'_>>, faults: &mut Faults<'_>) -> Option<Self> {
+        if value.get_ref().is_array() {
+            return List::from_value(key, value, faults).map(Self);
+        }
+        let one = T::from_value(key, value, faults)?;
+        Some(Self(List { items: vec![At { value: one, span: value.span().into() }], complete: true }))
     }
 }
 

@@ -7,13 +7,14 @@ use netlink_packet_route::AddressFamily;
 use netlink_packet_route::address::{
     AddressAttribute, AddressFlags, AddressHeaderFlags, AddressMessage, AddressProtocol,
 };
-use netlink_packet_route::route::{RouteMessage, RouteProtocol, RouteScope};
+use netlink_packet_route::route::{RouteMessage, RouteProtocol, RouteScope, RouteType};
 use rtnetlink::{LinkUnspec, RouteMessageBuilder};
 
 use super::diff::Op;
-use super::kernel::{Error, Kernel};
+use super::kernel::{Error, Kernel, LOCAL_TABLE};
 use super::observe::PROC_SYS_NET;
 use super::state::Route;
+use crate::config::model::RouteKind;
 use crate::owner;
 use crate::units::Cidr;
 
@@ -112,8 +113,20 @@ fn route_message(route: &Route, index: u32) -> Result<RouteMessage, Error> {
         .destination_prefix(route.to.address, route.to.prefix)
         .map_err(odd)?
         .protocol(RouteProtocol::from(owner::NET))
-        .output_interface(index)
         .priority(route.metric);
+    builder = match route.kind {
+        RouteKind::Unicast => builder.output_interface(index),
+        RouteKind::Local => builder
+            .kind(RouteType::Local)
+            .table_id(u32::from(LOCAL_TABLE))
+            .scope(RouteScope::Host)
+            .output_interface(index),
+        RouteKind::Blackhole => builder.kind(RouteType::BlackHole),
+        RouteKind::Unreachable => builder.kind(RouteType::Unreachable),
+    };
+    if route.kind != RouteKind::Unicast {
+        return Ok(builder.build());
+    }
     builder = match route.via {
         Some(via) => builder.gateway(via).map_err(odd)?,
         None if route.to.address.is_ipv4() => builder.scope(RouteScope::Link),

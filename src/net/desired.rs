@@ -8,9 +8,9 @@ use super::memory::Leased;
 use super::state::{Address, IPV6_METRIC, Link, Route, State};
 use super::sysctl::{self, Forwarding};
 use crate::config::model::{Config, Interface, InterfaceSelector, Method, ServiceKey, Sorry};
-use crate::config::model::{Listen, Route as FileRoute};
+use crate::config::model::{Listen, Route as FileRoute, RouteKind};
 use crate::owner;
-use crate::units::{Cidr, IfName, Mac};
+use crate::units::{Cidr, IfName, Mac, Refused};
 
 /// Metric of the default route of the first interface with DHCP; the next ones count up, and a route of the file without
 /// a metric wins over all of them.
@@ -153,6 +153,7 @@ pub fn early(observed: &State) -> State {
 
 fn lease_routes<'a>(name: &'a IfName, lease: &'a Lease, metric: u32) -> impl Iterator<Item = Route> + 'a {
     lease.routes.iter().map(move |(to, via)| Route {
+        kind: RouteKind::Unicast,
         to: *to,
         metric,
         via: via.map(IpAddr::V4),
@@ -176,10 +177,10 @@ fn file_routes(config: &Config, observed: &State, out: &mut Desired) {
             (0, IpAddr::V6(_)) => IPV6_METRIC,
             (metric, _) => metric,
         };
-        // The kernel knows a route by destination and metric; of two the first in the file counts.
-        if seen.insert((route.to, metric)) {
-            let route =
-                Route { to: route.to, metric, via: route.via, interface, onlink: false, owner: owner::NET };
+        let FileRoute { kind, to, via, .. } = *route;
+        let route = Route { kind, to, metric, via, interface, onlink: false, owner: owner::NET };
+        // Of two that the kernel cannot tell apart the first in the file counts.
+        if seen.insert(route.key()) {
             out.state.routes.insert(route);
         }
     }
@@ -187,6 +188,9 @@ fn file_routes(config: &Config, observed: &State, out: &mut Desired) {
 
 fn outgoing(route: &FileRoute, wanted: &State, observed: &State) -> Result<IfName, String> {
     let told = |why: String| format!("route {}: {why}", route.to);
+    if route.kind != RouteKind::Unicast {
+        return "lo".parse().map_err(|Refused(why)| told(why));
+    }
     match (&route.interface, route.via) {
         (Some(name), _) if wanted.links.contains_key(name) || observed.links.contains_key(name) => {
             Ok(name.clone())
@@ -253,7 +257,12 @@ fn forwarding(config: &Config) -> Forwarding {
             Sorry::Servers(servers) => servers,
             Sorry::None | Sorry::Local => &[],
         };
-        if service.servers.iter().chain(sorry).any(|server| server.method == Method::Nat) {
+        if service
+            .servers
+            .iter()
+            .chain(sorry)
+            .any(|server| matches!(server.method, Method::Nat | Method::FullNat))
+        {
             match family(service.key) {
                 Family::Ipv4 => needed.ipv4 = true,
                 Family::Ipv6 => needed.ipv6 = true,

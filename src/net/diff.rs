@@ -6,9 +6,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use super::state::{Address, Link, Route, State};
+use super::state::{Address, Link, Route, RouteKey, State};
+use crate::config::model::RouteKind;
 use crate::owner;
 use crate::units::{Cidr, IfName};
+
+/// Index of `lo` in every network namespace (include/net/net_namespace.h, `LOOPBACK_IFINDEX`).
+const LOOPBACK: u32 = 1;
 
 /// One change to the kernel.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -198,24 +202,28 @@ fn addresses(name: &IfName, present: &Link, wanted: &[Address], ops: &mut Vec<Op
 }
 
 fn routes(observed: &State, desired: &State) -> (Vec<Op>, Vec<Op>) {
-    let index = |name: &IfName| observed.links.get(name).map(|link| link.index);
-    let keys: BTreeSet<(Cidr, u32)> = observed.routes.iter().map(|route| (route.to, route.metric)).collect();
-    let wanted: BTreeSet<(Cidr, u32)> = desired.routes.iter().map(|route| (route.to, route.metric)).collect();
+    let index = |route: &Route| match route.kind {
+        RouteKind::Unicast => observed.links.get(&route.interface).map(|link| link.index),
+        RouteKind::Local | RouteKind::Blackhole | RouteKind::Unreachable => Some(LOOPBACK),
+    };
+    let keys: BTreeSet<RouteKey> = observed.routes.iter().map(Route::key).collect();
+    let wanted: BTreeSet<RouteKey> = desired.routes.iter().map(Route::key).collect();
     let missing = desired.routes.difference(&observed.routes).filter_map(|route| {
-        let (index, route) = (index(&route.interface)?, route.clone());
-        let exists = keys.contains(&(route.to, route.metric));
+        let (index, route) = (index(route)?, route.clone());
+        let exists = keys.contains(&route.key());
         Some(if exists { Op::ReplaceRoute { route, index } } else { Op::AddRoute { route, index } })
     });
     // What is about to be replaced goes by that; a second one beside the wanted one goes like any other.
-    let settled: BTreeSet<(Cidr, u32)> =
-        desired.routes.intersection(&observed.routes).map(|route| (route.to, route.metric)).collect();
+    let settled: BTreeSet<RouteKey> = desired.routes.intersection(&observed.routes).map(Route::key).collect();
     let stale = |route: &&Route| {
-        let key = (route.to, route.metric);
+        let key = route.key();
         !desired.routes.contains(*route) && (!wanted.contains(&key) || settled.contains(&key))
     };
-    let unwanted =
-        observed.routes.iter().filter(|route| route.owner == owner::NET).filter(stale).filter_map(|route| {
-            Some(Op::DeleteRoute { index: index(&route.interface)?, route: route.clone() })
-        });
+    let unwanted = observed
+        .routes
+        .iter()
+        .filter(|route| route.owner == owner::NET)
+        .filter(stale)
+        .filter_map(|route| Some(Op::DeleteRoute { index: index(route)?, route: route.clone() }));
     (missing.collect(), unwanted.collect())
 }

@@ -47,6 +47,9 @@ impl From<rtnetlink::Error> for Error {
     }
 }
 
+/// The table of local routes (include/uapi/linux/rtnetlink.h, `RT_TABLE_LOCAL`).
+pub(super) const LOCAL_TABLE: u8 = 255;
+
 /// A connection; the task that serves it ends with it.
 #[derive(Debug, Clone)]
 pub struct Kernel {

@@ -17,8 +17,10 @@ use netlink_packet_route::route::{
 use netlink_packet_route::{AddressFamily, link::InfoKind};
 use rtnetlink::RouteMessageBuilder;
 
-use super::kernel::{Error, Kernel};
+use super::kernel::{Error, Kernel, LOCAL_TABLE};
 use super::state::{Address, Link, Route, State};
+use crate::config::model::RouteKind;
+use crate::owner;
 use crate::units::{Cidr, IfName, Mac};
 
 /// Where the kernel shows the values of [`State::sysctls`].
@@ -54,9 +56,23 @@ impl Kernel {
 
     async fn routes(&self, names: &BTreeMap<u32, IfName>) -> Result<BTreeSet<Route>, Error> {
         let mut routes = BTreeSet::new();
+        // Of the local table ours alone: thousands of VIPs are in it, too.
+        let local = u32::from(LOCAL_TABLE);
+        let any = RouteType::Unspec;
+        let ours = RouteProtocol::from(owner::NET);
         let requests = [
-            RouteMessageBuilder::<Ipv4Addr>::new().protocol(RouteProtocol::Unspec).build(),
-            RouteMessageBuilder::<Ipv6Addr>::new().protocol(RouteProtocol::Unspec).build(),
+            RouteMessageBuilder::<Ipv4Addr>::new().kind(any).protocol(RouteProtocol::Unspec).build(),
+            RouteMessageBuilder::<Ipv6Addr>::new().kind(any).protocol(RouteProtocol::Unspec).build(),
+            RouteMessageBuilder::<Ipv4Addr>::new()
+                .kind(RouteType::Local)
+                .table_id(local)
+                .protocol(ours)
+                .build(),
+            RouteMessageBuilder::<Ipv6Addr>::new()
+                .kind(RouteType::Local)
+                .table_id(local)
+                .protocol(ours)
+                .build(),
         ];
         for request in requests {
             let mut dump = self.handle.route().get(request).execute();
@@ -156,8 +172,20 @@ fn address(message: &AddressMessage) -> Option<Address> {
 
 fn route(message: &RouteMessage, names: &BTreeMap<u32, IfName>) -> Option<Route> {
     let header = &message.header;
-    if header.table != RouteHeader::RT_TABLE_MAIN
-        || header.kind != RouteType::Unicast
+    let kind = match header.kind {
+        RouteType::Unicast => RouteKind::Unicast,
+        RouteType::Local => RouteKind::Local,
+        RouteType::BlackHole => RouteKind::Blackhole,
+        RouteType::Unreachable => RouteKind::Unreachable,
+        _ => return None,
+    };
+    let table = match kind {
+        RouteKind::Local => LOCAL_TABLE,
+        _ => RouteHeader::RT_TABLE_MAIN,
+    };
+    let of_others = kind == RouteKind::Local && header.protocol != RouteProtocol::from(owner::NET);
+    if header.table != table
+        || of_others
         || header.protocol == RouteProtocol::Kernel
         || header.flags.contains(RouteFlags::Cloned)
     {
@@ -170,18 +198,21 @@ fn route(message: &RouteMessage, names: &BTreeMap<u32, IfName>) -> Option<Route>
     };
     let mut to = Cidr { address: any, prefix: header.destination_prefix_length };
     let (mut via, mut interface, mut metric) = (None, None, 0);
+    if kind != RouteKind::Unicast {
+        interface = "lo".parse().ok();
+    }
     for attribute in &message.attributes {
         match attribute {
             RouteAttribute::Destination(address) => to.address = ip(address)?,
             RouteAttribute::Gateway(address) => via = Some(ip(address)?),
             RouteAttribute::Via(RouteVia::Inet6(address)) => via = Some(IpAddr::V6(*address)),
-            RouteAttribute::Oif(index) => interface = names.get(index).cloned(),
+            RouteAttribute::Oif(index) if kind == RouteKind::Unicast => interface = names.get(index).cloned(),
             RouteAttribute::Priority(priority) => metric = *priority,
             _ => {}
         }
     }
     let onlink = header.flags.contains(RouteFlags::Onlink);
-    Some(Route { to, metric, via, interface: interface?, onlink, owner: u8::from(header.protocol) })
+    Some(Route { kind, to, metric, via, interface: interface?, onlink, owner: u8::from(header.protocol) })
 }
 
 const fn ip(address: &RouteAddress) -> Option<IpAddr> {

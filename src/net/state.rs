@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
 
+use crate::config::model::RouteKind;
 use crate::owner;
 use crate::units::{Cidr, IfName, Mac};
 
@@ -15,7 +16,7 @@ pub const IPV6_METRIC: u32 = 1024;
 pub struct State {
     /// Observed: every link. Desired: the links that the configuration speaks of and that exist.
     pub links: BTreeMap<IfName, Link>,
-    /// Unicast routes of the main table. Observed: without those of the kernel itself.
+    /// Routes of the main table, and local ones of ours. Observed: without those of the kernel itself.
     pub routes: BTreeSet<Route>,
     /// Values by path below `/proc/sys/net`, such as `ipv4/conf/eth0/arp_ignore`. Observed: only what can be read.
     pub sysctls: BTreeMap<String, String>,
@@ -59,16 +60,18 @@ impl Address {
     }
 }
 
-/// A unicast route of the main table.
+/// A route of the main table, or, if it is a local one, of the local table.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Route {
+    /// What it does.
+    pub kind: RouteKind,
     /// Destination, host bits zero.
     pub to: Cidr,
     /// Smaller wins.
     pub metric: u32,
     /// Gateway.
     pub via: Option<IpAddr>,
-    /// Outgoing interface.
+    /// Outgoing interface; `lo` unless it is a unicast route.
     pub interface: IfName,
     /// The gateway is reachable though no address of the interface covers it.
     pub onlink: bool,
@@ -76,8 +79,25 @@ pub struct Route {
     pub owner: u8,
 }
 
+/// What tells one route from another: destination, metric, and whether it is in the table of local ones.
+pub type RouteKey = (Cidr, u32, bool);
+
+impl Route {
+    /// A route in the place of another one has the same.
+    #[must_use]
+    pub fn key(&self) -> RouteKey {
+        (self.to, self.metric, self.kind == RouteKind::Local)
+    }
+}
+
 impl fmt::Display for Route {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.kind {
+            RouteKind::Unicast => "",
+            RouteKind::Local => "local ",
+            RouteKind::Blackhole => "blackhole ",
+            RouteKind::Unreachable => "unreachable ",
+        })?;
         match self.to.prefix {
             0 => f.write_str("default")?,
             _ => write!(f, "{}", self.to)?,
@@ -85,7 +105,10 @@ impl fmt::Display for Route {
         if let Some(via) = self.via {
             write!(f, " via {via}")?;
         }
-        write!(f, " dev {} metric {}", self.interface, self.metric)?;
+        if self.kind == RouteKind::Unicast {
+            write!(f, " dev {}", self.interface)?;
+        }
+        write!(f, " metric {}", self.metric)?;
         if self.onlink { f.write_str(" onlink") } else { Ok(()) }
     }
 }

@@ -81,6 +81,7 @@ mod tests {
     use super::super::dhcp::lease::Lease;
     use super::super::state::Route;
     use super::*;
+    use crate::config::model::RouteKind;
     use crate::owner;
     use crate::units::Mac;
     use std::net::Ipv4Addr;
@@ -92,7 +93,15 @@ mod tests {
     fn default_route(via: &str, metric: u32) -> Route {
         let any = if via.contains(':') { "::/0" } else { "0.0.0.0/0" };
         let (to, via) = (any.parse().unwrap(), Some(via.parse().unwrap()));
-        Route { to, metric, via, interface: name("eth0"), onlink: false, owner: owner::NET }
+        Route {
+            kind: RouteKind::Unicast,
+            to,
+            metric,
+            via,
+            interface: name("eth0"),
+            onlink: false,
+            owner: owner::NET,
+        }
     }
 
     #[test]

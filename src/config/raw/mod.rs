@@ -12,13 +12,15 @@ use std::time::Duration;
 use toml::de::DeTable;
 
 pub use leaf::{
-    AuthKind, Check, CheckType, Destination, Endpoint, Family, Ignored, Persistence, Scheduler, Sorry,
-    Status, Virtual,
+    Addresses, AuthKind, Check, CheckType, Destination, Family, Ignored, Mark, Percent, Persistence, Quorum,
+    Scheduler, SchedulerFlag, Sorry, Status, Sysctls, Targets, Tunnel, TunnelKind, Vips, Virtual,
 };
 
 use super::faults::Faults;
-use super::field::{Field, List};
-use super::model::{Method, OnFail, Protocol, SyslogTarget, VrrpChecksum};
+use super::field::{Field, List, Many};
+use super::model::{
+    Method, OnFail, PersistenceEngine, Protocol, RouteKind, Start, SyslogTarget, TunnelChecksum, VrrpChecksum,
+};
 use super::report::Span;
 use super::value::{FromTable, Int, field, unknown_keys};
 use crate::units::{Cidr, IfName, Mac, Priority, Vrid, Weight};
@@ -63,6 +65,7 @@ table! {
         route: List<Route>,
         vrrp: List<Vrrp>,
         service: List<Service>,
+        ipvs: Ipvs,
         node: Ignored,
     }
 }
@@ -79,7 +82,13 @@ table! {
 
 table! {
     /// `[[route]]`.
-    Route { to: Destination, via: IpAddr, interface: IfName, metric: Int<0, 4_294_967_295> }
+    Route {
+        to: Destination,
+        via: IpAddr,
+        interface: IfName,
+        metric: Int<0, 4_294_967_295>,
+        kind = "type": RouteKind,
+    }
 }
 
 table! {
@@ -129,15 +138,24 @@ table! {
     /// `[[service]]`.
     Service {
         name: String,
-        listen: Endpoint,
+        listen: Many<Vips>,
+        mark: Mark,
         fwmark: Int<1, 4_294_967_295>,
         family: Family,
         protocol: Protocol,
         scheduler: Scheduler,
+        scheduler_flags: List<SchedulerFlag>,
+        one_packet: bool,
         method: Method,
+        tunnel: Tunnel,
+        source: Many<Addresses>,
         persistence: Persistence,
+        weight: Weight,
         check: Check,
-        quorum: Int<1, 4_294_967_295>,
+        start: Start,
+        slow_start: Duration,
+        drain_timeout: Duration,
+        quorum: Quorum,
         on_fail: OnFail,
         sorry: Sorry,
         server: List<Server>,
@@ -146,7 +164,31 @@ table! {
 
 table! {
     /// `[[service.server]]`, and one element of `sorry`.
-    Server { address: Endpoint, weight: Weight, method: Method }
+    Server {
+        address: Targets,
+        weight: Weight,
+        method: Method,
+        tunnel: Tunnel,
+        max_connections: Int<0, 4_294_967_295>,
+        min_connections: Int<0, 4_294_967_295>,
+        enabled: bool,
+        check: Check,
+    }
+}
+
+table! {
+    /// `tunnel = { … }`.
+    TunnelTable { kind = "type": TunnelKind, port: Int<1, 65535>, checksum: TunnelChecksum }
+}
+
+table! {
+    /// `quorum = { … }`.
+    QuorumTable {
+        weight: Int<1, 4_294_967_295>,
+        servers: Int<1, 65535>,
+        percent: Percent,
+        hysteresis: Int<0, 4_294_967_295>,
+    }
 }
 
 table! {
@@ -166,5 +208,15 @@ table! {
 
 table! {
     /// `persistence = { … }`.
-    PersistenceTable { timeout: Duration, netmask: Ipv4Addr, prefix: Int<1, 128> }
+    PersistenceTable { timeout: Duration, netmask: Ipv4Addr, prefix: Int<1, 128>, engine: PersistenceEngine }
+}
+
+table! {
+    /// `[ipvs]`.
+    Ipvs { timeout: IpvsTimeout, table_bits: Int<8, 27>, sysctl: Sysctls }
+}
+
+table! {
+    /// `timeout` of `[ipvs]`.
+    IpvsTimeout { tcp: Duration, tcp_fin: Duration, udp: Duration }
 }

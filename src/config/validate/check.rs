@@ -9,7 +9,8 @@ use super::super::faults::Faults;
 use super::super::field::{At, Field};
 use super::super::model::{Check, CheckKind, Dialogue, Http, Protocol};
 use super::super::raw::{self, CheckTable, CheckType, Status};
-use super::server::Front;
+use super::super::report::Span;
+use super::listen::Front;
 use super::{Bounds, items};
 
 const MS: Duration = Duration::from_millis(1);
@@ -21,28 +22,62 @@ const DEFAULT_FALL: u8 = 3;
 const DEFAULT_RISE: u8 = 2;
 const DEFAULT_STATUS: Status = Status(200, 299);
 
-pub(super) fn check(raw: &raw::Service, front: Front, faults: &mut Faults<'_>) -> Vec<Arc<Check>> {
-    let (table, span) = match raw.check.set() {
+/// The checks of a service or a server.
+pub(super) struct Checks {
+    /// For a server with a port of its own.
+    plain: Vec<Arc<Check>>,
+    /// For a server without.
+    asked: Vec<Arc<Check>>,
+    /// Where one of them stands that needs a port and has none.
+    lost: Option<Span>,
+}
+
+impl Checks {
+    /// Never asked, always up.
+    pub(super) const fn none() -> Self {
+        Self { plain: Vec::new(), asked: Vec::new(), lost: None }
+    }
+
+    /// Those of a server with this port, 0 = none of its own.
+    pub(super) fn of(&self, port: u16, faults: &mut Faults<'_>) -> &[Arc<Check>] {
+        if port != 0 {
+            return &self.plain;
+        }
+        if let Some(span) = self.lost {
+            faults.add_with_help(span, "the check does not know which port to ask", "give it `port`");
+        }
+        &self.asked
+    }
+}
+
+pub(super) fn checks(field: &Field<raw::Check>, at: Span, front: &Front, faults: &mut Faults<'_>) -> Checks {
+    let (table, span) = match field.set() {
         Some(At { value: raw::Check::Table(table), span }) => (table.as_ref().clone(), *span),
         Some(At { value: raw::Check::Type(kind), span }) => {
             let kind = Field::Set(At { value: *kind, span: *span });
             (CheckTable { at: *span, kind, ..CheckTable::default() }, *span)
         }
-        None => (CheckTable { at: raw.at, ..CheckTable::default() }, raw.at),
+        None => (CheckTable { at, ..CheckTable::default() }, at),
     };
+    let Some(check) = check(&table, front, faults) else { return Checks::none() };
+    let port = check.port.or(front.ask);
+    let lost = (front.is_known() && port.is_none()).then_some(span);
+    let plain = Arc::new(check);
+    let asked =
+        if plain.port == port { plain.clone() } else { Arc::new(Check { port, ..Check::clone(&plain) }) };
+    Checks { plain: vec![plain], asked: vec![asked], lost }
+}
+
+fn check(table: &CheckTable, front: &Front, faults: &mut Faults<'_>) -> Option<Check> {
     // What UDP or a firewall mark stands for cannot be asked without a hint: then the operator vouches for the servers.
     let by_default = match front.protocol {
-        Some(Protocol::Tcp) if front.port().is_some() || table.port.is_given() => CheckType::Tcp,
+        Some(Protocol::Tcp) if front.ask.is_some() || table.port.is_given() => CheckType::Tcp,
         _ if table.port.is_given() => CheckType::Tcp,
         _ => CheckType::None,
     };
     let kind = table.kind.get().copied().unwrap_or(by_default);
-    let askable = front.listen.is_none() || front.port().is_some() || table.port.is_given();
-    if kind != CheckType::None && !askable {
-        faults.add_with_help(span, "the check does not know which port to ask", "give it `port`");
-    }
     if kind != CheckType::Http && !table.kind.is_faulty() {
-        only_http(&table, faults);
+        only_http(table, faults);
     }
     let interval = INTERVAL.take("interval", &table.interval, DEFAULT_INTERVAL, faults);
     let timeout = TIMEOUT.take("timeout", &table.timeout, DEFAULT_TIMEOUT.min(interval), faults);
@@ -53,11 +88,11 @@ pub(super) fn check(raw: &raw::Service, front: Front, faults: &mut Faults<'_>) -
         faults.add(span, "`timeout` is longer than `interval`");
     }
     let kind = match kind {
-        CheckType::None => return Vec::new(),
+        CheckType::None => return None,
         CheckType::Tcp => CheckKind::Tcp(Dialogue::default()),
-        CheckType::Http => http(&table, faults),
+        CheckType::Http => http(table, faults),
     };
-    vec![Arc::new(Check {
+    Some(Check {
         interval,
         fast: interval,
         timeout,
@@ -65,7 +100,7 @@ pub(super) fn check(raw: &raw::Service, front: Front, faults: &mut Faults<'_>) -
         rise: table.rise.get().map_or(DEFAULT_RISE, |rise| rise.to(DEFAULT_RISE)),
         port: table.port.get().map(|port| port.to(0)),
         ..Check::new(kind)
-    })]
+    })
 }
 
 fn only_http(table: &CheckTable, faults: &mut Faults<'_>) {

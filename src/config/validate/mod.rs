@@ -4,7 +4,10 @@
 //! no fault was noted at all, so a placeholder that stands for a faulty value is never seen by anybody.
 
 mod check;
+mod ipvs;
 mod link;
+mod listen;
+mod quorum;
 mod route;
 mod server;
 mod service;
@@ -17,8 +20,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::faults::Faults;
-use super::field::{At, Field, List};
-use super::model::Config;
+use super::field::{At, Field, List, Many};
+use super::model::{AddressRange, Config, RouteKind};
 use super::raw;
 use super::report::Span;
 use crate::units::show_duration;
@@ -30,9 +33,10 @@ pub fn config(raw: &raw::Root, faults: &mut Faults<'_>) -> Config {
     let routes = route::routes(&raw.route, &links, faults);
     let names = service::names(&raw.service);
     let (vrrp, vips) = vrrp::instances(&raw.vrrp, &links, &names, faults);
-    let local = LocalAddresses::new(&links, vips);
+    let local = LocalAddresses::new(&links, vips, &raw.route);
     let services = service::services(&raw.service, &local, faults);
-    Config { system, interfaces, routes, vrrp, services, ipvs: super::model::Ipvs::default() }
+    let ipvs = raw.ipvs.get().map(|ipvs| ipvs::ipvs(ipvs, faults)).unwrap_or_default();
+    Config { system, interfaces, routes, vrrp, services, ipvs }
 }
 
 /// The elements of a list that may be absent.
@@ -40,22 +44,55 @@ fn items<T>(field: &Field<List<T>>) -> &[At<T>] {
     field.get().map_or(&[], |list| &list.items)
 }
 
+/// The elements of what may be one or a list of such.
+fn all<T>(field: &Field<Many<T>>) -> &[At<T>] {
+    field.get().map_or(&[], |many| &many.0.items)
+}
+
 /// Whether every element of a list could be read.
 fn complete<T>(field: &Field<List<T>>) -> bool {
     !field.is_faulty() && field.get().is_none_or(|list| list.complete)
 }
 
-/// Addresses that this box has at some time: of interfaces and of virtual routers.
+/// Addresses that this box has at some time: of interfaces, of virtual routers, and by local routes.
 struct LocalAddresses {
     addresses: BTreeMap<IpAddr, Span>,
+    networks: Vec<AddressRange>,
     complete: bool,
 }
 
 impl LocalAddresses {
-    fn new(links: &link::Links, vips: vrrp::Vips) -> Self {
+    fn new(links: &link::Links, vips: vrrp::Vips, routes: &Field<List<raw::Route>>) -> Self {
         let mut addresses = vips.addresses;
         addresses.extend(links.addresses());
-        Self { addresses, complete: vips.complete && links.complete }
+        let local = items(routes)
+            .iter()
+            .filter(|at| at.value.kind.get().is_some_and(|kind| *kind == RouteKind::Local));
+        let networks = local.clone().filter_map(|at| match at.value.to.get() {
+            Some(raw::Destination::Network(network)) => Some(AddressRange::from(*network)),
+            _ => None,
+        });
+        let unread = |at: &At<raw::Route>| at.value.kind.is_faulty() || at.value.to.is_faulty();
+        let all_read = complete(routes) && !items(routes).iter().any(unread);
+        Self {
+            addresses,
+            networks: networks.collect(),
+            complete: vips.complete && links.complete && all_read,
+        }
+    }
+
+    /// The first of these addresses that the box never has.
+    fn missing(&self, wanted: AddressRange) -> Option<IpAddr> {
+        let mut next = Some(wanted.first);
+        while let Some(address) = next.filter(|address| *address <= wanted.last) {
+            let end = match self.networks.iter().find(|network| network.contains(address)) {
+                Some(network) => network.last,
+                None if self.addresses.contains_key(&address) => address,
+                None => return Some(address),
+            };
+            next = listen::after(end);
+        }
+        None
     }
 }
 

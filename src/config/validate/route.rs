@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::super::faults::Faults;
 use super::super::field::{At, Field, List};
-use super::super::model::Route;
+use super::super::model::{Route, RouteKind};
 use super::super::raw::{self, Destination};
 use super::link::{Links, networks, reaches};
 use super::{Unique, family, host_address, items};
@@ -16,14 +16,22 @@ pub(super) fn routes(raw: &Field<List<raw::Route>>, links: &Links, faults: &mut 
     for At { value: raw, .. } in items(raw) {
         let Some(route) = route(raw, links, faults) else { continue };
         let what = format!("a route to {} with metric {}", route.to, route.metric);
-        seen.claim((route.to, route.metric), raw.to.span().unwrap_or(raw.at), what, faults);
+        seen.claim(
+            (route.to, route.metric, route.kind == RouteKind::Local),
+            raw.to.span().unwrap_or(raw.at),
+            what,
+            faults,
+        );
         routes.push(route);
     }
     routes
 }
 
 fn route(raw: &raw::Route, links: &Links, faults: &mut Faults<'_>) -> Option<Route> {
-    if !raw.via.is_given() && !raw.interface.is_given() {
+    let kind = raw.kind.get().copied().unwrap_or_default();
+    if kind != RouteKind::Unicast {
+        special(raw, faults);
+    } else if !raw.kind.is_faulty() && !raw.via.is_given() && !raw.interface.is_given() {
         faults.add_with_help(
             raw.at,
             "`via` is missing",
@@ -60,7 +68,18 @@ fn route(raw: &raw::Route, links: &Links, faults: &mut Faults<'_>) -> Option<Rou
         faults.add(*span, format!("gateway {via} is {via_family}, but the route is {to_family}"));
     }
     let metric = raw.metric.get().map_or(0, |metric| metric.to(u32::MAX));
-    Some(Route { to, via, interface: raw.interface.get().cloned(), metric })
+    if kind == RouteKind::Local && to.prefix == 0 {
+        faults.add(destination.span, "everything is not local: name the network of the VIPs");
+    }
+    Some(Route { kind, to, via, interface: raw.interface.get().cloned(), metric })
+}
+
+/// What ends here goes nowhere else.
+fn special(raw: &raw::Route, faults: &mut Faults<'_>) {
+    let given = [("via", raw.via.span()), ("interface", raw.interface.span())];
+    for (key, span) in given.into_iter().filter_map(|(key, span)| Some((key, span?))) {
+        faults.add(span, format!("`{key}` belongs to a route of type = \"unicast\""));
+    }
 }
 
 fn gateway(raw: &raw::Route, links: &Links, faults: &mut Faults<'_>) {

@@ -1,93 +1,163 @@
 //! `[[service.server]]` and the elements of `sorry`.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use super::super::faults::Faults;
-use super::super::field::At;
-use super::super::model::{Listen, Method, Protocol, Server};
-use super::super::raw::{self, Endpoint};
+use super::super::field::{At, Field};
+use super::super::model::{Check, Listen, Method, Server, Tunnel, TunnelChecksum};
+use super::super::raw::{self, Targets, TunnelKind};
 use super::super::report::Span;
-use super::{Unique, family, host_address};
+use super::listen::{Front, MOST_KEYS};
+use super::{Unique, check, family, host_address};
 use crate::units::Weight;
 
-/// What a real server needs to know of its service.
-#[derive(Clone, Copy)]
-pub(super) struct Front {
-    /// What clients talk to; `None` where that was refused.
-    pub listen: Option<Listen>,
-    /// Its protocol.
-    pub protocol: Option<Protocol>,
-    /// The method of servers that name none.
-    pub method: Method,
-}
+/// Port of generic UDP encapsulation (IANA: gue).
+const GUE_PORT: u16 = 6080;
 
-impl Front {
-    /// The one port of the service; `None` for every port and for a firewall mark.
-    pub(super) fn port(self) -> Option<u16> {
-        match self.listen {
-            Some(Listen::Address(address)) => Some(address.port()).filter(|port| *port != 0),
-            _ => None,
-        }
-    }
-
-    pub(super) fn is_ipv6(self) -> bool {
-        match self.listen {
-            Some(Listen::Address(address)) => address.is_ipv6(),
-            Some(Listen::Fwmark { ipv6, .. }) => ipv6,
-            None => false,
-        }
-    }
+/// What servers have that say nothing of it.
+pub(super) struct Defaults<'a> {
+    /// `real server` or `sorry server`.
+    pub what: &'a str,
+    /// The weight.
+    pub weight: Weight,
+    /// The checks, as servers with a port of their own have them.
+    pub checks: &'a check::Checks,
+    /// Whether the kernel heeds the port of a server that differs from the service's.
+    pub keeps_port: bool,
 }
 
 pub(super) fn servers(
     raw: &[At<raw::Server>],
-    front: Front,
-    what: &str,
+    front: &Front,
+    defaults: &Defaults<'_>,
     faults: &mut Faults<'_>,
 ) -> Vec<Server> {
     let mut seen = Unique::new();
     let mut servers = Vec::with_capacity(raw.len());
     for At { value: raw, .. } in raw {
-        let method = raw.method.get().copied().unwrap_or(front.method);
+        let what = defaults.what;
         let example = "address = \"192.168.61.22:80\"";
-        let Some(At { value, span }) = raw.address.required(raw.at, "address", example, faults) else {
+        let method = raw.method.get().copied().unwrap_or(front.method);
+        let tunnel = tunnel(&raw.tunnel, front.tunnel, faults);
+        if let Some(span) = raw.tunnel.span()
+            && method != Method::Tun
+        {
+            faults.add(span, "`tunnel` is for method = \"tun\"");
+        }
+        let (upper, lower) = limits(raw, faults);
+        let own = raw.check.is_given().then(|| check::checks(&raw.check, raw.at, front, faults));
+        let Some(At { value: targets, span }) = raw.address.required(raw.at, "address", example, faults)
+        else {
             continue;
         };
-        let address = SocketAddr::new(value.address, port(*value, *span, front, method, what, faults));
-        host_address(value.address, *span, what, faults);
-        other_family(address, *span, front, method, what, faults);
-        if front.listen == Some(Listen::Address(address)) {
-            faults.add(*span, format!("{what} {address} is the service itself"));
+        let port = port(*targets, *span, front, method, defaults, faults);
+        let checks = own.as_ref().unwrap_or(defaults.checks).of(port, faults);
+        let weight = raw.weight.get().copied().unwrap_or(defaults.weight);
+        let enabled = raw.enabled.get().copied().unwrap_or(true);
+        let count = targets.addresses.count();
+        if count > MOST_KEYS {
+            faults.add(*span, format!("`address` stands for {count} servers, at most {MOST_KEYS} are taken"));
+            continue;
         }
-        seen.claim(address, *span, format!("{what} {address} of this service"), faults);
-        let weight = raw.weight.get().copied().unwrap_or(Weight::DEFAULT);
-        servers.push(Server { weight, ..Server::new(address, method) });
+        for address in targets.addresses.iter() {
+            let address = SocketAddr::new(address, port);
+            host_address(address.ip(), *span, what, faults);
+            other_family(address, *span, front, method, what, faults);
+            if front.keys.iter().any(|key| key.value.listen == Listen::Address(address)) {
+                faults.add(*span, format!("{what} {address} is the service itself"));
+            }
+            seen.claim(address, *span, format_args!("{what} {address} of this service"), faults);
+            let checks: Vec<Arc<Check>> = checks.to_vec();
+            servers.push(Server { address, weight, method, tunnel, upper, lower, enabled, checks });
+        }
     }
     servers
 }
 
+/// Connections from which a server is passed over, and below which it is used again.
+fn limits(raw: &raw::Server, faults: &mut Faults<'_>) -> (u32, u32) {
+    let upper = raw.max_connections.get().map_or(0, |most| most.to(u32::MAX));
+    let lower = raw.min_connections.get().map_or(0, |least| least.to(u32::MAX));
+    if let Some(span) = raw.min_connections.span()
+        && lower > upper
+        && !raw.max_connections.is_faulty()
+    {
+        let what = format!("`min_connections` {lower} is more than `max_connections`, {upper}");
+        faults.add_with_help(
+            span,
+            what,
+            "a full server is used again once it has fewer than `min_connections`",
+        );
+    }
+    (upper, lower)
+}
+
+/// A tunnel, or `default`.
+pub(super) fn tunnel(field: &Field<raw::Tunnel>, default: Tunnel, faults: &mut Faults<'_>) -> Tunnel {
+    let Some(At { value: raw::Tunnel(table), .. }) = field.set() else { return default };
+    let kind = table.kind.required(table.at, "type", "type = \"gue\"", faults);
+    let kind = kind.map_or(TunnelKind::Ipip, |at| at.value);
+    let checksum = table.checksum.get().copied().unwrap_or_default();
+    let port = table.port.get().map_or(GUE_PORT, |port| port.to(GUE_PORT));
+    if let Some(span) = table.port.span()
+        && kind != TunnelKind::Gue
+    {
+        faults.add(span, "`port` belongs to a tunnel of type = \"gue\"");
+    }
+    if let Some(span) = table.checksum.span() {
+        match (kind, checksum) {
+            (TunnelKind::Ipip, _) => {
+                faults.add(span, "`checksum` belongs to a tunnel of type = \"gue\" or \"gre\"");
+            }
+            (TunnelKind::Gre, TunnelChecksum::Remote) => {
+                faults.add(span, "`checksum` \"remote\" belongs to a tunnel of type = \"gue\"");
+            }
+            _ => {}
+        }
+    }
+    match kind {
+        TunnelKind::Ipip => Tunnel::Ipip,
+        TunnelKind::Gue => Tunnel::Gue { port, checksum },
+        TunnelKind::Gre => Tunnel::Gre { checksum },
+    }
+}
+
 /// The port on the server: DR and TUN leave the packet as it is, so there it is the service's.
 fn port(
-    endpoint: Endpoint,
+    targets: Targets,
     span: Span,
-    front: Front,
+    front: &Front,
     method: Method,
-    what: &str,
+    defaults: &Defaults<'_>,
     faults: &mut Faults<'_>,
 ) -> u16 {
-    let Some(listen) = front.listen else { return endpoint.port.unwrap_or(0) };
-    let Some(port) = front.port() else {
-        if let Some(given) = endpoint.port.filter(|port| *port != 0) {
-            let of = if let Listen::Fwmark { .. } = listen { "by firewall mark" } else { "of every port" };
+    if !front.is_known() {
+        return targets.port.unwrap_or(0);
+    }
+    let what = defaults.what;
+    let rewritten = matches!(method, Method::Nat | Method::FullNat);
+    let Some(port) = front.port else {
+        let Some(given) = targets.port.filter(|port| *port != 0) else { return 0 };
+        let every = front.ask.is_none() && !front.is_marked();
+        if rewritten && defaults.keeps_port && !every {
+            return given;
+        }
+        if only_port(front) != Some(given) {
+            let of = match () {
+                () if front.is_marked() => "by firewall mark",
+                () if every => "of every port",
+                () => "of several ports",
+            };
             let help = "leave the port out; `port` of the `check` says where to ask";
             faults.add_with_help(span, format!("{what} of a service {of} has a port, {given}"), help);
         }
         return 0;
     };
-    let given = endpoint.port.unwrap_or(port);
+    let given = targets.port.unwrap_or(port);
     if given == 0 {
         faults.add(span, format!("port 0 of a {what} is no port: 1 to 65535"));
-    } else if given != port && method != Method::Nat {
+    } else if given != port && !rewritten {
         let method = if method == Method::Dr { "dr" } else { "tun" };
         faults.add_with_help(
             span,
@@ -100,19 +170,31 @@ fn port(
     given
 }
 
+/// The one port that packets with our mark have.
+fn only_port(front: &Front) -> Option<u16> {
+    match front.marking.as_ref()?.ports.as_slice() {
+        [(first, last)] if first == last => Some(*first),
+        _ => None,
+    }
+}
+
 fn other_family(
     address: SocketAddr,
     span: Span,
-    front: Front,
+    front: &Front,
     method: Method,
     what: &str,
     faults: &mut Faults<'_>,
 ) {
-    if front.listen.is_some() && address.is_ipv6() != front.is_ipv6() && method != Method::Tun {
-        let service = if front.is_ipv6() { "IPv6" } else { "IPv4" };
+    if front.is_known() && address.is_ipv6() != front.ipv6 && method != Method::Tun {
         faults.add_with_help(
             span,
-            format!("{what} {} is {}, but the service is {service}", address.ip(), family(address.ip())),
+            format!(
+                "{what} {} is {}, but the service is {}",
+                address.ip(),
+                family(address.ip()),
+                front.family()
+            ),
             "only method = \"tun\" joins the families",
         );
     }

@@ -1,24 +1,29 @@
 //! `[[service]]`.
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::super::faults::Faults;
 use super::super::field::{At, Field, List};
 use super::super::model::{
-    Listen, Method, Need, Persistence, Protocol, Quorum, SchedulerFlags, Server, Service, ServiceKey, Sorry,
-    Start,
+    AddressRange, Listen, Method, Persistence, PersistenceEngine, Protocol, SchedulerFlags, Server, Service,
+    ServiceKey, Sorry,
 };
-use super::super::raw::{self, Family};
+use super::super::raw;
 use super::super::report::Span;
-use super::server::{Front, servers};
-use super::{Bounds, LocalAddresses, Unique, check, complete, host_address, items, list, name};
+use super::check::Checks;
+use super::listen::{Front, Marks, are_local, front, is_local, keeps_port, refuse_shadowed};
+use super::quorum::quorum;
+use super::server::{Defaults, servers};
+use super::{Bounds, LocalAddresses, Unique, all, check, complete, family, items, list, name};
+use crate::units::Weight;
 
 const DEFAULT_SCHEDULER: &str = "wlc";
 /// The kernel counts whole seconds; a month is its greatest (ip_vs_ctl.c: IP_VS_SVC timeouts in jiffies).
 const PERSISTENCE: Bounds =
     Bounds::new(Duration::from_secs(1), Duration::from_secs(31 * 86_400), Duration::from_secs(1));
+const SLOW_START: Bounds = Bounds::new(Duration::ZERO, Duration::from_secs(3600), Duration::from_millis(1));
+const DRAIN: Bounds = Bounds::new(Duration::ZERO, Duration::from_secs(31 * 86_400), Duration::from_millis(1));
 
 /// The names of all services.
 pub(super) struct Names {
@@ -51,15 +56,22 @@ pub(super) fn services(
 ) -> Vec<Service> {
     let mut names = Unique::new();
     let mut keys = Unique::new();
-    let mut services = Vec::new();
+    let mut marks = Marks::new();
+    let mut services = Vec::with_capacity(items(raw).len());
+    let mut places = Vec::new();
     for At { value: raw, .. } in items(raw) {
-        let Some(service) = service(raw, local, faults) else { continue };
+        let front = front(raw, &mut marks, faults);
+        are_local(raw, local, faults);
+        for At { value: key, span } in &front.keys {
+            keys.claim(*key, *span, format_args!("a service for {}", show_key(*key)), faults);
+        }
+        let Some(service) = service(raw, front, local, faults) else { continue };
         let span = raw.name.span().unwrap_or(raw.at);
-        names.claim(service.name.clone(), span, format!("service `{}`", service.name), faults);
-        let span = raw.listen.span().or_else(|| raw.fwmark.span()).unwrap_or(raw.at);
-        keys.claim(service.key, span, format!("a service for {}", show_key(service.key)), faults);
+        names.claim(service.name.clone(), span, format_args!("service `{}`", service.name), faults);
         services.push(service);
+        places.push(span);
     }
+    refuse_shadowed(&services, &places, faults);
     services
 }
 
@@ -76,23 +88,22 @@ fn show_key(key: ServiceKey) -> String {
     }
 }
 
-fn service(raw: &raw::Service, local: &LocalAddresses, faults: &mut Faults<'_>) -> Option<Service> {
+fn service(
+    raw: &raw::Service,
+    front: Front,
+    local: &LocalAddresses,
+    faults: &mut Faults<'_>,
+) -> Option<Service> {
     let name = name(&raw.name, raw.at, "name = \"web\"", faults);
-    let listen = listen(raw, faults);
-    if let Some(Listen::Address(address)) = listen {
-        is_local(address, raw, local, faults);
-    }
-    let protocol = match listen {
-        Some(Listen::Fwmark { .. }) => None,
-        _ => Some(raw.protocol.get().copied().unwrap_or(Protocol::Tcp)),
+    let persistence = persistence(raw, &front, faults);
+    let checks = check::checks(&raw.check, raw.at, &front, faults);
+    let defaults = Defaults {
+        what: "real server",
+        weight: raw.weight.get().copied().unwrap_or(Weight::DEFAULT),
+        checks: &checks,
+        keeps_port: keeps_port(&front, persistence.as_ref()),
     };
-    let front = Front { listen, protocol, method: raw.method.get().copied().unwrap_or(Method::Dr) };
-    let persistence = persistence(raw, front, faults);
-    let check = check::check(raw, front, faults);
-    let mut real = servers(items(&raw.server), front, "real server", faults);
-    for server in &mut real {
-        server.checks.clone_from(&check);
-    }
+    let real = servers(items(&raw.server), &front, &defaults, faults);
     if items(&raw.server).is_empty() && complete(&raw.server) {
         faults.add_with_help(
             raw.at,
@@ -101,92 +112,103 @@ fn service(raw: &raw::Service, local: &LocalAddresses, faults: &mut Faults<'_>) 
         );
     }
     let quorum = quorum(raw, &real, faults);
-    let sorry = sorry(raw, front, &real, faults);
+    let sorry = sorry(raw, &front, &real, &defaults, faults);
+    let flags = scheduler_flags(raw, faults);
+    tunnel_is_used(raw, &front, &real, faults);
+    let mut keys = front.keys.iter().map(|key| key.value);
     Some(Service {
         name: name?,
-        key: ServiceKey { listen: listen?, protocol },
-        also: Vec::new(),
-        marking: None,
-        flags: SchedulerFlags::default(),
-        one_packet: false,
-        scheduler: raw.scheduler.get().map_or(DEFAULT_SCHEDULER, |scheduler| scheduler.0),
+        key: keys.next()?,
+        also: keys.collect(),
+        scheduler: scheduler(raw),
+        flags,
+        one_packet: one_packet(raw, &front, faults),
         persistence,
-        sources: Vec::new(),
+        sources: sources(raw, &front, &real, local, faults),
         quorum,
-        start: Start::default(),
-        slow_start: Duration::ZERO,
-        drain: None,
+        start: raw.start.get().copied().unwrap_or_default(),
+        slow_start: SLOW_START.take("slow_start", &raw.slow_start, Duration::ZERO, faults),
+        drain: raw
+            .drain_timeout
+            .is_given()
+            .then(|| DRAIN.take("drain_timeout", &raw.drain_timeout, Duration::ZERO, faults)),
         on_fail: raw.on_fail.get().copied().unwrap_or_default(),
         sorry,
         servers: real,
+        marking: front.marking,
     })
 }
 
-fn listen(raw: &raw::Service, faults: &mut Faults<'_>) -> Option<Listen> {
-    match (&raw.listen, &raw.fwmark) {
-        (Field::Absent, Field::Absent) => {
-            let help = "listen = \"192.168.61.45:80\", or fwmark = 5";
-            faults.add_with_help(raw.at, "`listen` is missing", help);
-            None
-        }
-        (Field::Absent, mark) => {
-            if let Some(span) = raw.protocol.span() {
-                faults.add_with_help(
-                    span,
-                    "a service by `fwmark` has no `protocol`",
-                    "the mark alone says which packets",
-                );
-            }
-            let mark = mark.get()?.to(u32::MAX);
-            Some(Listen::Fwmark { mark, ipv6: is_ipv6(raw) })
-        }
-        (listen, mark) => {
-            if mark.is_given() {
-                faults.add(raw.at, "a service has either `listen` or `fwmark`");
-            }
-            if let Some(span) = raw.family.span() {
-                faults.add(span, "`family` is for a service by `fwmark`; `listen` has one already");
-            }
-            let At { value, span } = listen.set()?;
-            host_address(value.address, *span, "VIP", faults);
-            let port = value.port.unwrap_or(0);
-            if port == 0 && !raw.persistence.is_given() {
-                let help = "give a port, or `persistence` for a service of every port";
-                faults.add_with_help(*span, "`listen` has no port", help);
-            }
-            Some(Listen::Address(SocketAddr::new(value.address, port)))
-        }
-    }
+fn scheduler(raw: &raw::Service) -> &'static str {
+    raw.scheduler.get().map_or(DEFAULT_SCHEDULER, |scheduler| scheduler.0)
 }
 
-/// The family that a firewall mark stands for: that of its real servers unless the file says it.
-fn is_ipv6(raw: &raw::Service) -> bool {
-    match raw.family.get() {
-        Some(family) => *family == Family::V6,
-        None => items(&raw.server)
-            .iter()
-            .find_map(|at| at.value.address.get())
-            .is_some_and(|server| server.address.is_ipv6()),
+fn scheduler_flags(raw: &raw::Service, faults: &mut Faults<'_>) -> SchedulerFlags {
+    let mut flags = SchedulerFlags::default();
+    let mut seen = Unique::new();
+    for At { value: flag, span } in items(&raw.scheduler_flags) {
+        if let Some(wanted) = flag.scheduler.filter(|wanted| *wanted != scheduler(raw))
+            && !raw.scheduler.is_faulty()
+        {
+            let what = format!("`{}` belongs to scheduler = \"{wanted}\"", flag.name);
+            faults.add(*span, what);
+        }
+        seen.claim(flag.name, *span, format_args!("flag `{}`", flag.name), faults);
+        flags.flag1 |= flag.flags.flag1;
+        flags.flag2 |= flag.flags.flag2;
+        flags.flag3 |= flag.flags.flag3;
     }
+    flags
 }
 
-/// Packets for an address that the box never has do not reach IPVS.
-fn is_local(listen: SocketAddr, raw: &raw::Service, local: &LocalAddresses, faults: &mut Faults<'_>) {
-    if let Some(span) = raw.listen.span()
-        && local.complete
-        && !local.addresses.contains_key(&listen.ip())
+/// The kernel schedules single packets of UDP only (ip_vs_core.c: ip_vs_schedule); by mark it sees what comes.
+fn one_packet(raw: &raw::Service, front: &Front, faults: &mut Faults<'_>) -> bool {
+    let Some(At { value: true, span }) = raw.one_packet.set() else { return false };
+    if !matches!(front.protocol, Some(Protocol::Udp) | None) {
+        faults.add(*span, "`one_packet` is for protocol = \"udp\"");
+    }
+    true
+}
+
+fn tunnel_is_used(raw: &raw::Service, front: &Front, real: &[Server], faults: &mut Faults<'_>) {
+    if let Some(span) = raw.tunnel.span()
+        && front.method != Method::Tun
+        && !raw.method.is_faulty()
+        && !real.iter().any(|server| server.method == Method::Tun)
     {
-        faults.add_with_help(
-            span,
-            format!("VIP {} is on no virtual router and on no interface", listen.ip()),
-            format!("addresses in this file: {}", list(local.addresses.keys())),
-        );
+        faults.add(span, "`tunnel` is for method = \"tun\"");
     }
 }
 
-fn persistence(raw: &raw::Service, front: Front, faults: &mut Faults<'_>) -> Option<Persistence> {
+/// Answers come to these addresses, so they are this box's.
+fn sources(
+    raw: &raw::Service,
+    front: &Front,
+    real: &[Server],
+    local: &LocalAddresses,
+    faults: &mut Faults<'_>,
+) -> Vec<AddressRange> {
+    let full = front.method == Method::FullNat || real.iter().any(|server| server.method == Method::FullNat);
+    if let Some(span) = raw.source.span()
+        && !full
+        && !raw.method.is_faulty()
+    {
+        faults.add(span, "`source` is for method = \"fullnat\"");
+    }
+    for At { value, span } in all(&raw.source) {
+        let first = value.0.first;
+        if front.is_known() && first.is_ipv6() != front.ipv6 {
+            let what = format!("source {first} is {}, but the service is {}", family(first), front.family());
+            faults.add(*span, what);
+        }
+        is_local(value.0, *span, "source", local, faults);
+    }
+    all(&raw.source).iter().map(|at| at.value.0).collect()
+}
+
+fn persistence(raw: &raw::Service, front: &Front, faults: &mut Faults<'_>) -> Option<Persistence> {
     let At { value, span } = raw.persistence.set()?;
-    let widest = if front.is_ipv6() { 128 } else { 32 };
+    let widest = if front.ipv6 { 128 } else { 32 };
     match value {
         raw::Persistence::Timeout(timeout) => {
             let field = Field::Set(At { value: *timeout, span: *span });
@@ -194,20 +216,34 @@ fn persistence(raw: &raw::Service, front: Front, faults: &mut Faults<'_>) -> Opt
             Some(Persistence { timeout, prefix: widest, engine: None })
         }
         raw::Persistence::Table(table) => {
+            let engine = engine(table, front, faults);
             let given = table.timeout.required(table.at, "timeout", "timeout = \"50s\"", faults)?;
             let timeout = PERSISTENCE.take("timeout", &table.timeout, given.value, faults);
-            Some(Persistence { timeout, prefix: granularity(table, front, widest, faults), engine: None })
+            Some(Persistence { timeout, prefix: granularity(table, front, widest, faults), engine })
         }
     }
 }
 
-fn granularity(table: &raw::PersistenceTable, front: Front, widest: u8, faults: &mut Faults<'_>) -> u8 {
+/// ip_vs_pe_sip.c reads datagrams only.
+fn engine(
+    table: &raw::PersistenceTable,
+    front: &Front,
+    faults: &mut Faults<'_>,
+) -> Option<PersistenceEngine> {
+    let At { value, span } = table.engine.set()?;
+    if !matches!(front.protocol, Some(Protocol::Udp) | None) {
+        faults.add(*span, "`engine` \"sip\" is for protocol = \"udp\"");
+    }
+    Some(*value)
+}
+
+fn granularity(table: &raw::PersistenceTable, front: &Front, widest: u8, faults: &mut Faults<'_>) -> u8 {
     if table.netmask.is_given() && table.prefix.is_given() {
         faults.add(table.at, "clients are grouped by either `netmask` or `prefix`");
     }
     if let Some(At { value, span }) = table.netmask.set() {
         let bits = value.to_bits();
-        if front.is_ipv6() {
+        if front.ipv6 {
             faults.add_with_help(*span, "`netmask` is for IPv4", "prefix = 64");
         } else if bits == 0 || bits.leading_ones() + bits.trailing_zeros() != 32 {
             faults.add_with_help(*span, format!("{value} is not a netmask"), "for example 255.255.255.0");
@@ -222,21 +258,17 @@ fn granularity(table: &raw::PersistenceTable, front: Front, widest: u8, faults: 
     prefix
 }
 
-fn quorum(raw: &raw::Service, servers: &[Server], faults: &mut Faults<'_>) -> Quorum {
-    let Some(At { value, span }) = raw.quorum.set() else { return Quorum::default() };
-    let total: u64 = servers.iter().map(|server| u64::from(server.weight.get())).sum();
-    let quorum: u32 = value.to(u32::MAX);
-    if u64::from(quorum) > total && complete(&raw.server) && servers.len() == items(&raw.server).len() {
-        faults.add(*span, format!("`quorum` {quorum} is never reached: all weights together are {total}"));
-    }
-    Quorum { need: Need::Weight(quorum), hysteresis: 0 }
-}
-
-fn sorry(raw: &raw::Service, front: Front, real: &[Server], faults: &mut Faults<'_>) -> Sorry {
+fn sorry(
+    raw: &raw::Service,
+    front: &Front,
+    real: &[Server],
+    defaults: &Defaults<'_>,
+    faults: &mut Faults<'_>,
+) -> Sorry {
     let Some(At { value, span }) = raw.sorry.set() else { return Sorry::None };
     match value {
         raw::Sorry::Local => {
-            if front.protocol != Some(Protocol::Tcp) || front.port().is_none() {
+            if front.protocol != Some(Protocol::Tcp) || front.is_marked() || front.ask.is_none() {
                 let help = "sorry = [{ address = … }] serves the others";
                 faults.add_with_help(*span, "the built-in page is for TCP services with a port", help);
             }
@@ -246,7 +278,14 @@ fn sorry(raw: &raw::Service, front: Front, real: &[Server], faults: &mut Faults<
             if given.items.is_empty() && given.complete {
                 faults.add(*span, "`sorry` is empty, leave it out");
             }
-            let servers = servers(&given.items, front, "sorry server", faults);
+            let unchecked = Checks::none();
+            let defaults = Defaults {
+                what: "sorry server",
+                weight: Weight::DEFAULT,
+                checks: &unchecked,
+                keeps_port: defaults.keeps_port,
+            };
+            let servers = servers(&given.items, front, &defaults, faults);
             for server in &servers {
                 if real.iter().any(|other| other.address == server.address) {
                     faults.add(*span, format!("sorry server {} is also a real server", server.address));

@@ -1,20 +1,16 @@
 //! Values that are more than one type, or one of a few words.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::time::Duration;
+use std::net::{IpAddr, SocketAddr};
 
 use toml::Spanned;
 use toml::de::DeValue;
 
-use super::{CheckTable, PersistenceTable, Server, VirtualTable};
+use super::{CheckTable, VirtualTable};
 use crate::config::faults::Faults;
-use crate::config::field::{At, Field, List};
-use crate::config::model::{
-    Method, OnFail, Protocol, SCHEDULERS, SyslogTarget, SyslogTransport, VrrpChecksum,
-};
+use crate::config::field::{At, Field};
+use crate::config::model::{RouteKind, SyslogTarget, SyslogTransport, VrrpChecksum};
 use crate::config::value::{FromTable, FromValue, Int, accept, text, wrong_type};
-use crate::ctl::closest;
-use crate::units::{Cidr, IfName, Refused, parse_duration};
+use crate::units::{Cidr, IfName, Refused};
 
 /// One of a few words.
 macro_rules! words {
@@ -37,12 +33,25 @@ macro_rules! words {
     };
 }
 
-words!(Protocol { "tcp" => Self::Tcp, "udp" => Self::Udp });
-words!(OnFail { "remove" => Self::Remove, "quiesce" => Self::Quiesce });
+mod address;
+mod balance;
+mod sysctl;
+
+pub use address::{Addresses, Targets, Vips};
+pub use balance::{
+    Family, Mark, Percent, Persistence, Quorum, Scheduler, SchedulerFlag, Sorry, Tunnel, TunnelKind,
+};
+pub use sysctl::Sysctls;
+
+words!(RouteKind {
+    "unicast" => Self::Unicast,
+    "local" => Self::Local,
+    "blackhole" => Self::Blackhole,
+    "unreachable" => Self::Unreachable,
+});
 words!(VrrpChecksum { "rfc9568" => Self::Rfc9568, "pseudo-header" => Self::PseudoHeader });
 words!(AuthKind { "pass" => Self::Pass });
 words!(CheckType { "tcp" => Self::Tcp, "http" => Self::Http, "none" => Self::None });
-words!(Family { "ipv4" => Self::V4, "ipv6" => Self::V6 });
 
 /// `type` of `auth`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,15 +71,6 @@ pub enum CheckType {
     None,
 }
 
-/// `family` of a service by firewall mark.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Family {
-    /// IPv4.
-    V4,
-    /// IPv6.
-    V6,
-}
-
 /// What was read elsewhere.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ignored;
@@ -80,22 +80,6 @@ impl FromValue for Ignored {
 
     fn from_value(_: &str, _: &Spanned<DeValue<'_>>, _: &mut Faults<'_>) -> Option<Self> {
         Some(Self)
-    }
-}
-
-impl FromValue for Method {
-    const WANTS: &'static str = "one of \"dr\", \"nat\", \"tun\"";
-
-    fn from_value(key: &str, value: &Spanned<DeValue<'_>>, faults: &mut Faults<'_>) -> Option<Self> {
-        let what = match text(key, value, Self::WANTS, faults)? {
-            "dr" => return Some(Self::Dr),
-            "nat" => return Some(Self::Nat),
-            "tun" => return Some(Self::Tun),
-            "fullnat" => format!("`{key}` \"fullnat\" is not in this version of Director"),
-            other => format!("`{key}` {other:?} is unknown"),
-        };
-        faults.add_with_help(value.span().into(), what, Self::WANTS);
-        None
     }
 }
 
@@ -119,60 +103,6 @@ impl FromValue for Destination {
                 accept(value, network.parse().map(Self::Network).map_err(refuse), faults)
             }
         }
-    }
-}
-
-/// One of [`SCHEDULERS`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Scheduler(pub &'static str);
-
-impl FromValue for Scheduler {
-    const WANTS: &'static str = "the name of a scheduler such as \"wlc\"";
-
-    fn from_value(key: &str, value: &Spanned<DeValue<'_>>, faults: &mut Faults<'_>) -> Option<Self> {
-        let text = text(key, value, Self::WANTS, faults)?;
-        let known = SCHEDULERS.into_iter().find(|name| *name == text).map(Self);
-        if known.is_none() {
-            let what = format!("`{key}` {text:?} is unknown");
-            let near =
-                closest(text, SCHEDULERS).map(|near| format!("did you mean {near:?}? ")).unwrap_or_default();
-            let help = format!("{near}one of {}", SCHEDULERS.join(", "));
-            faults.add_with_help(value.span().into(), what, help);
-        }
-        known
-    }
-}
-
-/// An address with or without a port.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Endpoint {
-    /// The address.
-    pub address: IpAddr,
-    /// The port, if one is given.
-    pub port: Option<u16>,
-}
-
-impl FromValue for Endpoint {
-    const WANTS: &'static str = "an address with a port such as \"192.168.61.45:80\" or \"[2001:db8::1]:80\"";
-
-    fn from_value(key: &str, value: &Spanned<DeValue<'_>>, faults: &mut Faults<'_>) -> Option<Self> {
-        let text = text(key, value, Self::WANTS, faults)?;
-        let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
-        let alone = bare.unwrap_or(text).parse().map(|address| Self { address, port: None });
-        let whole = text.parse::<SocketAddr>();
-        let whole = whole.map(|both| Self { address: both.ip(), port: Some(both.port()) });
-        let found = whole.or(alone).map_err(|_| Refused(format!("`{key}` {text:?} is not {}", Self::WANTS)));
-        accept(value, found, faults)
-    }
-}
-
-impl FromValue for Ipv4Addr {
-    const WANTS: &'static str = "a netmask such as \"255.255.255.0\"";
-
-    fn from_value(key: &str, value: &Spanned<DeValue<'_>>, faults: &mut Faults<'_>) -> Option<Self> {
-        let text = text(key, value, Self::WANTS, faults)?;
-        let found = text.parse().map_err(|_| Refused(format!("`{key}` {text:?} is not {}", Self::WANTS)));
-        accept(value, found, faults)
     }
 }
 
@@ -227,29 +157,6 @@ impl FromValue for Virtual {
     }
 }
 
-/// `persistence`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Persistence {
-    /// A time.
-    Timeout(Duration),
-    /// All of it.
-    Table(Box<PersistenceTable>),
-}
-
-impl FromValue for Persistence {
-    const WANTS: &'static str =
-        "a duration such as \"50s\", or { timeout = \"50s\", netmask = \"255.255.255.0\" }";
-
-    fn from_value(key: &str, value: &Spanned<DeValue<'_>>, faults: &mut Faults<'_>) -> Option<Self> {
-        if let Some(table) = value.get_ref().as_table() {
-            let table = PersistenceTable::from_table(table, value.span().into(), faults);
-            return Some(Self::Table(Box::new(table)));
-        }
-        let text = text(key, value, Self::WANTS, faults)?;
-        accept(value, parse_duration(text).map(Self::Timeout), faults)
-    }
-}
-
 /// `check`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Check {
@@ -293,34 +200,5 @@ impl FromValue for Status {
         let range = code(first).zip(code(last)).filter(|(first, last)| first <= last);
         let refuse = || Refused(format!("`{key}` {text:?} is not {}, within 100 to 599", Self::WANTS));
         accept(value, range.map(|(first, last)| Self(first, last)).ok_or_else(refuse), faults)
-    }
-}
-
-/// `sorry`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Sorry {
-    /// The built-in page.
-    Local,
-    /// Servers.
-    Servers(List<Server>),
-}
-
-impl FromValue for Sorry {
-    const WANTS: &'static str = "\"local\", or a list such as [{ address = \"192.168.61.60:80\" }]";
-
-    fn from_value(key: &str, value: &Spanned<DeValue<'_>>, faults: &mut Faults<'_>) -> Option<Self> {
-        match value.get_ref() {
-            DeValue::String(word) if word.as_ref() == "local" => Some(Self::Local),
-            DeValue::Array(_) => List::from_value(key, value, faults).map(Self::Servers),
-            DeValue::String(other) => {
-                let what = format!("`{key}` {:?} is unknown", other.as_ref());
-                faults.add_with_help(value.span().into(), what, Self::WANTS);
-                None
-            }
-            _ => {
-                wrong_type(key, value, Self::WANTS, faults);
-                None
-            }
-        }
     }
 }
