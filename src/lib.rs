@@ -24,6 +24,8 @@ pub mod ipvs; // the kernel's balancer over generic netlink: its table, and the 
 pub mod logging; // `log` records → "<6>text" lines on stderr, which the supervisor rings
 pub mod lvs; // the worker that owns IPVS: services, real servers, quorum, the sorry page
 pub mod net; // links, addresses of NICs, routes, network sysctls
+pub mod netlink; // netlink as bytes, and the socket that carries it
+pub mod nft; // marks and source addresses by nftables: the rules that services need, and the table that holds them
 pub mod owner; // whose an address or a route in the kernel is
 pub mod paths; // where the processes meet: the run directory and what lies in it
 pub mod pattern; // what must be found in an answer: a regular expression, compiled once

@@ -35,6 +35,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("linux-source-6.12", "kernel: its source, with Debian's security support"),
     ("mtools", "image: files into a FAT without mounting it"),
     ("musl-tools", "binary: a C compiler for the cryptography in it"),
+    ("nftables", "test: the packet filter's rules as others read them"),
     ("nginx-light", "test: a real server as people have them"),
     ("ovmf", "run: UEFI firmware for QEMU"),
     ("perl-base", "kernel: tables made by its scripts"),

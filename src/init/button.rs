@@ -10,7 +10,7 @@ use neli::utils::Groups;
 use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, recv};
 
-use crate::ipvs::wire::{self, Malformed, Writer};
+use crate::netlink::wire::{self, Malformed, Writer};
 use crate::sys::netlink;
 
 /// The generic netlink controller (kernel: include/uapi/linux/genetlink.h).

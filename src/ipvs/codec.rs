@@ -7,7 +7,7 @@ use super::table::{
     Command, Connections, Family, Forward, Name, Persistence, Server, ServerEntry, Service, ServiceEntry,
     ServiceId, Stats, Tunnel,
 };
-use super::wire::{Malformed, Writer, attributes, text_of, u16_of, u32_of, u64_of};
+use crate::netlink::wire::{Malformed, Writer, attributes, text_of, u16_of, u32_of, u64_of};
 
 /// `IPVS_CMD_*`.
 pub mod command {

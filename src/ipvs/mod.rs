@@ -1,13 +1,13 @@
 //! IPVS, the kernel's layer 4 balancer, over its generic netlink family. Knows nothing of health or configuration.
 //!
-//! [`table`]: what the kernel's table holds · [`wire`]: netlink as bytes · [`codec`]: the table as netlink · [`client`]: the
+//! [`table`]: what the kernel's table holds · [`codec`]: the table as netlink · [`client`]: the
 //! socket, requests, dumps and batches.
 
 pub mod client;
 pub mod codec;
 pub mod table;
-pub mod wire;
 
+pub use crate::netlink::wire;
 pub use client::{Client, Error, Failure};
 pub use table::{
     Command, Connections, Family, Forward, Name, Persistence, Server, ServerEntry, Service, ServiceEntry,

@@ -10,8 +10,20 @@ use anyhow::{Context, Result};
 use crate::tool;
 
 /// Debian's programs that tests may call: the peers that ours is compared with, and tools to look and to listen.
-const PROGRAMS: &[&str] =
-    &["ipvsadm", "keepalived", "ip", "bridge", "tc", "ss", "nginx", "ping", "tcpdump", "setpriv", "unshare"];
+const PROGRAMS: &[&str] = &[
+    "ipvsadm",
+    "keepalived",
+    "ip",
+    "bridge",
+    "tc",
+    "ss",
+    "nft",
+    "nginx",
+    "ping",
+    "tcpdump",
+    "setpriv",
+    "unshare",
+];
 
 /// The shell and the small tools, each a link to one static program.
 const BUSYBOX: &[&str] = &[

@@ -77,12 +77,25 @@ impl Writer {
         command: u8,
         body: impl FnOnce(&mut Self),
     ) {
+        self.framed(kind, flags, sequence, [command, 1, 0, 0], body);
+    }
+
+    /// A message with another four bytes in the place of `genlmsghdr`, such as `nfgenmsg`.
+    pub fn framed(
+        &mut self,
+        kind: u16,
+        flags: u16,
+        sequence: u32,
+        header: [u8; GENERIC_HEADER],
+        body: impl FnOnce(&mut Self),
+    ) {
         let start = self.bytes.len();
         self.bytes.reserve(256);
         self.bytes.extend_from_slice(&[0; 4]);
         self.bytes.extend_from_slice([kind.to_ne_bytes(), flags.to_ne_bytes()].as_flattened());
         self.bytes.extend_from_slice(&sequence.to_ne_bytes());
-        self.bytes.extend_from_slice(&[0, 0, 0, 0, command, 1, 0, 0]);
+        self.bytes.extend_from_slice(&[0; 4]);
+        self.bytes.extend_from_slice(&header);
         body(self);
         let length = u32::try_from(self.bytes.len() - start).unwrap_or(u32::MAX);
         self.patch(start, &length.to_ne_bytes());
@@ -109,6 +122,11 @@ impl Writer {
     /// A 32 bit attribute.
     pub fn u32(&mut self, kind: u16, value: u32) {
         self.word(kind, size_of_val(&value), value.to_ne_bytes());
+    }
+
+    /// A 32 bit attribute in the byte order of the network.
+    pub fn be32(&mut self, kind: u16, value: u32) {
+        self.u32(kind, value.to_be());
     }
 
     /// A text with the zero byte that ends it.
@@ -179,6 +197,14 @@ pub fn generic(payload: &[u8]) -> Result<(u8, &[u8]), Malformed> {
         Some(([command, ..], attributes)) => Ok((*command, attributes)),
         _ => Err(Malformed("generic header cut short")),
     }
+}
+
+/// What follows the four bytes of a family's own header (`genlmsghdr`, `nfgenmsg`).
+///
+/// # Errors
+/// When the payload is shorter than that.
+pub fn body(payload: &[u8]) -> Result<&[u8], Malformed> {
+    payload.get(GENERIC_HEADER..).ok_or(Malformed("the family's header is cut short"))
 }
 
 /// A 16 bit value in the machine's byte order.
