@@ -2,9 +2,12 @@
 //!
 //! A [`Target`] is an address together with how it is asked. Equal targets of many services are asked once.
 
+pub mod agent;
 pub mod datagram;
 pub mod dialogue;
 pub mod dns;
+pub mod exec;
+pub mod file;
 #[cfg(test)]
 mod fuzz;
 pub mod http;

@@ -1,7 +1,7 @@
 //! From the kind of a check to the file that asks so.
 
 use super::tls::Clients;
-use super::{Outcome, Reason, Target, dns, http, ping, tcp, tls, udp};
+use super::{Outcome, Reason, Target, agent, dns, file, http, ping, tcp, tls, udp};
 use crate::config::model::CheckKind;
 
 /// Asks once, without a limit of time: the caller has it. Dropping the future ends the probe and frees all that it holds.
@@ -15,6 +15,8 @@ pub async fn probe(target: &Target, clients: &Clients) -> Outcome {
         CheckKind::Dns { name, record, expect, tcp } => dns::probe(target, name, record, expect, *tcp).await,
         CheckKind::Udp { send, reply } => udp::probe(target, send, reply.as_ref()).await,
         CheckKind::Ping => ping::probe(target).await,
+        CheckKind::Agent { send } => agent::probe(target, send).await,
+        CheckKind::File { path } => file::probe(path),
         _ => Outcome::Inconclusive(Reason::Borrowed("this kind of check cannot be asked yet")),
     }
 }

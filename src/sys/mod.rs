@@ -8,6 +8,7 @@ pub mod loopback; // `lo` up
 pub mod netlink; // options of netlink sockets
 pub mod packet; // addresses of packet sockets
 pub mod process; // signals, leaked descriptors, sync and reboot in a child
+pub mod program; // a program of the operator, as another user
 pub mod random; // entropy for the kernel
 pub mod realtime; // SCHED_RR
 pub mod watchdog; // the hardware watchdog's ioctls
