@@ -38,6 +38,11 @@ fn wrong_use() {
     wrong(&["worker", "init"], "init is not a worker");
     wrong(&["init"], "only the kernel starts it, as PID 1");
     wrong(&["check"], "no file given");
+    wrong(&["ipvs"], "ipvs: what to show is missing: one of services, connections, rates, timeouts, zero");
+    wrong(&["ipvs", "servces"], "ipvs: unknown word `servces`: did you mean `services`?");
+    wrong(&["ipvs", "services", "--watch"], "invalid option '--watch'");
+    wrong(&["ipvs", "connections", "--server", "web1"], "192.168.61.22:80");
+    wrong(&["ipvs", "zero", "--json"], "invalid option '--json'");
 }
 
 #[test]
@@ -98,9 +103,15 @@ fn nobody_there_is_a_failure() {
 
 #[test]
 fn help_is_no_failure() {
-    for args in
-        [&["help"][..], &["--help"], &["help", "run"], &["run", "--help"], &["version"], &["--version"]]
-    {
+    for args in [
+        &["help"][..],
+        &["--help"],
+        &["help", "run"],
+        &["run", "--help"],
+        &["ipvs", "--help"],
+        &["version"],
+        &["--version"],
+    ] {
         let (code, stdout, stderr) = director(args);
         assert_eq!((code, stderr.as_str()), (0, ""), "{args:?}");
         assert!(stdout.lines().all(|line| line.chars().count() <= 100), "{stdout}");

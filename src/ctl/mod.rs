@@ -4,6 +4,7 @@
 
 mod ask;
 mod check;
+pub mod ipvs;
 pub mod logs;
 mod ping;
 pub mod status;
@@ -12,6 +13,7 @@ mod verbs;
 
 use std::ffi::{OsStr, OsString};
 use std::io::{ErrorKind, Write};
+use std::ops::ControlFlow;
 use std::process::ExitCode;
 
 pub use suggest::closest;
@@ -94,6 +96,12 @@ pub const VERBS: &[Verb] = &[
     Verb { name: "reboot", usage: "", summary: "resign, stop and start the box again", run: ask::reboot },
     Verb { name: "poweroff", usage: "", summary: "resign, stop and switch the box off", run: ask::poweroff },
     Verb {
+        name: "ipvs",
+        usage: ipvs::USAGE,
+        summary: "show the kernel's table, connections and rates; set its counters to zero",
+        run: ipvs::run,
+    },
+    Verb {
         name: "ping",
         usage: "ADDRESS [-c N] [-i INTERVAL] [-W TIMEOUT]",
         summary: "ask an address for an echo (4 times, every 1s, waiting 1s each)",
@@ -143,12 +151,21 @@ pub fn main(called: &OsStr, args: Vec<OsString>) -> Result<ExitCode, Error> {
 
 /// Writes `text` to standard output; a reader that has gone is no failure.
 pub(crate) fn print(text: &str) -> Result<ExitCode, Error> {
+    put(text).map(|_| ExitCode::SUCCESS)
+}
+
+/// Writes `text` to standard output, and says whether anybody reads on.
+pub(crate) fn put(text: &str) -> Result<ControlFlow<()>, Error> {
     let mut out = std::io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            Err(Error::Failed(format!("cannot write: standard output: {error}")))
-        }
-        _ => Ok(ExitCode::SUCCESS),
+    gone(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
+}
+
+/// A reader of standard output that has gone is the end of the work, not a failure.
+pub(crate) fn gone(written: std::io::Result<()>) -> Result<ControlFlow<()>, Error> {
+    match written {
+        Ok(()) => Ok(ControlFlow::Continue(())),
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(ControlFlow::Break(())),
+        Err(error) => Err(Error::Failed(format!("cannot write: standard output: {error}"))),
     }
 }
 
@@ -195,5 +212,10 @@ fn overview() -> String {
 }
 
 fn explain(verb: &Verb) -> String {
-    format!("usage: director {} {}\n\n{}\n", verb.name, verb.usage, verb.summary).replace(" \n", "\n")
+    let details = match verb.name {
+        "ipvs" => format!("\n{}", ipvs::DETAILS),
+        _ => String::new(),
+    };
+    format!("usage: director {} {}\n\n{}\n{details}", verb.name, verb.usage, verb.summary)
+        .replace(" \n", "\n")
 }

@@ -143,12 +143,28 @@ impl Client {
     /// # Errors
     /// [`Error`].
     pub fn table(&mut self) -> Result<Vec<ServiceEntry>, Error> {
-        let mut table =
-            self.ask("read services", wire::DUMP, command::GET_SERVICE, |_| (), codec::decode_service)?;
+        let mut table = self.services()?;
         for entry in &mut table {
             entry.servers = self.servers(&entry.id)?;
         }
         Ok(table)
+    }
+
+    /// The services without their real servers.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub fn services(&mut self) -> Result<Vec<ServiceEntry>, Error> {
+        self.ask("read services", wire::DUMP, command::GET_SERVICE, |_| (), codec::decode_service)
+    }
+
+    /// Sets the counters of one service and its real servers to zero, or those of all.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] with `ESRCH` when there is no such service.
+    pub fn zero(&mut self, id: Option<&ServiceId>) -> Result<(), Error> {
+        let which = |w: &mut Writer| id.into_iter().for_each(|id| codec::service_attribute(w, id));
+        self.ask("reset counters", wire::ACK, command::ZERO, which, |_| Ok(())).map(drop)
     }
 
     /// The real servers of one service; none when there is no such service.

@@ -24,6 +24,7 @@ pub mod command {
     pub const GET_CONFIG: u8 = 13;
     pub const SET_INFO: u8 = 14;
     pub const GET_INFO: u8 = 15;
+    pub const ZERO: u8 = 16;
 }
 
 const CMD_SERVICE: u16 = 1;
@@ -64,6 +65,11 @@ const STATS_INPKTS: u16 = 2;
 const STATS_OUTPKTS: u16 = 3;
 const STATS_INBYTES: u16 = 4;
 const STATS_OUTBYTES: u16 = 5;
+const STATS_CPS: u16 = 6;
+const STATS_INPPS: u16 = 7;
+const STATS_OUTPPS: u16 = 8;
+const STATS_INBPS: u16 = 9;
+const STATS_OUTBPS: u16 = 10;
 
 const INFO_VERSION: u16 = 1;
 const INFO_CONN_TAB_SIZE: u16 = 2;
@@ -356,6 +362,11 @@ fn decode_stats(value: &[u8]) -> Result<Stats, Malformed> {
             STATS_OUTPKTS => stats.packets_out = u64_of(value)?,
             STATS_INBYTES => stats.bytes_in = u64_of(value)?,
             STATS_OUTBYTES => stats.bytes_out = u64_of(value)?,
+            STATS_CPS => stats.rates.connections = u64_of(value)?,
+            STATS_INPPS => stats.rates.packets_in = u64_of(value)?,
+            STATS_OUTPPS => stats.rates.packets_out = u64_of(value)?,
+            STATS_INBPS => stats.rates.bytes_in = u64_of(value)?,
+            STATS_OUTBPS => stats.rates.bytes_out = u64_of(value)?,
             _ => {}
         }
     }

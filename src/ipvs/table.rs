@@ -170,6 +170,24 @@ pub struct Stats {
     pub bytes_in: u64,
     /// Bytes to clients.
     pub bytes_out: u64,
+    /// What the kernel's estimator makes of it.
+    pub rates: Rates,
+}
+
+/// The kernel's estimate of what comes each second: a mean of the last seconds, renewed every two
+/// (net/netfilter/ipvs/ip_vs_est.c); all zero where `net.ipv4.vs.run_estimation` is 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Rates {
+    /// Connections a second.
+    pub connections: u64,
+    /// Packets a second from clients.
+    pub packets_in: u64,
+    /// Packets a second to clients.
+    pub packets_out: u64,
+    /// Bytes a second from clients.
+    pub bytes_in: u64,
+    /// Bytes a second to clients.
+    pub bytes_out: u64,
 }
 
 /// Connections of a real server at this moment.

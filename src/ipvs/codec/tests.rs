@@ -1,4 +1,5 @@
 use super::*;
+use crate::ipvs::Rates;
 use crate::ipvs::wire::{ACK, REQUEST};
 
 fn hex(text: &str) -> Vec<u8> {
@@ -123,6 +124,23 @@ fn kernel_answers_cut_short_are_errors_and_never_panic() {
         let _ = decode_info(&bytes[..end]);
         let _ = decode_timeouts(&bytes[..end]);
     }
+}
+
+#[test]
+fn counters_and_rates_are_told_apart() {
+    let mut w = Writer::default();
+    w.nested(SVC_STATS64, |w| {
+        for (kind, number) in (STATS_CONNS..=STATS_OUTBPS).zip(1_u64..) {
+            w.attribute(kind, &(number << 40).to_ne_bytes());
+        }
+    });
+    let (_, value) = attributes(w.bytes()).next().unwrap().unwrap();
+    let read = decode_stats(value).unwrap();
+    let numbers = [read.connections, read.packets_in, read.packets_out, read.bytes_in, read.bytes_out];
+    assert_eq!(numbers.map(|number| number >> 40), [1, 2, 3, 4, 5]);
+    let Rates { connections, packets_in, packets_out, bytes_in, bytes_out } = read.rates;
+    let numbers = [connections, packets_in, packets_out, bytes_in, bytes_out];
+    assert_eq!(numbers.map(|number| number >> 40), [6, 7, 8, 9, 10]);
 }
 
 /// Linux 6.12 about the rules `-A -t [2001:db8::1]:443 -s sh -b sh-port -p 50 -M 64`,
