@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use director::check::plan::Verdict;
 use director::check::runner::{Runner, probes_allowed};
+use director::check::tls::Clients;
 use director::check::{Outcome, Target, http, tcp};
 use director::config::model::{Check, CheckKind, Dialogue, Http};
 use director::ipc::message::Health;
@@ -317,7 +318,7 @@ fn many_probes_leave_nothing_behind() {
         eprintln!("processor time of one TCP check: {each:?} (other tests of this process included)");
         for _ in 0..2000 {
             assert_eq!(tcp::probe(&refused, &connect).await, Outcome::Failure("connection refused".into()));
-            let answer = http::probe(&good, &Http::get("/")).await;
+            let answer = http::probe(&good, &Clients::default(), &Http::get("/")).await;
             assert_eq!(answer, Outcome::Success("200 OK".into()));
         }
         // Other tests of this process open descriptors at the same time; ten thousand probes would show.

@@ -71,6 +71,38 @@ pub fn quote(said: &[u8]) -> String {
     quoted + "\""
 }
 
+/// What must not be repeated, however a server does it.
+#[derive(Debug, Default)]
+pub struct Secrets(Vec<Vec<u8>>);
+
+impl Secrets {
+    /// One more.
+    pub fn add(&mut self, secret: &str) {
+        if !secret.is_empty() {
+            self.0.push(secret.as_bytes().to_vec());
+        }
+    }
+
+    /// As [`quote`], with `***` for each secret.
+    #[must_use]
+    pub fn quote(&self, said: &[u8]) -> String {
+        let mut said = said.to_vec();
+        for secret in &self.0 {
+            let mut from = 0;
+            while let Some(at) = find(said.get(from..).unwrap_or_default(), secret) {
+                let start = from + at;
+                said.splice(start..start + secret.len(), *b"***");
+                from = start + 3;
+            }
+        }
+        quote(&said)
+    }
+}
+
+fn find(text: &[u8], word: &[u8]) -> Option<usize> {
+    text.windows(word.len()).position(|window| window == word)
+}
+
 fn readable(c: char) -> String {
     match u8::try_from(c) {
         Ok(b'\'') => "'".to_owned(),
@@ -101,5 +133,14 @@ mod tests {
         assert_eq!(quote(b"\xff\x00\x1b[31m"), r#""\xff\x00\x1b[31m""#);
         assert_eq!(quote(&[b'a'; 41]), format!("\"{}…\"", "a".repeat(40)));
         assert_eq!(quote(b""), "\"\"");
+    }
+
+    #[test]
+    fn secrets_are_not_repeated() {
+        let mut secrets = Secrets::default();
+        secrets.add("tiger");
+        secrets.add("");
+        assert_eq!(secrets.quote(b"PASS tiger, tiger"), "\"PASS ***, ***\"");
+        assert_eq!(secrets.quote(b"PASS *"), "\"PASS *\"");
     }
 }
