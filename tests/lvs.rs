@@ -3,8 +3,10 @@
 //! ```text
 //! config                     takes the configuration in the lines behind it, each begun by `| `
 //! dump                       the periodic comparison
-//! up ADDRESS…                a verdict on the targets at these addresses
+//! up ADDRESS… [WORDS]        a verdict on the targets at these addresses; WORDS is what the server says that it can take:
+//!                            `50%`, `weight=7`, `drain`
 //! down ADDRESS…
+//! after TIME                 time passes, and what is due in it happens, each with the time since the last event
 //! restart                    the worker dies, and another one starts with the same configuration
 //! foreign clear              somebody else changes the table: everything,
 //! foreign fwmark N           a service more,
@@ -26,31 +28,57 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use director::check::Target;
+use director::check::{Feedback, Reason, Target};
 use director::config::model::Config;
 use director::config::{NodeFacts, check};
 use director::ipc::client;
 use director::ipc::message::{Event, Health, Reply, Request, Source, Status, StoreStatus};
 use director::ipvs::{Command, Failure, Family, Name, Service, ServiceId};
 use director::lvs::core::{Core, Plan};
+use director::lvs::member::Verdicts;
 use director::lvs::state::{ServiceState, State};
 use director::paths::RunDir;
 use director::role::Role;
 
 const PREAMBLE: &str = "version = 1\n[[interface]]\nname = \"eth0\"\naddresses = [\"192.0.2.1/24\", \"192.0.2.2/24\", \"2001:db8::1/64\"]\n";
 
-#[derive(Default)]
 struct World {
+    now: Instant,
     core: Core,
     config: Config,
-    targets: BTreeSet<Target>,
-    verdicts: BTreeMap<SocketAddr, Health>,
+    verdicts: Said,
     kernel: State,
     refused: BTreeSet<SocketAddr>,
     out: String,
 }
 
+/// What the checks say, by the address that they ask.
+#[derive(Default)]
+struct Said(BTreeMap<SocketAddr, (Health, Option<Feedback>)>);
+
+impl Verdicts for Said {
+    fn opinion(&self, target: &Target) -> (Health, Option<Feedback>) {
+        self.0.get(&target.address).copied().unwrap_or((Health::Unknown, None))
+    }
+
+    fn reason(&self, _: &Target) -> Reason {
+        Reason::Borrowed("the script says so")
+    }
+}
+
 impl World {
+    fn new() -> Self {
+        Self {
+            now: Instant::now(),
+            core: Core::default(),
+            config: Config::default(),
+            verdicts: Said::default(),
+            kernel: State::default(),
+            refused: BTreeSet::new(),
+            out: String::new(),
+        }
+    }
+
     fn say(&mut self, text: impl std::fmt::Display) {
         writeln!(self.out, "  {text}").unwrap();
     }
@@ -61,7 +89,7 @@ impl World {
             ["config"] => {
                 let text = format!("{PREAMBLE}{config}");
                 self.config = check(&text, "scenario", &NodeFacts::default()).unwrap().config;
-                self.targets = self.core.configure(&self.config);
+                self.core.configure(self.config.services.clone());
                 self.dump();
             }
             ["dump"] => self.dump(),
@@ -69,10 +97,11 @@ impl World {
             ["down", addresses @ ..] => self.verdict(addresses, Health::Down),
             ["restart"] => {
                 self.core = Core::default();
-                self.verdicts.clear();
-                self.core.configure(&self.config);
+                self.verdicts = Said::default();
+                self.core.configure(self.config.services.clone());
                 self.dump();
             }
+            ["after", time] => self.after(director::units::parse_duration(time).unwrap()),
             ["foreign", rest @ ..] => self.foreign(rest),
             ["refuse", address] => {
                 let address = address.parse().unwrap();
@@ -93,19 +122,34 @@ impl World {
         for change in self.core.observed(self.kernel.clone()) {
             self.say(format!("! {change}"));
         }
-        let verdicts = self.verdicts.clone();
-        let plan = self.core.conclude(&|target: &Target| health(&verdicts, target));
+        let plan = self.core.conclude(&self.verdicts, self.now);
         self.carry_out(plan);
     }
 
-    fn verdict(&mut self, addresses: &[&str], health_now: Health) {
-        let addresses: BTreeSet<SocketAddr> = addresses.iter().map(|text| text.parse().unwrap()).collect();
-        self.verdicts.extend(addresses.iter().map(|address| (*address, health_now)));
-        let targets =
-            self.targets.iter().filter(|target| addresses.contains(&target.address)).cloned().collect();
-        let verdicts = self.verdicts.clone();
-        let plan = self.core.conclude_about(&targets, &|target: &Target| health(&verdicts, target));
+    fn verdict(&mut self, words: &[&str], health: Health) {
+        let addresses: BTreeSet<SocketAddr> = words.iter().filter_map(|word| word.parse().ok()).collect();
+        let feedback =
+            words.iter().find(|word| word.parse::<SocketAddr>().is_err()).map(|word| feedback(word));
+        self.verdicts.0.extend(addresses.iter().map(|address| (*address, (health, feedback))));
+        let targets: Vec<Target> =
+            self.core.targets().filter(|target| addresses.contains(&target.address)).cloned().collect();
+        let plan = self.core.conclude_about(&targets, &self.verdicts, self.now);
         self.carry_out(plan);
+    }
+
+    fn after(&mut self, time: Duration) {
+        let (begun, end) = (self.now, self.now + time);
+        while let Some(due) = self.core.deadline().filter(|due| *due <= end) {
+            self.now = due;
+            let before = self.out.len();
+            let plan = self.core.wake(&self.verdicts, self.now);
+            self.carry_out(plan);
+            let happened = self.out.split_off(before);
+            for line in happened.lines() {
+                self.say(format!("{:.1}s {}", (due - begun).as_secs_f64(), line.trim()));
+            }
+        }
+        self.now = end;
     }
 
     fn carry_out(&mut self, plan: Plan) {
@@ -157,13 +201,18 @@ impl World {
     }
 }
 
-fn health(verdicts: &BTreeMap<SocketAddr, Health>, target: &Target) -> Health {
-    verdicts.get(&target.address).copied().unwrap_or(Health::Unknown)
+fn feedback(word: &str) -> Feedback {
+    match (word, word.strip_suffix('%'), word.strip_prefix("weight=")) {
+        ("drain", ..) => Feedback::Drain,
+        (_, Some(percent), _) => Feedback::Percent(percent.parse().unwrap()),
+        (_, _, Some(weight)) => Feedback::Weight(weight.parse().unwrap()),
+        _ => panic!("neither an address nor feedback: {word}"),
+    }
 }
 
 /// The script with what the worker does behind each event.
 fn play(script: &str) -> String {
-    let mut world = World::default();
+    let mut world = World::new();
     let mut lines = script.lines().filter(|line| !line.starts_with("  ")).peekable();
     while let Some(line) = lines.next() {
         writeln!(world.out, "{line}").unwrap();

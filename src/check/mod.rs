@@ -35,26 +35,68 @@ pub mod udp;
 pub mod zone_form;
 
 use std::borrow::Cow;
+use std::hash::{Hash, Hasher};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::config::model::Check;
+use crate::config::model::{Check, CheckKind, Listen, Method, ProbeRoute, Server, ServiceKey, Tunnel};
 
 /// Who is asked, and how. The identity of a check: services that agree on it share its verdict.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Target {
     /// Address and port that the probe connects to.
     pub address: SocketAddr,
+    /// For whom is asked, where the probe needs to know that; such targets are shared by nobody else.
+    pub front: Option<Arc<Front>>,
     /// What is asked, how often, and how many answers make a verdict.
     pub check: Arc<Check>,
 }
 
+/// What a probe by way of the VIP, or a program, is told of the service and its real server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Front {
+    /// What clients talk to; the first key of several.
+    pub key: ServiceKey,
+    /// RIP and port; DR and TUN: the port of the service.
+    pub server: SocketAddr,
+    /// How clients' packets reach the server.
+    pub method: Method,
+    /// The tunnel of [`Method::Tun`].
+    pub tunnel: Tunnel,
+}
+
 impl Target {
-    /// The target of a real server: its address, with the address and the port of the check where that names them.
+    /// The target of a real server: its address, unless the check names another address or port.
     #[must_use]
     pub fn new(server: SocketAddr, check: Arc<Check>) -> Self {
-        let ip = check.address.unwrap_or_else(|| server.ip());
-        Self { address: SocketAddr::new(ip, check.port.unwrap_or_else(|| server.port())), check }
+        let address = SocketAddr::new(
+            check.address.unwrap_or_else(|| server.ip()),
+            check.port.unwrap_or_else(|| server.port()),
+        );
+        Self { address, front: None, check }
+    }
+
+    /// The target of a real server of the service with this key.
+    #[must_use]
+    pub fn of(key: ServiceKey, server: &Server, check: Arc<Check>) -> Self {
+        let port = match (server.address.port(), key.listen) {
+            (0, Listen::Address(vip)) => vip.port(),
+            (port, _) => port,
+        };
+        let address = SocketAddr::new(server.address.ip(), port);
+        let concerned = check.route == ProbeRoute::Vip || matches!(check.kind, CheckKind::Exec { .. });
+        let front = concerned
+            .then(|| Arc::new(Front { key, server: address, method: server.method, tunnel: server.tunnel }));
+        Self { front, ..Self::new(address, check) }
+    }
+}
+
+/// Cheap, because every lookup needs it: two checks of one address rarely agree on the rest and differ in what is asked.
+impl Hash for Target {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.address.hash(state);
+        self.front.hash(state);
+        (std::mem::discriminant(&self.check.kind), self.check.interval).hash(state);
     }
 }
 

@@ -1,17 +1,19 @@
 //! Every target with its schedule and standing. Pure: events and time in, probes to start and verdicts out.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use super::schedule::{Cadence, Tally};
-use super::{Outcome, Reason, Target};
+use super::{Feedback, Outcome, Reason, Target};
 use crate::config::model::CheckKind;
 use crate::ipc::message::Health;
 
 /// Names a target as long as it is in the plan; never used twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Id(u64);
+
+const NOT_ASKED: Reason = Reason::Borrowed("not asked yet");
 
 /// What is known about a target.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,24 +28,32 @@ pub struct Standing {
     pub answered: Option<Instant>,
     /// What the last probe took from start to answer.
     pub latency: Option<Duration>,
+    /// How much the server said last that it can take.
+    pub feedback: Option<Feedback>,
+    /// What the last answer warned of: a certificate that expires soon.
+    pub warning: Option<Reason>,
+    /// The last answer is older than interval and timeout allow.
+    pub overdue: bool,
 }
 
-/// A verdict that changed.
+/// A verdict that changed, or what the server says that it can take.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verdict {
     /// Whose.
     pub target: Target,
-    /// The new verdict, never [`Health::Unknown`].
+    /// The verdict, never [`Health::Unknown`].
     pub health: Health,
     /// The answer that decided.
     pub reason: Reason,
+    /// How much the server says that it can take.
+    pub feedback: Option<Feedback>,
 }
 
 /// All targets.
 #[derive(Debug, Default)]
 pub struct Plan {
     entries: BTreeMap<Id, Entry>,
-    ids: BTreeMap<Target, Id>,
+    ids: HashMap<Target, Id>,
     due: BTreeSet<(Instant, Id)>,
     born: u64,
 }
@@ -58,20 +68,35 @@ struct Entry {
     answered: Option<Instant>,
     latency: Option<Duration>,
     reason: Reason,
+    feedback: Option<Feedback>,
+    warning: Option<Reason>,
 }
+
+/// What an answer says about the server.
+struct Heard {
+    success: bool,
+    reason: Reason,
+    feedback: Option<Feedback>,
+    warning: Option<Reason>,
+}
+
+/// Entries of targets that are gone, by address: who comes in their place may be asked the same.
+type Heritage = HashMap<SocketAddr, Vec<Entry>>;
 
 impl Plan {
     /// Makes `targets` the whole of what is asked. Unchanged targets keep schedule and standing; a target whose timing or
     /// counters alone changed keeps its verdict. Returns the verdicts that need no probe ([`CheckKind::None`]).
-    pub fn set(&mut self, now: Instant, targets: &BTreeSet<Target>) -> Vec<Verdict> {
+    pub fn set<'a>(&mut self, now: Instant, targets: impl IntoIterator<Item = &'a Target>) -> Vec<Verdict> {
+        let targets: HashSet<&Target> = targets.into_iter().collect();
         let gone: Vec<Target> = self.ids.keys().filter(|t| !targets.contains(*t)).cloned().collect();
-        let mut heritage = BTreeMap::new();
+        let mut heritage = Heritage::new();
         for target in gone {
             if let Some(entry) = self.remove(&target) {
-                heritage.insert((target.address, target.check.kind.clone()), entry);
+                heritage.entry(target.address).or_default().push(entry);
             }
         }
-        let new: Vec<&Target> = targets.iter().filter(|t| !self.ids.contains_key(*t)).collect();
+        let mut new: Vec<&Target> = targets.into_iter().filter(|t| !self.ids.contains_key(*t)).collect();
+        new.sort_unstable();
         new.iter().filter_map(|target| self.insert(now, target, new.len(), &heritage)).collect()
     }
 
@@ -97,33 +122,59 @@ impl Plan {
     /// A probe has ended at `now` after `latency`; plans the next. An answer about a target that is gone is dropped.
     pub fn finish(&mut self, now: Instant, id: Id, outcome: Outcome, latency: Duration) -> Option<Verdict> {
         let entry = self.entries.get_mut(&id)?;
-        let answer = match outcome {
-            Outcome::Success(reason) | Outcome::Warning(reason) | Outcome::Feedback(_, reason) => {
-                Some((true, reason))
-            }
-            Outcome::Unreachable(_) if entry.may_be_booting(now) => None,
-            Outcome::Failure(reason) | Outcome::Unreachable(reason) => Some((false, reason)),
-            Outcome::Inconclusive(_) => None,
-        };
-        if answer.is_none() && entry.answered.is_none() {
+        let heard = entry.heard(now, outcome);
+        if heard.is_none() && entry.answered.is_none() {
             entry.cadence.retry(now, entry.retries);
             entry.retries = entry.retries.saturating_add(1);
-        } else {
-            entry.cadence.advance(now);
+            self.due.insert((entry.cadence.due(), id));
+            return None;
         }
-        self.due.insert((entry.cadence.due(), id));
-        let (success, reason) = answer?;
-        entry.answered = Some(now);
-        entry.latency = Some(latency);
-        entry.reason = reason;
+        let news = heard.is_some_and(|heard| entry.take(now, heard, latency));
         let check = &entry.target.check;
-        entry.tally.observe(success, check.rise, check.fall).then(|| entry.verdict())
+        let period = if entry.tally.against() > 0 { check.fast.min(check.interval) } else { check.interval };
+        entry.cadence.advance(now, period);
+        self.due.insert((entry.cadence.due(), id));
+        news.then(|| entry.verdict())
     }
 
     /// What is known about a target; `None` if it is not in the plan.
     #[must_use]
-    pub fn standing(&self, target: &Target) -> Option<Standing> {
-        self.ids.get(target).and_then(|id| self.entries.get(id)).map(Entry::standing)
+    pub fn standing(&self, target: &Target, now: Instant) -> Option<Standing> {
+        self.entry(target).map(|entry| entry.standing(now))
+    }
+
+    /// The verdict on a target and how much it can take; unknown if it is not in the plan.
+    #[must_use]
+    pub fn opinion(&self, target: &Target) -> (Health, Option<Feedback>) {
+        self.entry(target).map_or((Health::Unknown, None), |entry| (entry.tally.health(), entry.feedback))
+    }
+
+    /// The last answer of a target in words.
+    #[must_use]
+    pub fn reason(&self, target: &Target) -> Reason {
+        self.entry(target).map_or(NOT_ASKED, |entry| entry.reason.clone())
+    }
+
+    /// Whom a probe asks; `None` if that target is gone.
+    #[must_use]
+    pub fn target(&self, id: Id) -> Option<&Target> {
+        self.entries.get(&id).map(|entry| &entry.target)
+    }
+
+    /// What the last answer of a probe's target warned of.
+    #[must_use]
+    pub fn warning(&self, id: Id) -> Option<&Reason> {
+        self.entries.get(&id)?.warning.as_ref()
+    }
+
+    /// Whether this is a target.
+    #[must_use]
+    pub fn has(&self, target: &Target) -> bool {
+        self.ids.contains_key(target)
+    }
+
+    fn entry(&self, target: &Target) -> Option<&Entry> {
+        self.ids.get(target).and_then(|id| self.entries.get(id))
     }
 
     /// Targets without an answer for longer than their interval and timeout allow: the checker itself is in trouble.
@@ -143,7 +194,7 @@ impl Plan {
         now: Instant,
         target: &Target,
         company: usize,
-        heritage: &BTreeMap<(SocketAddr, CheckKind), Entry>,
+        heritage: &Heritage,
     ) -> Option<Verdict> {
         let id = Id(self.born);
         // The number only gives a phase, so it may wrap.
@@ -157,14 +208,17 @@ impl Plan {
             retries: 0,
             answered: None,
             latency: None,
-            reason: Reason::Borrowed("not asked yet"),
+            reason: NOT_ASKED,
+            feedback: None,
+            warning: None,
         };
         let never_asked = target.check.kind == CheckKind::None;
         if never_asked {
             entry.tally.observe(true, 1, 1);
             entry.reason = Reason::Borrowed("not checked");
         } else {
-            if let Some(old) = heritage.get(&(target.address, target.check.kind.clone())) {
+            let old = heritage.get(&target.address).into_iter().flatten();
+            if let Some(old) = old.into_iter().find(|old| old.asks_the_same(target)) {
                 entry.inherit(old);
             }
             self.due.insert((entry.cadence.due(), id));
@@ -178,16 +232,57 @@ impl Plan {
 
 impl Entry {
     fn verdict(&self) -> Verdict {
-        Verdict { target: self.target.clone(), health: self.tally.health(), reason: self.reason.clone() }
+        Verdict {
+            target: self.target.clone(),
+            health: self.tally.health(),
+            reason: self.reason.clone(),
+            feedback: self.feedback,
+        }
     }
 
-    fn standing(&self) -> Standing {
+    /// What an outcome says about the server; `None` = nothing.
+    fn heard(&self, now: Instant, outcome: Outcome) -> Option<Heard> {
+        let up = |reason| Heard { success: true, reason, feedback: None, warning: None };
+        Some(match outcome {
+            Outcome::Success(reason) => up(reason),
+            Outcome::Warning(reason) => Heard { warning: Some(reason.clone()), ..up(reason) },
+            Outcome::Feedback(feedback, reason) => Heard { feedback: Some(feedback), ..up(reason) },
+            Outcome::Unreachable(_) if self.may_be_booting(now) => return None,
+            Outcome::Failure(reason) | Outcome::Unreachable(reason) => Heard { success: false, ..up(reason) },
+            Outcome::Inconclusive(_) => return None,
+        })
+    }
+
+    /// Takes an answer; true when it changed the verdict, or the weight of a server that is up.
+    fn take(&mut self, now: Instant, heard: Heard, latency: Duration) -> bool {
+        self.answered = Some(now);
+        self.latency = Some(latency);
+        self.reason = heard.reason;
+        let check = &self.target.check;
+        let turned = self.tally.observe(heard.success, check.rise, check.fall);
+        if !heard.success {
+            return turned;
+        }
+        self.warning = heard.warning;
+        let fed = self.feedback != heard.feedback;
+        self.feedback = heard.feedback;
+        turned || (fed && self.tally.health() == Health::Up)
+    }
+
+    fn asks_the_same(&self, other: &Target) -> bool {
+        self.target.check.kind == other.check.kind && self.target.front == other.front
+    }
+
+    fn standing(&self, now: Instant) -> Standing {
         Standing {
             health: self.tally.health(),
             reason: self.reason.clone(),
             against: self.tally.against(),
             answered: self.answered,
             latency: self.latency,
+            feedback: self.feedback,
+            warning: self.warning.clone(),
+            overdue: self.overdue(now),
         }
     }
 
@@ -208,6 +303,8 @@ impl Entry {
         self.answered = old.answered;
         self.latency = old.latency;
         self.reason = old.reason.clone();
+        self.feedback = old.feedback;
+        self.warning.clone_from(&old.warning);
     }
 }
 
@@ -261,9 +358,9 @@ mod tests {
         let due = plan.deadline();
         let changed = tcp("10.0.0.2:80", 1);
         plan.set(later, &set(&[&stays, &changed]));
-        assert_eq!(plan.standing(&stays).unwrap().health, Health::Up);
-        assert_eq!(plan.standing(&changed).unwrap().health, Health::Up);
-        assert_eq!(plan.standing(&changes), None);
+        assert_eq!(plan.standing(&stays, later).unwrap().health, Health::Up);
+        assert_eq!(plan.standing(&changed, later).unwrap().health, Health::Up);
+        assert_eq!(plan.standing(&changes, later), None);
         assert!(plan.deadline() <= due, "nothing was postponed");
     }
 
@@ -305,7 +402,7 @@ mod tests {
         for n in 2..7 {
             assert_eq!(answer(&mut plan, now + second * n, cannot.clone()), []);
         }
-        assert_eq!(plan.standing(&target).unwrap().health, Health::Up);
+        assert_eq!(plan.standing(&target, now).unwrap().health, Health::Up);
         assert_eq!(plan.overdue(now + second * 4).count(), 0);
         assert_eq!(plan.overdue(now + second * 6).collect::<Vec<_>>(), [&target]);
     }
@@ -318,7 +415,7 @@ mod tests {
         let mut plan = Plan::default();
         plan.set(now, &set(&[&target]));
         assert_eq!(answer(&mut plan, now + Duration::from_millis(1), nowhere.clone()), []);
-        assert_eq!(plan.standing(&target).unwrap().health, Health::Unknown);
+        assert_eq!(plan.standing(&target, now).unwrap().health, Health::Unknown);
         assert!(plan.deadline().unwrap() <= now + Duration::from_millis(30));
         let up = answer(&mut plan, now + Duration::from_millis(30), Outcome::Success("connected".into()));
         assert_eq!(up[0].health, Health::Up);

@@ -1,6 +1,6 @@
 //! The loop that asks: starts what is due, bounds how much runs at once, and hands out verdicts.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -59,9 +59,10 @@ impl Runner {
 
     /// Makes `targets` the whole of what is asked. Unchanged targets keep schedule and standing. The verdict of a target
     /// that is never asked comes by [`Self::next`] like any other.
-    pub fn set(&mut self, now: Instant, targets: &BTreeSet<Target>) {
-        self.verdicts.retain(|verdict| targets.contains(&verdict.target));
+    pub fn set<'a>(&mut self, now: Instant, targets: impl IntoIterator<Item = &'a Target>) {
         self.verdicts.extend(self.plan.set(now, targets));
+        let plan = &self.plan;
+        self.verdicts.retain(|verdict| plan.has(&verdict.target));
         // Those still wanted are made again with their next probe; the others are gone.
         self.clients = Arc::default();
     }
@@ -89,7 +90,13 @@ impl Runner {
     /// What is known about a target; `None` if it is not one.
     #[must_use]
     pub fn standing(&self, target: &Target) -> Option<Standing> {
-        self.plan.standing(target)
+        self.plan.standing(target, Instant::now())
+    }
+
+    /// All targets and their verdicts, without the rest of their standing.
+    #[must_use]
+    pub const fn plan(&self) -> &Plan {
+        &self.plan
     }
 
     /// Targets without an answer for longer than their interval and timeout allow: the checker itself is in trouble.
@@ -132,6 +139,12 @@ impl Runner {
             self.hindered = true;
         } else {
             self.hindered = false;
+        }
+        if let Outcome::Warning(reason) = &answer.outcome
+            && self.plan.warning(answer.id) != Some(reason)
+            && let Some(target) = self.plan.target(answer.id)
+        {
+            warn!("check warns: target={} reason={reason}", target.address);
         }
         let verdict = self.plan.finish(Instant::now(), answer.id, answer.outcome, answer.latency);
         self.verdicts.extend(verdict);

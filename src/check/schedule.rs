@@ -86,10 +86,14 @@ impl Cadence {
         self.planned
     }
 
-    /// The probe that was due has ended at `now`: plans the next. Periods that were missed altogether are not made up for.
-    pub fn advance(&mut self, now: Instant) {
-        let step =
-            if self.settled { self.interval } else { self.interval.mul_f64(fraction(self.number, SILVER)) };
+    /// The probe that was due has ended at `now`: plans the next, `period` after the start of this one (the interval, or less
+    /// while a verdict is about to change). Periods that were missed altogether are not made up for.
+    pub fn advance(&mut self, now: Instant, period: Duration) {
+        let step = if self.settled {
+            period
+        } else {
+            self.interval.mul_f64(fraction(self.number, SILVER)).min(period)
+        };
         self.settled = true;
         self.planned = (self.planned + step).max(now);
     }
@@ -150,13 +154,13 @@ mod tests {
         let interval = Duration::from_secs(2);
         let mut cadence = Cadence::new(start, interval, 0, 1);
         assert_eq!(cadence.due(), start);
-        cadence.advance(start + Duration::from_millis(5));
+        cadence.advance(start + Duration::from_millis(5), interval);
         let second = cadence.due();
         assert!(second <= start + interval);
-        cadence.advance(second + Duration::from_millis(900));
+        cadence.advance(second + Duration::from_millis(900), interval);
         assert_eq!(cadence.due(), second + interval, "a slow probe moves nothing");
         let late = second + interval * 5;
-        cadence.advance(late);
+        cadence.advance(late, interval);
         assert_eq!(cadence.due(), late, "missed periods are not made up for");
     }
 
@@ -190,8 +194,8 @@ mod tests {
             for number in 0..company {
                 let mut cadence = Cadence::new(start, interval, number, company as usize);
                 slots[slot(cadence.due() - start, round)] += 1;
-                cadence.advance(cadence.due());
-                cadence.advance(cadence.due());
+                cadence.advance(cadence.due(), interval);
+                cadence.advance(cadence.due(), interval);
                 let phase = (cadence.due() - start).as_micros() % interval.as_micros();
                 later[usize::try_from(phase * 20 / interval.as_micros()).unwrap()] += 1;
             }

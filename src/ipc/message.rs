@@ -377,6 +377,9 @@ pub struct ServiceStatus {
     pub name: String,
     /// `192.168.61.45:80` or `fwmark 5`.
     pub listen: String,
+    /// The other addresses or marks of the same service.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub also: Vec<String>,
     /// `None` for a firewall mark.
     pub protocol: Option<Protocol>,
     /// Scheduler.
@@ -387,14 +390,49 @@ pub struct ServiceStatus {
     pub up: bool,
     /// Whether the sorry servers answer.
     pub sorry: bool,
-    /// Sum of live weights.
+    /// What lives, in the unit of the quorum; as a rule the sum of live weights.
     pub live_weight: u64,
-    /// What `live_weight` must reach.
-    pub quorum: u32,
+    /// What `live_weight` must reach to gain the quorum, or to keep it where it is there.
+    pub quorum: u64,
+    /// The unit of both.
+    #[serde(default, skip_serializing_if = "QuorumUnit::is_weight")]
+    pub quorum_unit: QuorumUnit,
+    /// By what the weights of its servers are multiplied in the kernel: 10 where a slow start needs steps, else 1.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub scale: u32,
     /// Connections scheduled since the service exists.
     pub connections: u64,
-    /// Real servers, and the sorry servers while they answer.
+    /// Real servers, and the sorry servers that answer or are checked.
     pub servers: Vec<ServerStatus>,
+}
+
+/// In what a quorum is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum QuorumUnit {
+    /// Sum of configured weights.
+    #[default]
+    Weight,
+    /// Servers.
+    Servers,
+    /// Per cent of all configured weights.
+    Percent,
+}
+
+impl QuorumUnit {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants it so")]
+    fn is_weight(&self) -> bool {
+        *self == Self::Weight
+    }
+}
+
+const fn one() -> u32 {
+    1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants it so")]
+const fn is_one(scale: &u32) -> bool {
+    *scale == 1
 }
 
 /// Verdict on a real server.
@@ -422,16 +460,97 @@ pub struct ServerStatus {
     pub kernel_weight: Option<u32>,
     /// Whether this is a sorry server.
     pub sorry: bool,
-    /// Verdict.
+    /// Verdict of all checks together.
     pub health: Health,
-    /// The last answer in words: `200 OK`, `connection refused`, `no answer within 1s`.
+    /// The last answer in words: `200 OK`, `connection refused`, `no answer within 1s`; of the check that fails, or of the first.
     pub reason: String,
-    /// Age of the last answer, milliseconds.
+    /// Age of that answer, milliseconds.
     pub checked_ms: Option<u64>,
-    /// Time the last probe took, microseconds.
+    /// Time that its probe took, microseconds.
     pub latency_us: Option<u64>,
     /// Active connections in the kernel.
     pub active: u32,
     /// Inactive connections in the kernel.
     pub inactive: u32,
+    /// `enabled = false` in the file.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub off: bool,
+    /// What the operator ordered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub admin: Option<AdminStatus>,
+    /// The slow start under way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slow_start: Option<SlowStartStatus>,
+    /// How much it says that it can take: `75%`, `drain`, `weight 7`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub feedback: Option<String>,
+    /// Its checks, in the order of the file.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub checks: Vec<CheckStatus>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants it so")]
+const fn is_false(value: &bool) -> bool {
+    !*value
+}
+
+/// What the operator ordered for a real server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AdminStatus {
+    /// What holds now.
+    pub state: Admin,
+    /// Since when, milliseconds ago.
+    pub since_ms: u64,
+    /// Until a drain ends, milliseconds; `None` = when the operator says so.
+    pub left_ms: Option<u64>,
+}
+
+/// What an order of the operator makes of a real server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Admin {
+    /// No order: file and checks decide.
+    Enabled,
+    /// No new connections; those there are go on.
+    Draining,
+    /// The same, and the time is over: out of the table.
+    Drained,
+    /// Out of the table.
+    Disabled,
+}
+
+/// A server that gets its weight back in steps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SlowStartStatus {
+    /// The share that it has by now.
+    pub percent: u32,
+    /// Until it has all, milliseconds.
+    pub left_ms: u64,
+}
+
+/// One check of one real server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckStatus {
+    /// The word of the file: `http`, `tcp`.
+    pub kind: String,
+    /// Who is asked.
+    pub address: SocketAddr,
+    /// Verdict.
+    pub health: Health,
+    /// The last answer in words.
+    pub reason: String,
+    /// Age of the last answer, milliseconds.
+    pub checked_ms: Option<u64>,
+    /// Time that the last probe took, microseconds.
+    pub latency_us: Option<u64>,
+    /// Consecutive answers against the verdict.
+    pub against: u8,
+    /// How many of them would turn it.
+    pub turns_at: u8,
+    /// What the last answer warned of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warning: Option<String>,
+    /// The last answer is older than it may be: this box is too slow.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub overdue: bool,
 }

@@ -1,45 +1,22 @@
 //! What the worker knows and concludes. Pure: verdicts and dumps go in, commands and events come out.
 //!
-//! Three tables are kept apart: what the file and the verdicts want (`intent`), what the kernel has as far as known
+//! Three tables are kept apart: what the file and the verdicts want ([`Watched::states`]), what the kernel has as far as known
 //! (`kernel`), and a dump of what it really has ([`Core::observed`]). A dump that differs from `kernel` is somebody else's
-//! doing; `kernel` that differs from `intent` is work to do.
+//! doing; `kernel` that differs from what is wanted is work to do.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
-use super::desired::{Outlook, desired};
-use super::diff::{diff, diff_service};
-use super::state::{State, id_of};
+use super::diff::{Difference, diff};
+use super::member::Verdicts;
+use super::state::State;
+use super::watched::{Watched, sorry_servers};
 use crate::check::Target;
-use crate::config::model::{self, Config};
-use crate::ipc::message::{Event, Health};
+use crate::config::model::{Check, Service, Sorry};
+use crate::ipc::message::Event;
 use crate::ipvs::{Command, Failure, ServiceId};
-
-/// A service of the file with what is known of it.
-#[derive(Debug)]
-pub struct Watched {
-    /// As the file has it.
-    pub service: model::Service,
-    /// Its name in the kernel.
-    pub id: ServiceId,
-    /// How each of its servers is checked, in their order; `None` = it is not.
-    pub targets: Vec<Option<Target>>,
-    /// What was concluded last; `None` before the first dump.
-    pub outlook: Option<Outlook>,
-}
-
-/// The verdict on a target.
-pub trait Verdicts {
-    /// [`Health::Unknown`] for a target that has none.
-    fn health(&self, target: &Target) -> Health;
-}
-
-impl<F: Fn(&Target) -> Health> Verdicts for F {
-    fn health(&self, target: &Target) -> Health {
-        self(target)
-    }
-}
 
 /// What is to be done and told.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -54,33 +31,77 @@ pub struct Plan {
 #[derive(Debug, Default)]
 pub struct Core {
     services: Vec<Watched>,
-    by_target: BTreeMap<Target, BTreeSet<usize>>,
-    /// Empty before the first dump: only that tells what servers without a verdict have.
-    intent: State,
+    by_target: HashMap<Target, Vec<usize>>,
+    by_id: HashMap<ServiceId, usize>,
+    /// Each check of the file once, so that comparing two of them is comparing pointers as a rule.
+    checks: HashSet<Arc<Check>>,
+    /// Services that another file has changed since they were concluded about.
+    stale: BTreeSet<usize>,
+    /// When what was concluded about a service must be concluded anew.
+    timers: BTreeSet<(Instant, usize)>,
     kernel: Option<State>,
     adopted: bool,
-    told: BTreeMap<String, bool>,
     foreign: u64,
 }
 
 impl Core {
-    /// Takes another configuration; what was concluded about services that go on stays. Returns who is to be checked.
-    pub fn configure(&mut self, config: &Config) -> BTreeSet<Target> {
-        let mut before: BTreeMap<ServiceId, Option<Outlook>> =
-            self.services.drain(..).map(|watched| (watched.id, watched.outlook)).collect();
-        self.by_target.clear();
-        for (index, service) in config.services.iter().enumerate() {
-            let targets = targets(service);
-            for target in targets.iter().flatten() {
-                self.by_target.entry(target.clone()).or_default().insert(index);
-            }
-            let id = id_of(&service.key);
-            let outlook = before.remove(&id).flatten();
-            self.services.push(Watched { service: service.clone(), id, targets, outlook });
+    /// Takes another configuration; what was concluded about services that go on stays.
+    pub fn configure(&mut self, services: Vec<Service>) {
+        let mut before = Predecessors::new(std::mem::take(&mut self.services));
+        let mut interned: HashMap<*const Check, Arc<Check>> = HashMap::new();
+        for mut service in services {
+            self.intern(&mut service, &mut interned);
+            self.services.push(match before.take(&service) {
+                Some(old) if old.service == service => old,
+                Some(old) => old.succeed(service),
+                None => Watched::new(service),
+            });
         }
-        let names: BTreeSet<&str> = config.services.iter().map(|service| service.name.as_str()).collect();
-        self.told.retain(|name, _| names.contains(name.as_str()));
-        self.by_target.keys().cloned().collect()
+        drop(before);
+        drop(interned);
+        self.index();
+        self.checks.retain(|check| Arc::strong_count(check) > 1);
+    }
+
+    /// Makes equal checks one.
+    fn intern(&mut self, service: &mut Service, seen: &mut HashMap<*const Check, Arc<Check>>) {
+        let sorry = match &mut service.sorry {
+            Sorry::Servers(servers) => servers.as_mut_slice(),
+            Sorry::None | Sorry::Local => &mut [],
+        };
+        for check in service.servers.iter_mut().chain(sorry).flat_map(|server| &mut server.checks) {
+            let known = seen.entry(Arc::as_ptr(check)).or_insert_with(|| match self.checks.get(check) {
+                Some(known) => Arc::clone(known),
+                None => {
+                    self.checks.insert(Arc::clone(check));
+                    Arc::clone(check)
+                }
+            });
+            *check = Arc::clone(known);
+        }
+    }
+
+    fn index(&mut self) {
+        self.by_target.clear();
+        self.by_id.clear();
+        self.timers.clear();
+        self.stale.clear();
+        for (index, watched) in self.services.iter().enumerate() {
+            self.stale.extend(watched.judgement.is_none().then_some(index));
+            self.by_id.extend(watched.ids.iter().map(|id| (*id, index)));
+            self.timers.extend(watched.wake.map(|wake| (wake, index)));
+            for target in watched.targets() {
+                let concerned = self.by_target.entry(target.clone()).or_default();
+                if concerned.last() != Some(&index) {
+                    concerned.push(index);
+                }
+            }
+        }
+    }
+
+    /// Who is to be checked; some may come twice.
+    pub fn targets(&self) -> impl Iterator<Item = &Target> {
+        self.by_target.keys()
     }
 
     /// Takes a dump of the kernel's table. Returns what others changed since the last one. The first dump is where
@@ -94,7 +115,7 @@ impl Core {
         };
         self.foreign = self.foreign.saturating_add(u64::try_from(changes.len()).unwrap_or(u64::MAX));
         if !self.adopted {
-            self.intent = table.clone();
+            self.services.iter_mut().for_each(|watched| watched.adopt(&table));
             self.adopted = true;
         }
         self.kernel = Some(table);
@@ -103,58 +124,82 @@ impl Core {
 
     /// Services that the file does not know, and that were there before this process.
     fn strange(&self, table: &State) -> Vec<Command> {
-        let known: BTreeSet<ServiceId> = self.services.iter().map(|watched| watched.id).collect();
-        let strange = table.services.iter().filter(|(id, _)| !known.contains(id));
+        let strange = table.services.iter().filter(|(id, _)| !self.by_id.contains_key(id));
         strange.map(|(id, there)| Command::AddService(*id, there.service.clone())).collect()
     }
 
     /// Concludes anew about every service. Without a dump there are no commands.
-    pub fn conclude(&mut self, verdicts: &impl Verdicts) -> Plan {
-        let mut plan = Plan::default();
-        let mut intent = State::default();
-        for watched in &mut self.services {
-            let was = self.intent.services.get(&watched.id);
-            let outlook = desired(&watched.service, &watched.verdicts(verdicts), was);
-            plan.events.extend(tell(&mut self.told, &watched.service.name, &outlook));
-            intent.services.insert(watched.id, outlook.state.clone());
-            watched.outlook = Some(outlook);
-        }
-        if let Some(kernel) = &self.kernel {
-            plan.commands = diff(kernel, &intent);
-        }
-        if self.adopted {
-            self.intent = intent;
-        }
+    pub fn conclude(&mut self, verdicts: &impl Verdicts, now: Instant) -> Plan {
+        let all = (0..self.services.len()).collect();
+        self.stale.clear();
+        let mut plan = self.conclude_these(&all, verdicts, now);
+        plan.commands.extend(self.leftovers());
+        plan
+    }
+
+    /// Concludes anew about the services that another file has changed, and about those that it does not have any more.
+    pub fn conclude_changed(&mut self, verdicts: &impl Verdicts, now: Instant) -> Plan {
+        let stale = std::mem::take(&mut self.stale);
+        let mut plan = self.conclude_these(&stale, verdicts, now);
+        plan.commands.extend(self.leftovers());
         plan
     }
 
     /// Concludes anew about the services of these targets alone.
-    pub fn conclude_about(&mut self, targets: &BTreeSet<Target>, verdicts: &impl Verdicts) -> Plan {
-        let mut plan = Plan::default();
-        let concerned: BTreeSet<usize> =
-            targets.iter().filter_map(|target| self.by_target.get(target)).flatten().copied().collect();
-        for index in concerned {
-            let Some(watched) = self.services.get_mut(index) else { continue };
-            let was = self.intent.services.get(&watched.id);
-            let outlook = desired(&watched.service, &watched.verdicts(verdicts), was);
-            plan.events.extend(tell(&mut self.told, &watched.service.name, &outlook));
-            if let Some(kernel) = &self.kernel {
-                let there = kernel.services.get(&watched.id);
-                plan.commands.extend(diff_service(&watched.id, there, &outlook.state));
-            }
-            if self.adopted {
-                self.intent.services.insert(watched.id, outlook.state.clone());
-            }
-            watched.outlook = Some(outlook);
-        }
-        plan
+    pub fn conclude_about<'a>(
+        &mut self,
+        targets: impl IntoIterator<Item = &'a Target>,
+        verdicts: &impl Verdicts,
+        now: Instant,
+    ) -> Plan {
+        let services = targets.into_iter().filter_map(|target| self.by_target.get(target));
+        let concerned: BTreeSet<usize> = services.flatten().copied().collect();
+        self.conclude_these(&concerned, verdicts, now)
     }
 
-    /// Takes the kernel's answer to `commands`.
+    /// Concludes anew about the services whose time has come.
+    pub fn wake(&mut self, verdicts: &impl Verdicts, now: Instant) -> Plan {
+        let due = self.timers.iter().take_while(|(wake, _)| *wake <= now).map(|(_, index)| *index).collect();
+        self.conclude_these(&due, verdicts, now)
+    }
+
+    /// When [`Self::wake`] has something to do.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        self.timers.first().map(|(wake, _)| *wake)
+    }
+
+    fn conclude_these(&mut self, which: &BTreeSet<usize>, verdicts: &impl Verdicts, now: Instant) -> Plan {
+        let mut events = Vec::new();
+        let mut difference = Difference::default();
+        for index in which {
+            let Some(watched) = self.services.get_mut(*index) else { continue };
+            let before = watched.wake;
+            events.extend(watched.conclude(verdicts, now));
+            if before != watched.wake {
+                before.map(|wake| self.timers.remove(&(wake, *index)));
+                self.timers.extend(watched.wake.map(|wake| (wake, *index)));
+            }
+            let Some(kernel) = &self.kernel else { continue };
+            for (id, state) in watched.ids.iter().zip(&watched.states) {
+                difference.service(id, kernel.services.get(id), state);
+            }
+        }
+        Plan { commands: difference.commands(), events }
+    }
+
+    /// What the kernel has and the file has not.
+    fn leftovers(&self) -> impl Iterator<Item = Command> {
+        let there = self.kernel.iter().flat_map(|kernel| kernel.services.keys());
+        there.filter(|id| !self.by_id.contains_key(id)).map(|id| Command::DeleteService(*id))
+    }
+
+    /// Takes the kernel's answer to `commands`; `failures` in their order.
     pub fn applied(&mut self, commands: &[Command], failures: &[Failure]) {
         let Some(kernel) = self.kernel.as_mut() else { return };
+        let mut failures = failures.iter().peekable();
         for command in commands {
-            if !failures.iter().any(|failure| failure.command == *command) {
+            if failures.next_if(|failure| failure.command == *command).is_none() {
                 kernel.apply(command);
             }
         }
@@ -177,22 +222,28 @@ impl Core {
         &self.services
     }
 
+    /// Whether these are the services that are watched.
+    #[must_use]
+    pub fn has(&self, services: &[Service]) -> bool {
+        self.services.iter().map(|watched| &watched.service).eq(services)
+    }
+
     /// The services and servers that a target stands for.
-    pub fn concerned<'a>(
-        &'a self,
-        target: &'a Target,
-    ) -> impl Iterator<Item = (&'a model::Service, SocketAddr)> {
+    pub fn concerned<'a>(&'a self, target: &'a Target) -> impl Iterator<Item = (&'a Service, SocketAddr)> {
         let services = self.by_target.get(target).into_iter().flatten();
         services.filter_map(|index| self.services.get(*index)).flat_map(move |watched| {
-            let servers = watched.service.servers.iter().zip(&watched.targets);
-            let mine = servers.filter(move |(_, its)| its.as_ref() == Some(target));
+            let real = watched.service.servers.iter().zip(&watched.members);
+            let sorry = sorry_servers(&watched.service).iter().zip(&watched.substitutes);
+            let mine = real.chain(sorry).filter(move |(_, member)| member.targets.contains(target));
             mine.map(|(server, _)| (&watched.service, server.address))
         })
     }
 
     /// What subscribers were told about services, as events.
     pub fn told(&self) -> impl Iterator<Item = Event> {
-        self.told.iter().map(|(service, up)| Event::Service { service: service.clone(), up: *up })
+        self.services.iter().filter_map(|watched| {
+            Some(Event::Service { service: watched.service.name.clone(), up: watched.up? })
+        })
     }
 
     /// Changes by others since the start.
@@ -202,34 +253,38 @@ impl Core {
     }
 }
 
-impl Watched {
-    /// The verdicts on its servers, in their order; who is not checked is up.
-    fn verdicts(&self, verdicts: &impl Verdicts) -> Vec<Health> {
-        let health = |target: &Option<Target>| target.as_ref().map_or(Health::Up, |t| verdicts.health(t));
-        self.targets.iter().map(health).collect()
+/// The services of the configuration before, by key and by name.
+struct Predecessors {
+    services: Vec<Option<Watched>>,
+    by_id: HashMap<ServiceId, usize>,
+    by_name: HashMap<String, usize>,
+}
+
+impl Predecessors {
+    fn new(services: Vec<Watched>) -> Self {
+        let all = || services.iter().enumerate();
+        let by_id = all().flat_map(|(at, watched)| watched.ids.iter().map(move |id| (*id, at))).collect();
+        let by_name = all().map(|(at, watched)| (watched.service.name.clone(), at)).collect();
+        Self { by_id, by_name, services: services.into_iter().map(Some).collect() }
     }
-}
 
-fn targets(service: &model::Service) -> Vec<Option<Target>> {
-    let target =
-        |server: &model::Server| Some(Target::new(server.address, Arc::clone(server.checks.first()?)));
-    service.servers.iter().map(target).collect()
-}
-
-/// What subscribers do not know yet.
-fn tell(told: &mut BTreeMap<String, bool>, service: &str, outlook: &Outlook) -> Option<Event> {
-    let up = outlook.up?;
-    (told.insert(service.to_owned(), up) != Some(up))
-        .then(|| Event::Service { service: service.to_owned(), up })
+    /// Who goes on as this service: it has one of its keys, or else its name.
+    fn take(&mut self, service: &Service) -> Option<Watched> {
+        let same = super::desired::keys(service).find_map(|key| self.by_id.get(&super::state::id_of(key)));
+        let at = same.or_else(|| self.by_name.get(&service.name))?;
+        self.services.get_mut(*at)?.take()
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    use crate::config::model::{
-        Check, CheckKind, Dialogue, Listen, Method, Protocol, Server, Service, ServiceKey,
-    };
+    use std::collections::BTreeMap;
+
+    use crate::check::{Feedback, Reason};
+    use crate::config::model::{CheckKind, Dialogue, Listen, Method, Protocol, Server, ServiceKey};
+    use crate::ipc::message::Health;
     use crate::lvs::state::ServiceState;
     use crate::units::Weight;
 
@@ -247,24 +302,46 @@ mod tests {
     }
 
     /// Two services that share a server, and the verdicts on all targets.
-    fn config() -> Config {
-        let services = vec![
+    fn config() -> Vec<Service> {
+        vec![
             service("web", 1, &["10.0.0.1:80", "10.0.0.2:80"]),
             service("shop", 2, &["10.0.0.2:80", "10.0.0.3:80"]),
-        ];
-        Config { services, ..Config::default() }
+        ]
     }
 
-    fn all(health: Health) -> impl Fn(&Target) -> Health {
-        move |_| health
+    /// One verdict on everybody but one server.
+    struct All(Health, Option<(&'static str, Health)>);
+
+    impl Verdicts for All {
+        fn opinion(&self, target: &Target) -> (Health, Option<Feedback>) {
+            let odd = self.1.filter(|(address, _)| target.address.to_string() == *address);
+            (odd.map_or(self.0, |(_, health)| health), None)
+        }
+
+        fn reason(&self, _: &Target) -> Reason {
+            Reason::Borrowed("so it says")
+        }
+    }
+
+    const fn all(health: Health) -> All {
+        All(health, None)
+    }
+
+    /// What subscribers are told about services.
+    fn services_told(plan: &Plan) -> usize {
+        plan.events.iter().filter(|event| matches!(event, Event::Service { .. })).count()
+    }
+
+    fn conclude(core: &mut Core, verdicts: &All) -> Plan {
+        core.conclude(verdicts, Instant::now())
     }
 
     /// A core that has brought an empty kernel to what it wants, with every server up.
     fn settled() -> Core {
         let mut core = Core::default();
-        core.configure(&config());
+        core.configure(config());
         core.observed(State::default());
-        let plan = core.conclude(&all(Health::Up));
+        let plan = conclude(&mut core, &all(Health::Up));
         core.applied(&plan.commands, &[]);
         core
     }
@@ -276,52 +353,52 @@ mod tests {
     #[test]
     fn a_shared_server_is_one_target_of_both_services() {
         let mut core = settled();
-        let targets = core.configure(&config());
+        core.configure(config());
+        let targets: Vec<Target> = core.targets().cloned().collect();
         assert_eq!(targets.len(), 3);
         let shared =
             targets.iter().find(|target| target.address.to_string() == "10.0.0.2:80").unwrap().clone();
         let names: Vec<_> = core.concerned(&shared).map(|(service, _)| service.name.clone()).collect();
         assert_eq!(names, ["web", "shop"]);
-        let down = shared.clone();
-        let verdicts = move |target: &Target| if *target == down { Health::Down } else { Health::Up };
-        let plan = core.conclude_about(&BTreeSet::from([shared]), &verdicts);
+        let verdicts = All(Health::Up, Some(("10.0.0.2:80", Health::Down)));
+        let plan = core.conclude_about([&shared], &verdicts, Instant::now());
         assert_eq!(
             words(&plan),
             ["delete server tcp 192.0.2.1:80 10.0.0.2:80", "delete server tcp 192.0.2.2:80 10.0.0.2:80"]
         );
         core.applied(&plan.commands, &[]);
-        assert!(core.conclude(&verdicts).commands.is_empty(), "the whole agrees with its parts");
+        assert!(conclude(&mut core, &verdicts).commands.is_empty(), "the whole agrees with its parts");
     }
 
     #[test]
     fn nothing_is_commanded_before_the_first_dump_and_quorum_is_told_once() {
         let mut core = Core::default();
-        core.configure(&config());
-        let plan = core.conclude(&all(Health::Unknown));
+        core.configure(config());
+        let plan = conclude(&mut core, &all(Health::Unknown));
         assert_eq!(plan, Plan::default(), "nobody knows anything");
-        let plan = core.conclude(&all(Health::Up));
+        let plan = conclude(&mut core, &all(Health::Up));
         assert!(plan.commands.is_empty());
-        assert_eq!(plan.events.len(), 2);
+        assert_eq!(services_told(&plan), 2);
         core.observed(State::default());
-        let plan = core.conclude(&all(Health::Up));
+        let plan = conclude(&mut core, &all(Health::Up));
         assert_eq!((plan.commands.len(), plan.events.len()), (6, 0));
         core.applied(&plan.commands, &[]);
-        assert_eq!(core.conclude(&all(Health::Down)).events.len(), 2);
+        assert_eq!(services_told(&conclude(&mut core, &all(Health::Down))), 2);
     }
 
     #[test]
     fn a_restarted_worker_changes_nothing_and_keeps_to_it_after_foreign_changes() {
         let table = settled().kernel.unwrap();
         let mut core = Core::default();
-        core.configure(&config());
+        core.configure(config());
         assert!(core.observed(table.clone()).is_empty());
-        let plan = core.conclude(&all(Health::Unknown));
+        let plan = conclude(&mut core, &all(Health::Unknown));
         assert!(plan.commands.is_empty());
-        assert_eq!(plan.events.len(), 2, "it knows from the table that they are up");
+        assert_eq!(services_told(&plan), 2, "it knows from the table that they are up");
         // Somebody clears the table while no check has spoken: what was there comes back.
         let gone = core.observed(State::default());
         assert_eq!((gone.len(), core.foreign()), (2, 2));
-        let plan = core.conclude(&all(Health::Unknown));
+        let plan = conclude(&mut core, &all(Health::Unknown));
         assert_eq!(plan.commands.len(), 6);
         core.applied(&plan.commands, &[]);
         assert_eq!(core.kernel, Some(table));
@@ -334,9 +411,9 @@ mod tests {
         let service = table.services.values().next().unwrap().service.clone();
         table.services.insert(foreign, ServiceState { service, servers: BTreeMap::new() });
         let mut core = Core::default();
-        core.configure(&config());
+        core.configure(config());
         assert_eq!(core.observed(table).len(), 1);
-        assert_eq!(words(&core.conclude(&all(Health::Unknown))), ["delete service fwmark 9"]);
+        assert_eq!(words(&conclude(&mut core, &all(Health::Unknown))), ["delete service fwmark 9"]);
         assert_eq!(core.foreign(), 1);
     }
 
@@ -344,16 +421,14 @@ mod tests {
     fn a_reload_edits_what_changed_and_nothing_else() {
         let mut core = settled();
         let mut config = config();
-        config.services[0].scheduler = "rr";
-        config.services[0].servers[1].weight = Weight::try_from(5).unwrap();
-        let mut new = config.services[1].servers[0].clone();
+        config[0].scheduler = "rr";
+        config[0].servers[1].weight = Weight::try_from(5).unwrap();
+        let mut new = config[1].servers[0].clone();
         new.address = "10.0.0.4:80".parse().unwrap();
-        config.services[1].servers.push(new);
-        core.configure(&config);
-        let verdicts = |target: &Target| {
-            if target.address.to_string() == "10.0.0.4:80" { Health::Unknown } else { Health::Up }
-        };
-        let plan = core.conclude(&verdicts);
+        config[1].servers.push(new);
+        core.configure(config.clone());
+        let verdicts = All(Health::Up, Some(("10.0.0.4:80", Health::Unknown)));
+        let plan = conclude(&mut core, &verdicts);
         assert_eq!(
             words(&plan),
             [
@@ -363,25 +438,25 @@ mod tests {
             "the new server waits for its check"
         );
         core.applied(&plan.commands, &[]);
-        config.services.remove(0);
-        core.configure(&config);
-        assert_eq!(words(&core.conclude(&verdicts)), ["delete service tcp 192.0.2.1:80"]);
+        config.remove(0);
+        core.configure(config.clone());
+        assert_eq!(words(&conclude(&mut core, &verdicts)), ["delete service tcp 192.0.2.1:80"]);
     }
 
     #[test]
     fn what_the_kernel_refused_is_still_to_do() {
         let mut core = Core::default();
-        core.configure(&config());
+        core.configure(config());
         core.observed(State::default());
-        let plan = core.conclude(&all(Health::Up));
+        let plan = conclude(&mut core, &all(Health::Up));
         let refused =
             Failure { command: plan.commands[1].clone(), errno: nix::errno::Errno::EINVAL, sentence: None };
         core.applied(&plan.commands, std::slice::from_ref(&refused));
-        let again = core.conclude(&all(Health::Up));
+        let again = conclude(&mut core, &all(Health::Up));
         assert_eq!(again.commands, [refused.command]);
         assert!(core.observed(core.kernel.clone().unwrap()).is_empty(), "which is nobody else's doing");
         core.lost_sight();
-        assert!(core.conclude(&all(Health::Up)).commands.is_empty());
+        assert!(conclude(&mut core, &all(Health::Up)).commands.is_empty());
         assert!(core.observed(State::default()).is_empty(), "nor is what was not seen");
     }
 }

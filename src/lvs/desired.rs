@@ -1,149 +1,176 @@
-//! What the table should be, from the file, the verdicts, and what the table was. Pure.
-//!
-//! Unknown changes nothing: a real server without a verdict stays as it was, present with its weight or absent, and a service
-//! whose quorum hangs on such servers stays with its real servers or its sorry servers, whichever it had.
+//! What the file wants, in the kernel's words. Pure.
 
-use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use super::quorum::{Quorum, judge};
-use super::state::{ServiceState, forward_of, id_of};
-use crate::config::model::{self, Listen, Need, OnFail, Protocol, Sorry};
-use crate::ipc::message::Health;
+use super::state::{forward_of, id_of};
+use crate::config::model::{self, Listen, PersistenceEngine, Protocol, ServiceKey, Sorry, TunnelChecksum};
 use crate::ipvs::{Family, Forward, Name, Persistence, Server, Service, Tunnel};
 
-/// What should be true of one service, and what it means.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Outlook {
-    /// The service with its servers.
-    pub state: ServiceState,
-    /// Whether it has its quorum; `None` = nobody knows yet, so nobody is told.
-    pub up: Option<bool>,
-    /// Whether the sorry servers answer.
-    pub sorry: bool,
-    /// Sum of the weights of the real servers that live, or that were in the table and have no verdict.
-    pub live: u64,
+/// Flags of a service (kernel: include/uapi/linux/ip_vs.h, `IP_VS_SVC_F_ONEPACKET` and `IP_VS_SVC_F_SCHED1..3`).
+mod flag {
+    pub const ONE_PACKET: u32 = 0x04;
+    pub const SCHED1: u32 = 0x08;
+    pub const SCHED2: u32 = 0x10;
+    pub const SCHED3: u32 = 0x20;
 }
 
-/// What should be true of `service`. `verdicts` are those on its servers, in their order. `before` is what it was: at first
-/// what the kernel shows, later what Director made of it.
+/// Kinds of tunnels (kernel: include/uapi/linux/ip_vs.h, `IP_VS_CONN_F_TUNNEL_TYPE_*`).
+mod kind {
+    pub const IPIP: u8 = 0;
+    pub const GUE: u8 = 1;
+    pub const GRE: u8 = 2;
+}
+
+/// How the service with this key, one of its own, is set.
 #[must_use]
-pub fn desired(service: &model::Service, verdicts: &[Health], before: Option<&ServiceState>) -> Outlook {
-    let before = |address: &SocketAddr| before.and_then(|state| state.servers.get(address));
-    let servers = || service.servers.iter().zip(verdicts.iter().copied());
-    let quorum = judge(needed(service), servers().map(|(server, health)| (server.weight.get(), health)));
-    let substitutes = substitutes(service);
-    let sorry = !substitutes.is_empty()
-        && match quorum {
-            Quorum::Met => false,
-            Quorum::Lost => true,
-            Quorum::Open => {
-                let alive = |address| before(address).is_some_and(|server| server.weight > 0);
-                substitutes.keys().any(alive)
-                    && !service
-                        .servers
-                        .iter()
-                        .any(|server| !substitutes.contains_key(&server.address) && alive(&server.address))
+pub fn service_of(service: &model::Service, key: &ServiceKey) -> Service {
+    let persistence = service.persistence.map(|persistence| Persistence {
+        timeout: u32::try_from(persistence.timeout.as_secs()).unwrap_or(u32::MAX),
+        mask: match id_of(key).family() {
+            Family::V4 => u32::MAX.checked_shl(32 - u32::from(persistence.prefix.min(32))).unwrap_or(0),
+            Family::V6 => u32::from(persistence.prefix),
+        },
+    });
+    let engine = service.persistence.and_then(|persistence| persistence.engine).map(|engine| match engine {
+        PersistenceEngine::Sip => "sip",
+    });
+    let flags = [
+        (service.one_packet, flag::ONE_PACKET),
+        (service.flags.flag1, flag::SCHED1),
+        (service.flags.flag2, flag::SCHED2),
+        (service.flags.flag3, flag::SCHED3),
+    ];
+    Service {
+        // The configuration allows the kernel's own names only, and those fit.
+        scheduler: Name::try_from(service.scheduler).unwrap_or_default(),
+        flags: flags.into_iter().filter(|(set, _)| *set).fold(0, |all, (_, flag)| all | flag),
+        persistence,
+        engine: engine.and_then(|engine| Name::try_from(engine).ok()),
+    }
+}
+
+/// How a server is set that has this weight.
+#[must_use]
+pub const fn server_of(server: &model::Server, weight: u32) -> Server {
+    Server {
+        forward: forward_of(server.method),
+        weight,
+        upper: server.upper,
+        lower: server.lower,
+        tunnel: match server.method {
+            model::Method::Tun => tunnel_of(server.tunnel),
+            model::Method::Dr | model::Method::Nat | model::Method::FullNat => {
+                Tunnel { kind: kind::IPIP, port: 0, flags: 0 }
             }
-        };
-    let mut table = BTreeMap::new();
-    let mut live = 0;
-    for (server, health) in servers() {
-        let was = before(&server.address).filter(|_| !sorry || !substitutes.contains_key(&server.address));
-        let weight = present_weight(service.on_fail, server, health, was);
-        live += u64::from(weight.unwrap_or(0));
-        let weight = match (sorry, service.on_fail) {
-            (false, _) => weight,
-            (true, OnFail::Quiesce) => weight.map(|_| 0),
-            (true, OnFail::Remove) => None,
-        };
-        if let Some(weight) = weight {
-            table.insert(server.address, real_server(server, weight));
-        }
+        },
     }
-    if sorry {
-        table.extend(substitutes);
-    }
-    let up = match quorum {
-        Quorum::Met => Some(true),
-        Quorum::Lost => Some(false),
-        Quorum::Open => (!sorry && live >= u64::from(needed(service))).then_some(true),
-    };
-    Outlook { state: ServiceState { service: service_of(service), servers: table }, up, sorry, live }
 }
 
-/// Where the built-in page of a service has to listen: its own address and port, which the kernel does not rewrite.
-/// `None` unless the service wants the page and can have it.
+const fn tunnel_of(tunnel: model::Tunnel) -> Tunnel {
+    match tunnel {
+        model::Tunnel::Ipip => Tunnel { kind: kind::IPIP, port: 0, flags: 0 },
+        model::Tunnel::Gue { port, checksum } => {
+            Tunnel { kind: kind::GUE, port, flags: checksum_of(checksum) }
+        }
+        model::Tunnel::Gre { checksum } => Tunnel { kind: kind::GRE, port: 0, flags: checksum_of(checksum) },
+    }
+}
+
+/// `IP_VS_TUNNEL_ENCAP_FLAG_*`.
+const fn checksum_of(checksum: TunnelChecksum) -> u16 {
+    match checksum {
+        TunnelChecksum::None => 0,
+        TunnelChecksum::Full => 1,
+        TunnelChecksum::Remote => 2,
+    }
+}
+
+/// Where the built-in page of a service has to listen: its own addresses and ports, which the kernel does not rewrite.
+/// Empty unless the service wants the page and can have it.
+pub fn local_pages(service: &model::Service) -> impl Iterator<Item = SocketAddr> {
+    keys(service).filter_map(|key| local_page(service, key))
+}
+
+/// All keys of a service.
+pub fn keys(service: &model::Service) -> impl Iterator<Item = &ServiceKey> {
+    std::iter::once(&service.key).chain(&service.also)
+}
+
+/// The built-in page for one key.
 #[must_use]
-pub fn local_page(service: &model::Service) -> Option<SocketAddr> {
-    match (&service.sorry, service.key.listen, service.key.protocol) {
+pub fn local_page(service: &model::Service, key: &ServiceKey) -> Option<SocketAddr> {
+    match (&service.sorry, key.listen, key.protocol) {
         (Sorry::Local, Listen::Address(address), Some(Protocol::Tcp)) if address.port() != 0 => Some(address),
         _ => None,
     }
 }
 
-/// The weight that must live.
-#[must_use]
-pub const fn needed(service: &model::Service) -> u32 {
-    match service.quorum.need {
-        Need::Weight(weight) => weight,
-        Need::Servers(_) | Need::Percent(_) => 1,
-    }
-}
-
-/// With what weight a real server is in the table while real servers answer; `None` = it is not.
-fn present_weight(
-    on_fail: OnFail,
-    server: &model::Server,
-    health: Health,
-    before: Option<&Server>,
-) -> Option<u32> {
-    match (health, on_fail) {
-        (Health::Up, _) => Some(server.weight.get()),
-        (Health::Down, OnFail::Remove) => None,
-        (Health::Down, OnFail::Quiesce) => Some(0),
-        (Health::Unknown, _) => before.map(|server| server.weight),
-    }
-}
-
-fn real_server(server: &model::Server, weight: u32) -> Server {
-    Server { forward: forward_of(server.method), weight, upper: 0, lower: 0, tunnel: Tunnel::default() }
-}
-
-/// Who answers in place of the real servers.
-fn substitutes(service: &model::Service) -> BTreeMap<SocketAddr, Server> {
-    match &service.sorry {
-        Sorry::None => BTreeMap::new(),
-        Sorry::Servers(servers) => {
-            servers.iter().map(|server| (server.address, real_server(server, server.weight.get()))).collect()
-        }
-        Sorry::Local => local_page(service).map(here).into_iter().collect(),
-    }
-}
-
 /// This box itself as a real server: the packet goes up its own stack as it is (`ip_vs_null_xmit`), so the address is but a
 /// name in the table.
-fn here(page: SocketAddr) -> (SocketAddr, Server) {
+#[must_use]
+pub const fn here(page: SocketAddr) -> (SocketAddr, Server) {
     let loopback = match page {
         SocketAddr::V4(_) => IpAddr::V4(Ipv4Addr::LOCALHOST),
         SocketAddr::V6(_) => IpAddr::V6(Ipv6Addr::LOCALHOST),
     };
-    let server = Server { forward: Forward::Local, weight: 1, upper: 0, lower: 0, tunnel: Tunnel::default() };
+    let tunnel = Tunnel { kind: kind::IPIP, port: 0, flags: 0 };
+    let server = Server { forward: Forward::Local, weight: 1, upper: 0, lower: 0, tunnel };
     (SocketAddr::new(loopback, page.port()), server)
 }
 
-fn service_of(service: &model::Service) -> Service {
-    let persistence = service.persistence.map(|persistence| Persistence {
-        timeout: u32::try_from(persistence.timeout.as_secs()).unwrap_or(u32::MAX),
-        mask: match id_of(&service.key).family() {
-            Family::V4 => u32::MAX.checked_shl(32 - u32::from(persistence.prefix.min(32))).unwrap_or(0),
-            Family::V6 => u32::from(persistence.prefix),
-        },
-    });
-    // The configuration allows the kernel's own names only, and those fit.
-    let scheduler = Name::try_from(service.scheduler).unwrap_or_default();
-    Service { scheduler, flags: 0, persistence, engine: None }
-}
-
 #[cfg(test)]
-mod tests;
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::config::model::{Method, SchedulerFlags};
+
+    fn sip() -> model::Service {
+        let listen = Listen::Address("192.0.2.1:5060".parse().unwrap());
+        model::Service::new("sip", ServiceKey { listen, protocol: Some(Protocol::Udp) })
+    }
+
+    #[test]
+    fn persistence_engine_and_flags_in_the_kernels_words() {
+        let mut service = sip();
+        let persistence = model::Persistence { timeout: Duration::from_secs(50), prefix: 24, engine: None };
+        service.persistence = Some(persistence);
+        let shown = |service: &model::Service| service_of(service, &service.key).to_string();
+        assert_eq!(shown(&service), "scheduler=wlc persistence=50s/0xffffff00");
+        service.persistence =
+            Some(model::Persistence { engine: Some(PersistenceEngine::Sip), ..persistence });
+        service.one_packet = true;
+        assert_eq!(shown(&service), "scheduler=wlc flags=0x4 persistence=50s/0xffffff00 engine=sip");
+        service.key.listen = Listen::Fwmark { mark: 1, ipv6: true };
+        service.persistence = Some(model::Persistence { prefix: 64, ..persistence });
+        service.flags = SchedulerFlags { flag1: true, flag2: true, flag3: true };
+        service.one_packet = false;
+        service.scheduler = "mh";
+        assert_eq!(shown(&service), "scheduler=mh flags=0x38 persistence=50s/0x40");
+    }
+
+    #[test]
+    fn methods_tunnels_and_limits_in_the_kernels_words() {
+        let shown = |method, tunnel| {
+            let server = model::Server::new("10.0.0.1:5060".parse().unwrap(), method);
+            server_of(&model::Server { tunnel, ..server }, 3).to_string()
+        };
+        let gue = model::Tunnel::Gue { port: 6080, checksum: TunnelChecksum::Remote };
+        let gre = model::Tunnel::Gre { checksum: TunnelChecksum::Full };
+        for (method, tunnel, expected) in [
+            (Method::Dr, gre, "method=route weight=3"),
+            (Method::FullNat, gue, "method=masq weight=3"),
+            (Method::Tun, model::Tunnel::Ipip, "method=tunnel weight=3"),
+            (Method::Tun, gue, "method=tunnel weight=3 tunnel=1/6080/0x2"),
+            (Method::Tun, gre, "method=tunnel weight=3 tunnel=2/0/0x1"),
+        ] {
+            assert_eq!(shown(method, tunnel), expected);
+        }
+        let limited = model::Server {
+            upper: 100,
+            lower: 50,
+            ..model::Server::new("10.0.0.1:5060".parse().unwrap(), Method::Nat)
+        };
+        assert_eq!(server_of(&limited, 1).to_string(), "method=masq weight=1 limits=100/50");
+    }
+}

@@ -10,51 +10,55 @@ use crate::ipvs::{Command, ServiceId};
 /// The commands that lead from `observed` to `desired`; none when they are equal.
 #[must_use]
 pub fn diff(observed: &State, desired: &State) -> Vec<Command> {
-    let mut commands = Vec::new();
-    let mut deletions = Vec::new();
+    let mut difference = Difference::default();
     for (id, wanted) in &desired.services {
-        service(id, observed.services.get(id), wanted, &mut commands, &mut deletions);
+        difference.service(id, observed.services.get(id), wanted);
     }
-    commands.append(&mut deletions);
+    let mut commands = difference.commands();
     let gone = observed.services.keys().filter(|id| !desired.services.contains_key(id));
     commands.extend(gone.map(|id| Command::DeleteService(*id)));
     commands
 }
 
-/// The same for one service, which exists afterwards.
-#[must_use]
-pub fn diff_service(id: &ServiceId, observed: Option<&ServiceState>, desired: &ServiceState) -> Vec<Command> {
-    let mut commands = Vec::new();
-    let mut deletions = Vec::new();
-    service(id, observed, desired, &mut commands, &mut deletions);
-    commands.append(&mut deletions);
-    commands
+/// What is to be done for some services, gathered one by one.
+#[derive(Debug, Default)]
+pub struct Difference {
+    commands: Vec<Command>,
+    deletions: Vec<Command>,
 }
 
-fn service(
-    id: &ServiceId,
-    observed: Option<&ServiceState>,
-    desired: &ServiceState,
-    commands: &mut Vec<Command>,
-    deletions: &mut Vec<Command>,
-) {
-    match observed {
-        None => commands.push(Command::AddService(*id, desired.service.clone())),
-        Some(there) if there.service != desired.service => {
-            commands.push(Command::EditService(*id, desired.service.clone()));
-        }
-        Some(_) => {}
+impl Difference {
+    /// All of it, in an order in which it is possible.
+    #[must_use]
+    pub fn commands(mut self) -> Vec<Command> {
+        self.commands.append(&mut self.deletions);
+        self.commands
     }
-    for (address, wanted) in &desired.servers {
-        match observed.and_then(|service| service.servers.get(address)) {
-            None => commands.push(Command::AddServer(*id, *address, *wanted)),
-            Some(there) if there != wanted => commands.push(Command::EditServer(*id, *address, *wanted)),
+
+    /// Adds what leads to `desired` for a service, which exists afterwards.
+    pub fn service(&mut self, id: &ServiceId, observed: Option<&ServiceState>, desired: &ServiceState) {
+        match observed {
+            None => self.commands.push(Command::AddService(*id, desired.service.clone())),
+            Some(there) if there.service != desired.service => {
+                self.commands.push(Command::EditService(*id, desired.service.clone()));
+            }
+            // As it is for nearly every service nearly every time.
+            Some(there) if there.servers == desired.servers => return,
             Some(_) => {}
         }
+        for (address, wanted) in &desired.servers {
+            match observed.and_then(|service| service.servers.get(address)) {
+                None => self.commands.push(Command::AddServer(*id, *address, *wanted)),
+                Some(there) if there != wanted => {
+                    self.commands.push(Command::EditServer(*id, *address, *wanted));
+                }
+                Some(_) => {}
+            }
+        }
+        let there = observed.iter().flat_map(|service| service.servers.keys());
+        let gone = there.filter(|address| !desired.servers.contains_key(address));
+        self.deletions.extend(gone.map(|address| Command::DeleteServer(*id, *address)));
     }
-    let there = observed.iter().flat_map(|service| service.servers.keys());
-    let gone = there.filter(|address| !desired.servers.contains_key(address));
-    deletions.extend(gone.map(|address| Command::DeleteServer(*id, *address)));
 }
 
 #[cfg(test)]
@@ -180,7 +184,9 @@ mod tests {
             let whole = State { services: [(*id, wanted.clone())].into() };
             let part =
                 State { services: from.services.get(id).map(|s| (*id, s.clone())).into_iter().collect() };
-            assert_eq!(diff_service(id, from.services.get(id), wanted), diff(&part, &whole));
+            let mut difference = Difference::default();
+            difference.service(id, from.services.get(id), wanted);
+            assert_eq!(difference.commands(), diff(&part, &whole));
         }
     }
 }

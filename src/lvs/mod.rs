@@ -1,15 +1,21 @@
 //! The worker that owns IPVS.
 //!
-//! [`desired`] and [`quorum`]: what the table should be · [`diff`]: how to get there · [`core`]: what is known and concluded ·
-//! [`kernel`]: reading and changing the table · [`status`]: what is shown · [`sorry`]: the page that clients see when nobody
-//! else answers · [`run`]: the loop.
+//! [`member`] and [`quorum`]: what should become of a server and of a service · [`watched`]: both together, with [`ramp`] (slow
+//! start), [`order`] (the operator's), [`history`] · [`desired`]: that in the kernel's words · [`diff`]: how to get there ·
+//! [`core`]: what is known and concluded · [`kernel`]: reading and changing the table · [`status`]: what is shown · [`sorry`]: the
+//! page that clients see when nobody else answers · [`run`]: the loop.
 
 pub mod core;
 pub mod desired;
 pub mod diff;
+pub mod history;
 pub mod kernel;
+pub mod member;
+pub mod order;
 pub mod quorum;
+pub mod ramp;
 pub mod run;
 pub mod sorry;
 pub mod state;
 pub mod status;
+pub mod watched;

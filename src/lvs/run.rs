@@ -1,6 +1,6 @@
 //! The loop: configuration, checks, dumps and calls in; commands, events and answers out.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -10,15 +10,13 @@ use log::{error, info, warn};
 use tokio::sync::mpsc;
 
 use super::core::{Core, Plan};
-use super::desired::local_page;
+use super::desired::local_pages;
 use super::kernel::Kernel;
 use super::sorry::Sorry;
 use super::state::State;
 use super::status;
-use crate::check::Target;
 use crate::check::plan::Verdict;
 use crate::check::runner::{Runner, probes_allowed};
-use crate::config::model::Config;
 use crate::config::{self, Watcher};
 use crate::ipc::message::{Event, Health, LvsStatus, Reply, Request, Status};
 use crate::ipc::server::{self, Call, Subscribers};
@@ -56,6 +54,7 @@ async fn serve(run: &RunDir) -> Result<(), Box<dyn Error>> {
     worker.load().await;
     loop {
         let compare = tokio::time::sleep_until(worker.next.into());
+        let woken = sleep_until(worker.core.deadline());
         tokio::select! {
             biased;
             Some(call) = worker.calls.recv() => worker.answer(call),
@@ -64,6 +63,7 @@ async fn serve(run: &RunDir) -> Result<(), Box<dyn Error>> {
                 worker.load().await;
             }
             () = compare => worker.reconcile().await,
+            () = woken => worker.wake().await,
             verdict = worker.checks.next() => worker.verdicts(verdict).await,
         }
     }
@@ -77,15 +77,13 @@ struct Worker {
     pages: Sorry,
     kernel: Kernel,
     core: Core,
-    config: Option<Config>,
+    configured: bool,
     /// Of the configuration in force.
     generation: u64,
     table: Vec<ServiceEntry>,
     read: Option<Instant>,
     /// Why the kernel does not agree; logged when it changes.
     problem: Option<String>,
-    /// Targets whose checks were late at the last comparison.
-    late: usize,
     /// When the table is compared next, and how long after a failure.
     next: Instant,
     pause: Duration,
@@ -101,12 +99,11 @@ impl Worker {
             pages: Sorry::default(),
             kernel: Kernel::default(),
             core: Core::default(),
-            config: None,
+            configured: false,
             generation: 0,
             table: Vec::new(),
             read: None,
             problem: None,
-            late: 0,
             next: Instant::now() + PERIOD,
             pause: RETRY,
         }
@@ -120,16 +117,33 @@ impl Worker {
             Err(error) => return error!("configuration is not taken: {error}"),
         };
         self.generation = active.generation;
-        if self.config.as_ref() == Some(&active.checked.config) {
+        let services = active.checked.config.services;
+        if self.configured && self.core.has(&services) {
             return;
         }
-        let services = &active.checked.config.services;
         info!("configuration taken: generation={} services={}", active.generation, services.len());
-        let targets = self.core.configure(&active.checked.config);
-        self.config = Some(active.checked.config);
-        self.checks.set(Instant::now(), &targets);
+        self.core.configure(services);
+        self.configured = true;
+        self.checks.set(Instant::now(), self.core.targets());
+        if self.core.is_blind() {
+            return self.reconcile().await;
+        }
         self.open_pages();
-        self.reconcile().await;
+        let plan = self.core.conclude_changed(self.checks.plan(), Instant::now());
+        self.do_or_look(plan).await;
+    }
+
+    /// Something is due: a step of a slow start, the end of a drain.
+    async fn wake(&mut self) {
+        let plan = self.core.wake(self.checks.plan(), Instant::now());
+        self.do_or_look(plan).await;
+    }
+
+    /// Carries out; where the kernel refuses, somebody else was here since the last comparison, perhaps: looks.
+    async fn do_or_look(&mut self, plan: Plan) {
+        if self.carry_out(plan).await.is_err() {
+            self.reconcile().await;
+        }
     }
 
     fn open_pages(&mut self) {
@@ -137,7 +151,9 @@ impl Worker {
             .core
             .services()
             .iter()
-            .filter_map(|watched| Some((local_page(&watched.service)?, watched.service.name.clone())))
+            .flat_map(|watched| {
+                local_pages(&watched.service).map(|page| (page, watched.service.name.clone()))
+            })
             .collect();
         // What could not be opened is logged there and tried again with the next comparison.
         let _ = self.pages.set(&pages);
@@ -146,14 +162,12 @@ impl Worker {
     /// Compares the kernel's table with what it should be. Without a configuration nothing is touched.
     async fn reconcile(&mut self) {
         self.next = Instant::now() + PERIOD;
-        if self.config.is_none() {
+        if !self.configured {
             return;
         }
         self.open_pages();
-        self.look_for_late_checks();
         let mut problem = self.observe().err();
-        let checks = &self.checks;
-        let plan = self.core.conclude(&|target: &Target| health(checks, target));
+        let plan = self.core.conclude(self.checks.plan(), Instant::now());
         problem = self.carry_out(plan).await.err().or(problem);
         if problem.is_some() {
             self.next = Instant::now() + self.pause;
@@ -163,15 +177,6 @@ impl Worker {
             self.pause = RETRY;
         }
         self.trouble(problem);
-    }
-
-    /// Verdicts that are older than the file wants them: this box is too slow, not a real server.
-    fn look_for_late_checks(&mut self) {
-        let late = self.checks.overdue(Instant::now()).count();
-        if late > 0 && self.late == 0 {
-            warn!("checks are late: targets={late}");
-        }
-        self.late = late;
     }
 
     /// Reads the table, and tells what others did to it.
@@ -195,47 +200,22 @@ impl Worker {
 
     /// Takes a verdict, and those that are there already.
     async fn verdicts(&mut self, first: Verdict) {
-        let mut targets = BTreeSet::new();
-        let mut events = Vec::new();
-        let mut next = Some(first);
-        while let Some(verdict) = next {
-            events.extend(self.told(&verdict));
-            targets.insert(verdict.target);
-            next = if targets.len() < TOGETHER { self.checks.next().now_or_never() } else { None };
+        let mut verdicts = vec![first];
+        while verdicts.len() < TOGETHER
+            && let Some(verdict) = self.checks.next().now_or_never()
+        {
+            verdicts.push(verdict);
         }
-        let checks = &self.checks;
-        let plan = self.core.conclude_about(&targets, &|target: &Target| health(checks, target));
-        let done = self.carry_out(plan).await;
-        events.iter().for_each(|event| self.subscribers.emit(event));
-        if done.is_err() {
-            // Somebody else was here since the last comparison, perhaps: look.
-            self.reconcile().await;
-        }
-    }
-
-    /// Logs a verdict for every service that it concerns.
-    fn told(&self, verdict: &Verdict) -> Vec<Event> {
-        let Verdict { target, health, reason } = verdict;
-        let tell = |(service, server): (&crate::config::model::Service, SocketAddr)| {
-            let name = &service.name;
-            match health {
-                Health::Down => warn!("server down: service={name} server={server} reason={reason}"),
-                Health::Up | Health::Unknown => {
-                    info!("server up: service={name} server={server} reason={reason}")
-                }
-            }
-            Event::Server { service: name.clone(), server, health: *health, reason: reason.to_string() }
-        };
-        self.core.concerned(target).map(tell).collect()
+        let targets = verdicts.iter().map(|verdict| &verdict.target);
+        let plan = self.core.conclude_about(targets, self.checks.plan(), Instant::now());
+        self.do_or_look(plan).await;
     }
 
     /// Changes the kernel first, then tells; calls are answered between batches. The error is a sentence for the operator.
     async fn carry_out(&mut self, plan: Plan) -> Result<(), String> {
         let done = self.change(&plan.commands).await;
         for event in &plan.events {
-            if let Event::Service { service, up } = event {
-                info!("service {}: service={service}", if *up { "up" } else { "down" });
-            }
+            log_event(event);
             self.subscribers.emit(event);
         }
         done
@@ -296,15 +276,13 @@ impl Worker {
     /// The state of everything as events: services first, somebody waits for them.
     fn present(&self) -> Vec<Event> {
         let servers = self.core.services().iter().flat_map(|watched| {
-            let both = watched.service.servers.iter().zip(&watched.targets);
-            both.filter_map(|(server, target)| {
-                let standing = self.checks.standing(target.as_ref()?)?;
-                (standing.health != Health::Unknown).then(|| Event::Server {
-                    service: watched.service.name.clone(),
-                    server: server.address,
-                    health: standing.health,
-                    reason: standing.reason.to_string(),
-                })
+            let both = watched.service.servers.iter().zip(&watched.members);
+            let told = both.filter(|(_, it)| it.health != Health::Unknown && !it.targets.is_empty());
+            told.map(|(server, member)| Event::Server {
+                service: watched.service.name.clone(),
+                server: server.address,
+                health: member.health,
+                reason: member.reason(self.checks.plan()).into_owned(),
             })
         });
         self.core.told().chain(servers).collect()
@@ -323,9 +301,8 @@ impl Worker {
                 }
             }
         }
-        let standing = |target: &Target| self.checks.standing(target);
         LvsStatus {
-            services: status::services(self.core.services(), &self.table, standing, Instant::now()),
+            services: status::services(self.core.services(), &self.table, self.checks.plan(), Instant::now()),
             problem: self.problem.clone(),
             foreign_changes: self.core.foreign(),
             generation: self.generation,
@@ -333,8 +310,26 @@ impl Worker {
     }
 }
 
-fn health(checks: &Runner, target: &Target) -> Health {
-    checks.standing(target).map_or(Health::Unknown, |standing| standing.health)
+async fn sleep_until(wake: Option<Instant>) {
+    match wake {
+        Some(wake) => tokio::time::sleep_until(wake.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn log_event(event: &Event) {
+    match event {
+        Event::Service { service, up } => {
+            info!("service {}: service={service}", if *up { "up" } else { "down" });
+        }
+        Event::Server { service, server, health: Health::Down, reason } => {
+            warn!("server down: service={service} server={server} reason={reason}");
+        }
+        Event::Server { service, server, reason, .. } => {
+            info!("server up: service={service} server={server} reason={reason}");
+        }
+        Event::Router { .. } | Event::Config { .. } => {}
+    }
 }
 
 fn log_changes(commands: &[Command], refused: usize, took: Duration) {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
 
 use crate::config::model::{Listen, Method, Protocol, ServiceKey};
 use crate::ipvs::{Command, Family, Forward, Server, Service, ServiceEntry, ServiceId};
@@ -90,6 +90,22 @@ pub const fn id_of(key: &ServiceKey) -> ServiceId {
         Listen::Fwmark { mark, ipv6 } => {
             ServiceId::Fwmark { mark, family: if ipv6 { Family::V6 } else { Family::V4 } }
         }
+    }
+}
+
+/// Where a server is entered for a service of this key: with the key's port if it has none itself.
+#[must_use]
+pub const fn address_at(key: &ServiceKey, server: SocketAddr) -> SocketAddr {
+    match key.listen {
+        Listen::Address(vip) if server.port() == 0 => with_port(server, vip.port()),
+        _ => server,
+    }
+}
+
+const fn with_port(address: SocketAddr, port: u16) -> SocketAddr {
+    match address {
+        SocketAddr::V4(v4) => SocketAddr::V4(SocketAddrV4::new(*v4.ip(), port)),
+        SocketAddr::V6(v6) => SocketAddr::V6(SocketAddrV6::new(*v6.ip(), port, 0, 0)),
     }
 }
 

@@ -1,123 +1,211 @@
 //! What is shown of services and servers. Pure.
 
-use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use super::core::Watched;
-use super::desired::needed;
-use crate::check::Target;
-use crate::check::plan::Standing;
-use crate::config::model::{self, Listen, Method, Sorry};
-use crate::ipc::message::{Health, ServerStatus, ServiceStatus};
-use crate::ipvs::{Forward, ServerEntry, ServiceEntry, ServiceId};
+use super::desired::{here, keys, local_page};
+use super::member::Member;
+use super::order::{Kind, Order};
+use super::ramp::STEPS;
+use super::state::address_at;
+use super::watched::{Watched, scale, sorry_servers};
+use crate::check::plan::{Plan, Standing};
+use crate::check::{Feedback, Target};
+use crate::config::model::{Listen, Method, Need, Server, ServiceKey};
+use crate::ipc::message::{
+    Admin, AdminStatus, CheckStatus, Health, QuorumUnit, ServerStatus, ServiceStatus, SlowStartStatus,
+};
+use crate::ipvs::{ServerEntry, ServiceEntry, ServiceId};
 
 /// The services of the file as they stand at `now`, with the kernel's counters from `table`.
+#[must_use]
 pub fn services(
     watched: &[Watched],
     table: &[ServiceEntry],
-    standing: impl Fn(&Target) -> Option<Standing>,
+    checks: &Plan,
     now: Instant,
 ) -> Vec<ServiceStatus> {
-    let entries: BTreeMap<ServiceId, &ServiceEntry> = table.iter().map(|entry| (entry.id, entry)).collect();
-    watched.iter().map(|it| service(it, entries.get(&it.id).copied(), &standing, now)).collect()
+    let entries: HashMap<ServiceId, &ServiceEntry> = table.iter().map(|entry| (entry.id, entry)).collect();
+    watched.iter().map(|it| service(it, |id| entries.get(id).copied(), checks, now)).collect()
 }
 
-fn service(
+/// One service; `entry` gives what the kernel has of it under each of its names.
+#[must_use]
+pub fn service<'a>(
     watched: &Watched,
-    entry: Option<&ServiceEntry>,
-    standing: impl Fn(&Target) -> Option<Standing>,
+    entry: impl Fn(&ServiceId) -> Option<&'a ServiceEntry>,
+    checks: &Plan,
     now: Instant,
 ) -> ServiceStatus {
     let model = &watched.service;
-    let outlook = watched.outlook.as_ref();
-    let sorry = outlook.is_some_and(|outlook| outlook.sorry);
-    let kernel: BTreeMap<SocketAddr, &ServerEntry> =
-        entry.iter().flat_map(|entry| &entry.servers).map(|server| (server.address, server)).collect();
-    let real = model.servers.iter().zip(&watched.targets).map(|(server, target)| {
-        let answer = target.as_ref().map(&standing);
+    let entries: Vec<(&ServiceKey, &ServiceEntry)> =
+        keys(model).zip(&watched.ids).filter_map(|(key, id)| Some((key, entry(id)?))).collect();
+    let judgement = watched.judgement;
+    let real = model.servers.iter().zip(&watched.members).map(|(server, member)| {
         // A sorry server with the address of a real server is shown once, as sorry server.
-        let there = kernel.get(&server.address).filter(|_| !(sorry && is_substitute(model, server.address)));
-        real_server(server, there.copied(), answer, now)
+        let hidden = watched.sorry && sorry_servers(model).iter().any(|s| s.address == server.address);
+        let there = there(&entries, server).filter(|_| !hidden);
+        shown(server, member, there, checks, now)
     });
-    let substitutes = kernel.values().filter(|_| sorry).filter(|server| {
-        is_substitute(model, server.address)
-            || !model.servers.iter().any(|other| other.address == server.address)
+    let substitutes = sorry_servers(model).iter().zip(&watched.substitutes).filter_map(|(server, member)| {
+        let there = there(&entries, server).filter(|_| watched.sorry);
+        let worth = there.is_some() || !member.targets.is_empty();
+        worth.then(|| ServerStatus { sorry: true, ..shown(server, member, there, checks, now) })
     });
+    let pages = entries.iter().filter(|_| watched.sorry).filter_map(|(key, entry)| {
+        let (address, _) = here(local_page(model, key)?);
+        entry.servers.iter().find(|server| server.address == address).map(built_in_page)
+    });
+    let mut names = keys(model).map(listen);
     ServiceStatus {
         name: model.name.clone(),
-        listen: match model.key.listen {
-            Listen::Address(address) => address.to_string(),
-            Listen::Fwmark { mark, ipv6: false } => format!("fwmark {mark}"),
-            Listen::Fwmark { mark, ipv6: true } => format!("fwmark {mark} ipv6"),
-        },
+        listen: names.next().unwrap_or_default(),
+        also: names.collect(),
         protocol: model.key.protocol,
         scheduler: model.scheduler.to_owned(),
         persistence_s: model.persistence.map(|persistence| persistence.timeout.as_secs()),
-        up: outlook.and_then(|outlook| outlook.up).unwrap_or(false),
-        sorry,
-        live_weight: outlook.map_or(0, |outlook| outlook.live),
-        quorum: needed(model),
-        connections: entry.map_or(0, |entry| entry.stats.connections),
-        servers: real.chain(substitutes.map(|server| sorry_server(server))).collect(),
+        up: watched.up.unwrap_or(false),
+        sorry: watched.sorry,
+        live_weight: judgement.map_or(0, |judgement| judgement.live),
+        quorum: judgement.map_or(1, |judgement| judgement.needed),
+        quorum_unit: match model.quorum.need {
+            Need::Weight(_) => QuorumUnit::Weight,
+            Need::Servers(_) => QuorumUnit::Servers,
+            Need::Percent(_) => QuorumUnit::Percent,
+        },
+        scale: scale(model),
+        connections: entries.iter().map(|(_, entry)| entry.stats.connections).sum(),
+        servers: real.chain(substitutes).chain(pages).collect(),
     }
 }
 
-fn is_substitute(service: &model::Service, address: SocketAddr) -> bool {
-    match &service.sorry {
-        Sorry::None | Sorry::Local => false,
-        Sorry::Servers(servers) => servers.iter().any(|server| server.address == address),
+fn listen(key: &ServiceKey) -> String {
+    match key.listen {
+        Listen::Address(address) => address.to_string(),
+        Listen::Fwmark { mark, ipv6: false } => format!("fwmark {mark}"),
+        Listen::Fwmark { mark, ipv6: true } => format!("fwmark {mark} ipv6"),
     }
 }
 
-/// `answer`: `None` = not checked, `Some(None)` = the checker does not know it (yet).
-fn real_server(
-    server: &model::Server,
-    there: Option<&ServerEntry>,
-    answer: Option<Option<Standing>>,
-    now: Instant,
-) -> ServerStatus {
-    let (health, reason) = match &answer {
-        None => (Health::Up, "not checked".to_owned()),
-        Some(None) => (Health::Unknown, "not asked yet".to_owned()),
-        Some(Some(standing)) => (standing.health, standing.reason.to_string()),
-    };
-    let standing = answer.flatten();
-    let answered = standing.as_ref().and_then(|standing| standing.answered);
+/// What the kernel has of a server, over all names of the service.
+#[derive(Debug, Clone, Copy)]
+struct There {
+    weight: u32,
+    active: u32,
+    inactive: u32,
+}
+
+fn there(entries: &[(&ServiceKey, &ServiceEntry)], server: &Server) -> Option<There> {
+    let found = entries.iter().filter_map(|(key, entry)| {
+        let address = address_at(key, server.address);
+        entry.servers.iter().find(|server| server.address == address)
+    });
+    found.map(of).reduce(|a, b| There {
+        weight: a.weight,
+        active: a.active.saturating_add(b.active),
+        inactive: a.inactive.saturating_add(b.inactive),
+    })
+}
+
+const fn of(entry: &ServerEntry) -> There {
+    There {
+        weight: entry.server.weight,
+        active: entry.connections.active,
+        inactive: entry.connections.inactive,
+    }
+}
+
+fn shown(server: &Server, member: &Member, there: Option<There>, plan: &Plan, now: Instant) -> ServerStatus {
+    let checks: Vec<CheckStatus> =
+        member.targets.iter().map(|target| check(target, plan.standing(target, now), now)).collect();
+    let decides = checks.iter().find(|check| check.health == Health::Down).or(checks.first());
     ServerStatus {
         address: server.address,
         method: server.method,
         weight: server.weight.get(),
-        kernel_weight: there.map(|entry| entry.server.weight),
+        kernel_weight: there.map(|there| there.weight),
         sorry: false,
-        health,
-        reason,
-        checked_ms: answered.map(|at| millis(now.saturating_duration_since(at))),
-        latency_us: standing.and_then(|standing| standing.latency).map(micros),
-        active: there.map_or(0, |entry| entry.connections.active),
-        inactive: there.map_or(0, |entry| entry.connections.inactive),
+        health: member.health,
+        reason: decides.map_or_else(|| "not checked".to_owned(), |check| check.reason.clone()),
+        checked_ms: decides.and_then(|check| check.checked_ms),
+        latency_us: decides.and_then(|check| check.latency_us),
+        active: there.map_or(0, |there| there.active),
+        inactive: there.map_or(0, |there| there.inactive),
+        off: !server.enabled,
+        admin: member.order.map(|order| admin(&order, now)),
+        slow_start: member
+            .ramp
+            .map(|ramp| (ramp.tenths(now), ramp))
+            .filter(|(tenths, _)| *tenths < STEPS)
+            .map(|(tenths, ramp)| SlowStartStatus {
+                percent: tenths * 100 / STEPS,
+                left_ms: millis(ramp.left(now)),
+            }),
+        feedback: member.feedback.map(feedback),
+        checks,
     }
 }
 
-fn sorry_server(there: &ServerEntry) -> ServerStatus {
-    let (method, reason) = match there.server.forward {
-        Forward::Masquerade => (Method::Nat, "sorry server"),
-        Forward::Tunnel => (Method::Tun, "sorry server"),
-        Forward::Route | Forward::Bypass => (Method::Dr, "sorry server"),
-        Forward::Local => (Method::Dr, "built-in page"),
+fn check(target: &Target, standing: Option<Standing>, now: Instant) -> CheckStatus {
+    let health = standing.as_ref().map_or(Health::Unknown, |standing| standing.health);
+    let answered = standing.as_ref().and_then(|standing| standing.answered);
+    CheckStatus {
+        kind: target.check.kind.name().to_owned(),
+        address: target.address,
+        health,
+        reason: standing.as_ref().map_or_else(|| "not asked yet".to_owned(), |s| s.reason.to_string()),
+        checked_ms: answered.map(|at| millis(now.saturating_duration_since(at))),
+        latency_us: standing.as_ref().and_then(|standing| standing.latency).map(micros),
+        against: standing.as_ref().map_or(0, |standing| standing.against),
+        turns_at: if health == Health::Up { target.check.fall } else { target.check.rise },
+        warning: standing.as_ref().and_then(|standing| standing.warning.as_ref()).map(ToString::to_string),
+        overdue: standing.is_some_and(|standing| standing.overdue),
+    }
+}
+
+/// What an order means at `now`.
+#[must_use]
+pub fn admin(order: &Order, now: Instant) -> AdminStatus {
+    let state = match order.kind {
+        Kind::Disable => Admin::Disabled,
+        Kind::Drain { .. } if order.lets_finish(now) => Admin::Draining,
+        Kind::Drain { .. } => Admin::Drained,
     };
+    AdminStatus {
+        state,
+        since_ms: millis(now.saturating_duration_since(order.since)),
+        left_ms: order.deadline(now).map(|end| millis(end.saturating_duration_since(now))),
+    }
+}
+
+/// What a server says that it can take, in words.
+#[must_use]
+pub fn feedback(feedback: Feedback) -> String {
+    match feedback {
+        Feedback::Weight(weight) => format!("weight {weight}"),
+        Feedback::Percent(percent) => format!("{percent}%"),
+        Feedback::Drain => "drain".to_owned(),
+    }
+}
+
+fn built_in_page(there: &ServerEntry) -> ServerStatus {
     ServerStatus {
         address: there.address,
-        method,
+        method: Method::Dr,
         weight: there.server.weight,
         kernel_weight: Some(there.server.weight),
         sorry: true,
         health: Health::Up,
-        reason: reason.to_owned(),
+        reason: "built-in page".to_owned(),
         checked_ms: None,
         latency_us: None,
         active: there.connections.active,
         inactive: there.connections.inactive,
+        off: false,
+        admin: None,
+        slow_start: None,
+        feedback: None,
+        checks: Vec::new(),
     }
 }
 

@@ -162,6 +162,44 @@ pub enum CheckKind {
     Proxy(Box<Http>),
 }
 
+impl CheckKind {
+    /// The word of the file for it.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Tcp(_) => "tcp",
+            Self::Tls(..) => "tls",
+            Self::Http(http) => {
+                if http.tls.is_some() {
+                    "https"
+                } else {
+                    "http"
+                }
+            }
+            Self::Smtp { .. } => "smtp",
+            Self::Dns { .. } => "dns",
+            Self::Udp { .. } => "udp",
+            Self::Ping => "ping",
+            Self::Arp => "arp",
+            Self::Sctp => "sctp",
+            Self::Exec { .. } => "exec",
+            Self::File { .. } => "file",
+            Self::Agent { .. } => "agent",
+            Self::Ftp(_) => "ftp",
+            Self::Pop3(..) => "pop3",
+            Self::Imap(..) => "imap",
+            Self::Nntp(_) => "nntp",
+            Self::Ldap { .. } => "ldap",
+            Self::Mysql(_) => "mysql",
+            Self::Pgsql(_) => "pgsql",
+            Self::Radius { .. } => "radius",
+            Self::Sip { .. } => "sip",
+            Self::Proxy(_) => "proxy",
+        }
+    }
+}
+
 /// What is said on a connection, and what must be heard.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct Dialogue {

@@ -1,0 +1,287 @@
+//! A service of the file with what is known of it, and what it should be in the kernel. Pure.
+//!
+//! Unknown changes nothing: a real server without a verdict stays as it was, present with its weight or absent, and a service
+//! whose quorum hangs on such servers stays with its real servers or its sorry servers, whichever it had.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use super::desired::{here, keys, local_page, server_of, service_of};
+use super::member::{Cause, Fate, Member, Rules, Verdicts};
+use super::quorum::{Judgement, Quorum, judge};
+use super::ramp::{Ramp, STEPS};
+use super::state::{ServiceState, State, address_at, id_of};
+use crate::check::Target;
+use crate::config::model::{OnFail, Server, Service, Sorry};
+use crate::ipc::message::{Event, Health};
+use crate::ipvs::ServiceId;
+
+/// A service.
+#[derive(Debug)]
+pub struct Watched {
+    /// As the file has it.
+    pub service: Service,
+    /// Its names in the kernel, one for each key.
+    pub ids: Vec<ServiceId>,
+    /// Its real servers, in the order of the file.
+    pub members: Vec<Member>,
+    /// Its sorry servers, in the order of the file.
+    pub substitutes: Vec<Member>,
+    /// Whether it has its quorum; `None` = nobody knows yet, so nobody is told.
+    pub up: Option<bool>,
+    /// Whether the sorry servers answer.
+    pub sorry: bool,
+    /// What was judged last; `None` before the first time.
+    pub judgement: Option<Judgement>,
+    /// What it should be, for each of `ids`; empty before the first conclusion.
+    pub states: Vec<ServiceState>,
+    /// When something changes without anybody saying anything.
+    pub wake: Option<Instant>,
+    /// Real servers that took connections when this process came.
+    found_live: bool,
+}
+
+impl Watched {
+    /// A service that nobody knows anything of.
+    #[must_use]
+    pub fn new(service: Service) -> Self {
+        let members = |servers: &[Server]| -> Vec<Member> {
+            servers.iter().map(|server| Member::new(service.key, server)).collect()
+        };
+        Self {
+            ids: keys(&service).map(id_of).collect(),
+            members: members(&service.servers),
+            substitutes: members(sorry_servers(&service)),
+            up: None,
+            sorry: false,
+            judgement: None,
+            states: Vec::new(),
+            wake: None,
+            found_live: false,
+            service,
+        }
+    }
+
+    /// The same service by another file: what is known of it and of servers that stay, stays.
+    #[must_use]
+    pub fn succeed(self, service: Service) -> Self {
+        let Self { service: old, members, substitutes, up, sorry, found_live, .. } = self;
+        let heirs = |servers: &[Server], old: &[Server], members: Vec<Member>| -> Vec<Member> {
+            let mut known: BTreeMap<SocketAddr, Member> =
+                old.iter().map(|server| server.address).zip(members).collect();
+            let heir = |server: &Server| match known.remove(&server.address) {
+                Some(mut member) => {
+                    member.check(service.key, server);
+                    member
+                }
+                None => Member::new(service.key, server),
+            };
+            servers.iter().map(heir).collect()
+        };
+        Self {
+            ids: keys(&service).map(id_of).collect(),
+            members: heirs(&service.servers, &old.servers, members),
+            substitutes: heirs(sorry_servers(&service), sorry_servers(&old), substitutes),
+            up: up.filter(|_| old.name == service.name),
+            sorry,
+            judgement: None,
+            states: Vec::new(),
+            wake: None,
+            found_live,
+            service,
+        }
+    }
+
+    /// The targets of all its servers; some may be equal.
+    pub fn targets(&self) -> impl Iterator<Item = &Target> {
+        self.members.iter().chain(&self.substitutes).flat_map(|member| &member.targets)
+    }
+
+    /// Takes the table as it is found when this process comes: servers without a verdict stay as it shows them.
+    pub fn adopt(&mut self, table: &State) {
+        let there: Vec<_> =
+            keys(&self.service).zip(&self.ids).map(|(key, id)| (key, table.services.get(id))).collect();
+        let weight = |server: &Server| {
+            there.iter().find_map(|(key, state)| {
+                Some(state.as_ref()?.servers.get(&address_at(key, server.address))?.weight)
+            })
+        };
+        let alive = |server: &Server| weight(server).is_some_and(|weight| weight > 0);
+        let is_substitute = |server: &Server| {
+            sorry_servers(&self.service).iter().any(|other| other.address == server.address)
+        };
+        let page = keys(&self.service).filter_map(|key| Some(here(local_page(&self.service, key)?).0));
+        let page: Vec<SocketAddr> = page.collect();
+        let page_answers = there.iter().any(|(_, state)| {
+            state.is_some_and(|state| page.iter().any(|page| state.servers.contains_key(page)))
+        });
+        let real = self.service.servers.iter().any(|server| alive(server) && !is_substitute(server));
+        self.sorry = !real && (page_answers || sorry_servers(&self.service).iter().any(alive));
+        self.found_live = !self.sorry && self.service.servers.iter().any(alive);
+        for (server, member) in self.service.servers.iter().zip(&mut self.members) {
+            member.present = weight(server).filter(|_| !(self.sorry && is_substitute(server)));
+        }
+    }
+
+    /// Concludes anew what the service should be. Gives what subscribers do not know yet.
+    pub fn conclude(&mut self, verdicts: &impl Verdicts, now: Instant) -> Vec<Event> {
+        let mut events = self.hear(verdicts, now);
+        let rules = self.rules();
+        let servers = || self.service.servers.iter().zip(&self.members);
+        let fates: Vec<Fate> = servers().map(|(server, member)| member.fate(rules, server, now)).collect();
+        let votes =
+            self.service.servers.iter().zip(&fates).map(|(server, fate)| (server.weight.get(), fate.vote));
+        let judgement = judge(self.service.quorum, self.up.unwrap_or(self.found_live), votes);
+        let substitutes = self.live_substitutes();
+        self.sorry = substitutes
+            && match judgement.quorum {
+                Quorum::Met => false,
+                Quorum::Lost => true,
+                Quorum::Open => self.sorry,
+            };
+        let up = match judgement.quorum {
+            Quorum::Met => Some(true),
+            Quorum::Lost => Some(false),
+            Quorum::Open if !self.sorry && judgement.reached => Some(true),
+            Quorum::Open => self.up,
+        };
+        if let Some(up) = up.filter(|_| up != self.up) {
+            events.push(Event::Service { service: self.service.name.clone(), up });
+        }
+        self.up = up;
+        self.judgement = Some(judgement);
+        self.enter(&fates);
+        self.wake = self.members.iter().filter_map(|member| member.wake(now)).min();
+        events
+    }
+
+    /// Takes what the checks say, and begins a slow start for those who have recovered beside others that serve.
+    fn hear(&mut self, verdicts: &impl Verdicts, now: Instant) -> Vec<Event> {
+        let mut events = Vec::new();
+        let mut recovered = Vec::new();
+        let mut others = false;
+        let all = self.service.servers.iter().zip(&mut self.members);
+        for (at, (server, member)) in all.enumerate() {
+            let before = member.hear(verdicts);
+            member.ramp =
+                member.ramp.filter(|ramp| member.health != Health::Down && ramp.tenths(now) < STEPS);
+            match before {
+                Some(before) => {
+                    events.extend(turned(&self.service.name, server, member, verdicts, now));
+                    if before == Health::Down && member.health == Health::Up {
+                        recovered.push(at);
+                    }
+                }
+                None => others |= member.serves(server),
+            }
+        }
+        let sorry = sorry_servers(&self.service).iter().zip(&mut self.substitutes);
+        for (server, member) in sorry {
+            if member.hear(verdicts).is_some() {
+                events.extend(turned(&self.service.name, server, member, verdicts, now));
+            }
+        }
+        if others {
+            for at in recovered {
+                if let Some(member) = self.members.get_mut(at) {
+                    member.ramp = Ramp::new(now, self.service.slow_start);
+                }
+            }
+        }
+        events
+    }
+
+    /// Whether anybody would answer in place of the real servers; a sorry server without a verdict is taken to.
+    fn live_substitutes(&self) -> bool {
+        let servers = sorry_servers(&self.service).iter().zip(&self.substitutes);
+        keys(&self.service).any(|key| local_page(&self.service, key).is_some())
+            || servers.into_iter().any(|(server, member)| stands_in(server, member))
+    }
+
+    /// Makes the tables for all keys of what becomes of each server.
+    fn enter(&mut self, fates: &[Fate]) {
+        let Self { service, members, substitutes, sorry, .. } = self;
+        let sorry = *sorry;
+        let stand_ins: Vec<&Server> = sorry_servers(service)
+            .iter()
+            .zip(substitutes.iter())
+            .filter(|(server, member)| sorry && stands_in(server, member))
+            .map(|(server, _)| server)
+            .collect();
+        for ((server, member), fate) in service.servers.iter().zip(members.iter_mut()).zip(fates) {
+            let weight = match (sorry, service.on_fail, fate.cause) {
+                (false, ..) => fate.weight,
+                (true, OnFail::Quiesce, _) | (true, _, Cause::Drains | Cause::Off) => fate.weight.map(|_| 0),
+                (true, OnFail::Remove, _) => None,
+            };
+            member.cause = fate.cause;
+            member.present = weight.filter(|_| stand_ins.iter().all(|other| other.address != server.address));
+        }
+        let states = keys(service).map(|key| {
+            let real = service.servers.iter().zip(members.iter());
+            let real = real.filter_map(|(server, member)| Some((server, member.present?)));
+            let stand_ins = stand_ins.iter().map(|server| (*server, server.weight.get()));
+            let enter = |(server, weight): (&Server, u32)| {
+                (address_at(key, server.address), server_of(server, weight))
+            };
+            let page = local_page(service, key).filter(|_| sorry).map(here);
+            let servers = real.chain(stand_ins).map(enter).chain(page).collect();
+            ServiceState { service: service_of(service, key), servers }
+        });
+        let states = states.collect();
+        self.states = states;
+    }
+
+    fn rules(&self) -> Rules {
+        Rules { on_fail: self.service.on_fail, start: self.service.start, scale: scale(&self.service) }
+    }
+}
+
+/// By what all weights are multiplied in the kernel: a slow start of weights below its number of steps would be none.
+#[must_use]
+pub fn scale(service: &Service) -> u32 {
+    let weights = service.servers.iter().map(|server| server.weight.get());
+    let least = weights.filter(|weight| *weight > 0).min();
+    if !service.slow_start.is_zero() && least.is_some_and(|least| least < STEPS) { STEPS } else { 1 }
+}
+
+/// The sorry servers of the file.
+#[must_use]
+pub fn sorry_servers(service: &Service) -> &[Server] {
+    match &service.sorry {
+        Sorry::Servers(servers) => servers,
+        Sorry::None | Sorry::Local => &[],
+    }
+}
+
+/// Whether a sorry server is used; one without a verdict is.
+fn stands_in(server: &Server, member: &Member) -> bool {
+    server.enabled && member.health != Health::Down
+}
+
+/// Notes and tells another verdict.
+fn turned(
+    service: &str,
+    server: &Server,
+    member: &mut Member,
+    verdicts: &impl Verdicts,
+    now: Instant,
+) -> Option<Event> {
+    let what = match member.health {
+        Health::Unknown => return None,
+        Health::Up => "up",
+        Health::Down => "down",
+    };
+    let reason = member.reason(verdicts);
+    member.history.note(now, what, reason.clone());
+    Some(Event::Server {
+        service: service.to_owned(),
+        server: server.address,
+        health: member.health,
+        reason: reason.into_owned(),
+    })
+}
+
+#[cfg(test)]
+mod tests;
