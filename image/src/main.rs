@@ -4,6 +4,7 @@
 //! are), [`tool`] (other programs), [`progress`] (what the person sees), [`cache`] (slow products), [`setup`] (what must
 //! be installed).
 
+mod bench;
 mod build;
 mod demo;
 mod flash;
@@ -42,6 +43,8 @@ enum Command {
     Demo(demo::Args),
     /// Run everything that must pass
     Test(test::Args),
+    /// Measure Director beside its peers on the same work: separate from the tests
+    Bench(bench::Args),
 }
 
 /// A request that can never succeed as it was made: exit code 2, as for a wrong option.
@@ -65,6 +68,7 @@ fn main() -> ExitCode {
         Command::Run(args) => run::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Test(args) => test::run(&args),
+        Command::Bench(args) => bench::run(&args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

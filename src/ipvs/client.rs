@@ -167,6 +167,18 @@ impl Client {
         self.ask("reset counters", wire::ACK, command::ZERO, which, |_| Ok(())).map(drop)
     }
 
+    /// One service without its real servers; `None` when there is no such service.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub fn service(&mut self, id: &ServiceId) -> Result<Option<ServiceEntry>, Error> {
+        let body = |w: &mut Writer| codec::service_attribute(w, id);
+        match self.ask("read service", wire::ACK, command::GET_SERVICE, body, codec::decode_service) {
+            Err(Error::Refused { errno: Errno::ESRCH, .. }) => Ok(None),
+            other => other.map(|found| found.into_iter().next()),
+        }
+    }
+
     /// The real servers of one service; none when there is no such service.
     ///
     /// # Errors

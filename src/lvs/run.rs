@@ -166,9 +166,15 @@ impl Worker {
             return;
         }
         self.open_pages();
+        let first = self.read.is_none();
         let mut problem = self.observe().err();
         let plan = self.core.conclude(self.checks.plan(), Instant::now());
+        let changes = plan.commands.len();
         problem = self.carry_out(plan).await.err().or(problem);
+        if first && self.read.is_some() {
+            let servers: usize = self.table.iter().map(|entry| entry.servers.len()).sum();
+            info!("table adopted: services={} servers={servers} changes={changes}", self.table.len());
+        }
         if problem.is_some() {
             self.next = Instant::now() + self.pause;
             self.pause = PERIOD.min(self.pause * 2);

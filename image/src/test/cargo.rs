@@ -98,7 +98,7 @@ fn verdict(words: &[&str]) -> Result<Outcome> {
 }
 
 /// Cargo in the root of the workspace, the one that runs us.
-pub(super) fn cargo(words: &[&str]) -> Command {
+pub(crate) fn cargo(words: &[&str]) -> Command {
     let mut command = tool::command(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(project::root()).args(words).stdin(Stdio::null());
     command

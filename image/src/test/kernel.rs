@@ -71,7 +71,7 @@ fn compile(names: &[String]) -> Result<Built> {
 }
 
 /// Runs cargo and returns the executables that it made, by the names of their targets.
-fn executables(cargo: &mut std::process::Command) -> Result<Vec<(String, PathBuf)>> {
+pub(crate) fn executables(cargo: &mut std::process::Command) -> Result<Vec<(String, PathBuf)>> {
     let out = cargo.stderr(std::process::Stdio::inherit()).output().context("running cargo")?;
     if !out.status.success() {
         bail!("{}: {}", crate::tool::describe(cargo), out.status);

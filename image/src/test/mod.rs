@@ -14,7 +14,7 @@ mod cargo;
 mod kernel;
 mod ourselves;
 mod outcome;
-mod rootfs;
+pub(crate) mod rootfs;
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -25,6 +25,9 @@ use anyhow::{Result, bail};
 use crate::{WrongUse, build, setup};
 use director_lab::preflight;
 use outcome::Outcome;
+
+pub(crate) use cargo::cargo;
+pub(crate) use kernel::executables;
 
 /// What to test.
 #[derive(Debug, clap::Args)]

@@ -1,0 +1,255 @@
+//! The cases. Who is compared takes turns; a new namespace for each life.
+
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use super::peers::{Peer, Running};
+use super::place::{Place, bare};
+use super::raw;
+use super::table::{SERVERS, Table};
+
+/// Seconds between two checks of a server where all are checked: keepalived bears no more here.
+const CHECK_INTERVAL: u32 = 30;
+const BOTH: [Peer; 2] = [Peer::Director, Peer::Keepalived];
+
+fn measured(what: &str, who: &str, time: Duration) {
+    println!("measured {what} {who} {:.6} s", time.as_secs_f64());
+}
+
+fn counted(what: &str, who: &str, number: usize) {
+    println!("measured {what} {who} {number} x");
+}
+
+/// From one file into an empty kernel.
+pub fn first_write(rounds: usize) {
+    let table = Table::LARGE;
+    for _ in 0..rounds {
+        for peer in BOTH {
+            let mut place = Place::new();
+            let begun = Instant::now();
+            let running = Running::start(peer, &place, table);
+            until_full(&mut place, begun, table);
+            measured("file-to-table", peer.name(), begun.elapsed());
+            assert_eq!(place.objects(), table.objects());
+            if peer == Peer::Director {
+                measured("write-alone", peer.name(), logged_write(&running.log(), table.objects()));
+            }
+        }
+        let place = Place::new();
+        let commands = table.commands();
+        let raw = place.namespace().run(move || raw::write(&commands)).unwrap();
+        measured("write-alone", "raw-netlink", raw);
+        let mut place = Place::new();
+        measured("file-to-table", "ipvsadm-R", restore(&place, table));
+        assert_eq!(place.objects(), table.objects());
+    }
+}
+
+/// One weight of all.
+pub fn reload_weight(rounds: usize) {
+    let table = Table { check: Some(CHECK_INTERVAL), ..Table::LARGE };
+    for round in 0..rounds {
+        for peer in BOTH {
+            let mut place = Place::new();
+            let running = Running::start(peer, &place, table);
+            until_full(&mut place, Instant::now(), table);
+            settle(&running, peer);
+            let before = bare(&place.table());
+            let edits = running.log().matches("table changed:").count();
+            let weight = 7 + u32::try_from(round).unwrap();
+            let begun = running.reload(Table { odd_weight: weight, ..table });
+            let fits = |servers: &[director::ipvs::ServerEntry]| {
+                servers.iter().any(|server| server.server.weight == weight)
+            };
+            let took = place.until_servers(begun, table.id(table.middle()), fits);
+            measured("reload-weight", peer.name(), took);
+            // Whoever deletes and adds, or is not done yet, shows it here.
+            let after = bare(&place.table());
+            let changed = before.lines().zip(after.lines()).filter(|(old, new)| old != new).count();
+            counted(
+                "lines-changed",
+                peer.name(),
+                changed + before.lines().count().abs_diff(after.lines().count()),
+            );
+            if peer == Peer::Director {
+                let log = running.log();
+                let one = format!("weight={weight}");
+                let told = log.lines().filter(|line| line.contains("table changed:")).skip(edits);
+                let told: Vec<&str> = told.collect();
+                assert!(
+                    matches!(told[..], [only] if only.contains("edit server") && only.contains(&one)),
+                    "{told:?}"
+                );
+                counted("commands-sent", peer.name(), told.len());
+            }
+        }
+    }
+}
+
+/// The scheduler of every service.
+pub fn reload_schedulers(rounds: usize) {
+    let table = Table::LARGE;
+    for _ in 0..rounds {
+        for peer in BOTH {
+            let mut place = Place::new();
+            let running = Running::start(peer, &place, table);
+            until_full(&mut place, Instant::now(), table);
+            settle(&running, peer);
+            let begun = running.reload(Table { scheduler: "rr", ..table });
+            let fits = |entry: &director::ipvs::ServiceEntry| entry.service.scheduler.as_str() == "rr";
+            let took = place.until_service(begun, table.id(table.services - 1), fits);
+            measured("reload-schedulers", peer.name(), took);
+            let done = place.table();
+            assert!(peer != Peer::Director || done.iter().all(fits), "not all were changed");
+            let left = done.iter().filter(|entry| fits(entry)).map(|entry| entry.servers.len()).sum();
+            counted("servers-behind-new-scheduler", peer.name(), left);
+        }
+    }
+}
+
+/// Stop and start, and for us the crash of the one worker.
+pub fn restart(rounds: usize) {
+    let table = Table::LARGE;
+    for _ in 0..rounds {
+        for peer in BOTH {
+            let mut place = Place::new();
+            let running = Running::start(peer, &place, table);
+            until_full(&mut place, Instant::now(), table);
+            settle(&running, peer);
+            let before = bare(&place.table());
+            if peer == Peer::Director {
+                crash(&running);
+                assert_eq!(bare(&place.table()), before, "a crash changes nothing");
+            }
+            let adopted = running.log().matches(ADOPTED).count();
+            let (stopped, folder) = running.stop();
+            measured("stop", peer.name(), stopped);
+            let left = place.objects();
+            counted("objects-after-stop", peer.name(), left);
+            let begun = Instant::now();
+            let running = Running::start_in(peer, &place, table, folder);
+            if peer == Peer::Director {
+                measured("start-to-adopted", peer.name(), running.until_logged(begun, ADOPTED, adopted));
+                settle(&running, peer);
+                assert_eq!(bare(&place.table()), before, "stop and start change nothing");
+            } else {
+                until_full(&mut place, begun, table);
+                measured("start-to-adopted", peer.name(), begun.elapsed());
+            }
+        }
+    }
+}
+
+/// What `lvs` says when it has compared the kernel's table with the file for the first time.
+const ADOPTED: &str = "table adopted:";
+
+/// Kills the worker, and waits until the next one knows the table.
+fn crash(running: &Running) {
+    let lvs = running.processes().into_iter().find(|process| {
+        let words = std::fs::read(format!("/proc/{process}/cmdline")).unwrap_or_default();
+        words.split(|byte| *byte == 0).any(|word| word == b"lvs")
+    });
+    let before = running.log().matches(ADOPTED).count();
+    let begun = Instant::now();
+    director_lab::command::output("kill", &["-KILL".to_owned(), lvs.unwrap().to_string()]).unwrap();
+    measured("crash-to-adopted", Peer::Director.name(), running.until_logged(begun, ADOPTED, before));
+}
+
+/// Resident memory of all processes of a program, with ten servers and with ten thousand.
+pub fn memory(rounds: usize) {
+    let large = Table { check: Some(CHECK_INTERVAL), ..Table::LARGE };
+    for _ in 0..rounds.min(1) {
+        for (words, table) in [("idle", Table { services: 1, ..large }), ("large", large)] {
+            for peer in BOTH {
+                let mut place = Place::new();
+                let running = Running::start(peer, &place, table);
+                until_full(&mut place, Instant::now(), table);
+                settle(&running, peer);
+                let sizes = running.processes().into_iter().map(resident);
+                let (whole, own) = sizes.fold((0, 0), |(a, b), (c, d)| (a + c, b + d));
+                println!("measured resident-{words} {} {:.2} MB", peer.name(), whole as f64 / 1024.0);
+                println!("measured anonymous-{words} {} {:.2} MB", peer.name(), own as f64 / 1024.0);
+            }
+        }
+    }
+}
+
+/// KiB of a process: its share of resident memory, and what of it is its own. Pages that processes share count once.
+fn resident(process: u32) -> (u64, u64) {
+    let text = std::fs::read_to_string(format!("/proc/{process}/smaps_rollup")).unwrap_or_default();
+    let value = |key: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(key));
+        line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(0)
+    };
+    (value("Pss:"), value("Pss_Anon:"))
+}
+
+/// The table of a size that ldirectord bears.
+pub fn ldirectord(rounds: usize) {
+    let table = Table { services: 5, check: Some(10), ..Table::LARGE };
+    for _ in 0..rounds.min(2) {
+        for peer in [Peer::Director, Peer::Ldirectord] {
+            let mut place = Place::new();
+            let begun = Instant::now();
+            let _running = Running::start(peer, &place, table);
+            until_full(&mut place, begun, table);
+            measured("fifty-servers", peer.name(), begun.elapsed());
+        }
+    }
+}
+
+fn until_full(place: &mut Place, begun: Instant, table: Table) {
+    place.until_servers(begun, table.id(table.services - 1), |servers| servers.len() == usize::from(SERVERS));
+    // With checks the last to be entered is whoever answered last.
+    while place.objects() < table.objects() {
+        assert!(begun.elapsed() < super::place::PATIENCE, "{} objects", place.objects());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// Waits until nobody computes any more what the start has caused.
+fn settle(running: &Running, peer: Peer) {
+    let begun = Instant::now();
+    let patience = if peer == Peer::Director { 20 } else { 60 };
+    let mut before = ticks(running);
+    while begun.elapsed() < Duration::from_secs(patience) {
+        std::thread::sleep(Duration::from_secs(1));
+        let now = ticks(running);
+        // Half of the processor is what checks may take.
+        if now - before < 50 {
+            return;
+        }
+        before = now;
+    }
+}
+
+/// Processor time of all its processes, in hundredths of a second.
+fn ticks(running: &Running) -> u64 {
+    let of = |process: u32| {
+        let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+        let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace().skip(11);
+        fields.take(2).filter_map(|field| field.parse::<u64>().ok()).sum::<u64>()
+    };
+    running.processes().into_iter().map(of).sum()
+}
+
+fn restore(place: &Place, table: Table) -> Duration {
+    let script = table.ipvsadm();
+    let run = move || {
+        let begun = Instant::now();
+        let mut child =
+            std::process::Command::new("ipvsadm").arg("-R").stdin(Stdio::piped()).spawn().unwrap();
+        std::io::Write::write_all(&mut child.stdin.take().unwrap(), script.as_bytes()).unwrap();
+        assert!(child.wait().unwrap().success());
+        begun.elapsed()
+    };
+    place.namespace().run(run).unwrap()
+}
+
+/// What the worker itself says of its first write.
+fn logged_write(log: &str, objects: usize) -> Duration {
+    let words = format!("table changed: commands={objects} refused=0 time_us=");
+    let after = log.split(&words).nth(1).unwrap_or_else(|| panic!("no {words:?} in {log}"));
+    let digits: String = after.chars().take_while(char::is_ascii_digit).collect();
+    Duration::from_micros(digits.parse().unwrap())
+}

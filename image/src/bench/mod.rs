@@ -1,0 +1,127 @@
+//! `cargo image bench`: Director and its peers on the same work, in turns, in one run.
+//!
+//! Most cases run in a QEMU guest with the shipped kernel ([`guest`]; the driver in it is `benches/guest`), because IPVS is
+//! there. The guest is emulated, so a number says little and a ratio much. `checks` runs here, in a namespace of its own.
+//! [`table`] turns measurements into medians and ratios. doc/benchmarks.md says how to read them.
+
+mod guest;
+mod table;
+
+use anyhow::{Result, bail};
+
+use crate::{WrongUse, setup};
+use table::{Goal, Measurement};
+
+/// What to measure.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Only this case; may be given several times
+    #[arg(long, value_name = "NAME")]
+    only: Vec<String>,
+    /// List the cases instead of running them
+    #[arg(long)]
+    list: bool,
+    /// How often each case is repeated; the median counts
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=99))]
+    rounds: u8,
+}
+
+/// A case: what it does, and what is hoped for.
+struct Case {
+    name: &'static str,
+    about: &'static str,
+    goals: &'static [Goal],
+}
+
+const CASES: &[Case] = &[
+    Case {
+        name: "first-write",
+        about: "1000 services with 10 servers each, from one file into an empty kernel",
+        goals: &[
+            Goal::ratio("file-to-table", "keepalived", 0.1),
+            Goal::ratio("file-to-table", "ipvsadm-R", 1.0),
+            Goal::ratio("write-alone", "raw-netlink", 1.0 / 0.7),
+        ],
+    },
+    Case {
+        name: "reload-weight",
+        about: "one weight of 10,000 checked servers changes: from the signal to the table",
+        goals: &[
+            Goal::ratio("reload-weight", "keepalived", 1.0 / 500.0),
+            Goal::most("lines-changed", 1.0),
+            Goal::most("commands-sent", 1.0),
+        ],
+    },
+    Case {
+        name: "reload-schedulers",
+        about: "the scheduler of 1000 services changes",
+        goals: &[Goal::ratio("reload-schedulers", "keepalived", 1.0 / 20.0)],
+    },
+    Case {
+        name: "restart",
+        about: "stop and start with 10,000 servers in the table, and a crash of the worker",
+        goals: &[Goal::ratio("start-to-adopted", "keepalived", 0.1)],
+    },
+    Case {
+        name: "memory",
+        about: "resident memory of all processes, with 10 and with 10,000 checked servers",
+        goals: &[Goal::most("resident-idle", 12.0), Goal::most("resident-large", 40.0)],
+    },
+];
+
+/// Runs what was asked for and prints a table for each case. Numbers that miss their goal are said, but are no failure: the
+/// machine decides too.
+///
+/// # Errors
+/// A case did not come to its end, or `--only` names none.
+pub fn run(args: &Args) -> Result<()> {
+    let chosen = choose(&args.only)?;
+    if args.list {
+        chosen.iter().for_each(|case| println!("{:<20} {}", case.name, case.about));
+        return Ok(());
+    }
+    setup::ensure()?;
+    let names: Vec<&str> = chosen.iter().map(|case| case.name).collect();
+    let bench = guest::Bench::prepare(args.rounds)?;
+    for case in chosen {
+        eprintln!("── {}: {}", case.name, case.about);
+        let measurements: Vec<Measurement> = bench.run(case.name)?;
+        println!("\n{}: {}\n{}", case.name, case.about, table::show(&measurements, case.goals));
+    }
+    eprintln!("measured: {}", names.join(", "));
+    Ok(())
+}
+
+fn choose(only: &[String]) -> Result<Vec<&'static Case>> {
+    if only.is_empty() {
+        return Ok(CASES.iter().collect());
+    }
+    let find = |name: &String| {
+        let names = || CASES.iter().map(|case| case.name).collect::<Vec<_>>().join(", ");
+        CASES
+            .iter()
+            .find(|case| case.name == name)
+            .ok_or_else(|| WrongUse(format!("no benchmark is called {name:?}: there are {}", names())))
+    };
+    let mut chosen = Vec::new();
+    for name in only {
+        match find(name) {
+            Ok(case) => chosen.push(case),
+            Err(wrong) => bail!(wrong),
+        }
+    }
+    Ok(chosen)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_case_is_wrong_use_and_names_the_others() {
+        let error = choose(&["nosuch".to_owned()]).err().unwrap();
+        assert!(error.is::<WrongUse>() && error.to_string().contains("first-write"), "{error}");
+        assert_eq!(choose(&[]).unwrap().len(), CASES.len());
+        assert_eq!(choose(&["memory".to_owned()]).unwrap()[0].name, "memory");
+    }
+}
