@@ -44,10 +44,9 @@ impl Table {
     }
 
     /// The real server `server` (1..=10) of service `at`.
-    pub const fn rip(at: u16, server: u8) -> [u8; 4] {
-        let [high, low] = (at / 250).to_be_bytes();
-        let _ = high;
-        [10, 128 + low, (at % 250) as u8, server]
+    pub fn rip(at: u16, server: u8) -> [u8; 4] {
+        let [high, low] = at.to_be_bytes();
+        [10, 128 + high, low, server]
     }
 
     fn weight(self, at: u16, server: u8) -> u32 {

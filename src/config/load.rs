@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use nix::libc::O_NONBLOCK;
 
+use super::again::{Before, check_nodes_again, without_services};
 use super::{Checked, LARGEST, NodeFacts, Nodes, Report, check, check_nodes};
 use crate::ipc::message::StoreStatus;
 use crate::paths::RunDir;
@@ -80,6 +81,65 @@ pub(crate) fn explain(error: &io::Error) -> String {
 /// # Errors
 /// The two files cannot be read, or do not fit this firmware: then a worker keeps what it has.
 pub fn active(run: &RunDir) -> Result<Option<Active>, LoadError> {
+    let Some(published) = published(run)? else { return Ok(None) };
+    let checked = check_nodes(&published.text, &published.name(run), &published.facts, Nodes::Own)?;
+    Ok(Some(Active { generation: published.generation, checked }))
+}
+
+/// The same for those whom services do not concern: some services may be missing, at times all. Ten thousand servers cost
+/// nothing here.
+///
+/// # Errors
+/// As [`active`].
+pub fn active_without_services(run: &RunDir) -> Result<Option<Active>, LoadError> {
+    let Some(published) = published(run)? else { return Ok(None) };
+    match without_services(&published.text, &published.facts) {
+        Some(checked) => Ok(Some(Active { generation: published.generation, checked })),
+        None => active(run),
+    }
+}
+
+/// The same for those who read one configuration after the other: from the second on, what it costs is what has changed.
+#[derive(Debug)]
+pub struct Reader {
+    run: RunDir,
+    before: Option<Before>,
+}
+
+impl Reader {
+    /// Reads what is published in `run`.
+    #[must_use]
+    pub const fn new(run: RunDir) -> Self {
+        Self { run, before: None }
+    }
+
+    /// The configuration in force; `None` before there is one.
+    ///
+    /// # Errors
+    /// As [`active`]; the next call begins from the last one that could be read.
+    pub fn active(&mut self) -> Result<Option<Active>, LoadError> {
+        let Some(published) = published(&self.run)? else { return Ok(None) };
+        let (name, before) = (published.name(&self.run), self.before.as_ref());
+        let checked = check_nodes_again(&published.text, &name, &published.facts, before, Nodes::Own)?;
+        self.before = Some(Before { text: published.text, checked: checked.clone() });
+        Ok(Some(Active { generation: published.generation, checked }))
+    }
+}
+
+/// What lies in the run directory.
+struct Published {
+    generation: u64,
+    facts: NodeFacts,
+    text: Vec<u8>,
+}
+
+impl Published {
+    fn name(&self, run: &RunDir) -> String {
+        run.active_config().display().to_string()
+    }
+}
+
+fn published(run: &RunDir) -> Result<Option<Published>, LoadError> {
     let unreadable = |path: PathBuf, why: String| LoadError::Unreadable { path, why };
     // `active.toml` is replaced last: its text is never older than the generation beside it, and a newer
     // `source.json` in between only makes the watcher call again.
@@ -91,8 +151,7 @@ pub fn active(run: &RunDir) -> Result<Option<Active>, LoadError> {
     let status: StoreStatus =
         serde_json::from_slice(&source).map_err(|error| unreadable(run.source(), error.to_string()))?;
     let facts = NodeFacts { node: status.node, ..NodeFacts::default() };
-    let checked = check_nodes(&text, &run.active_config().display().to_string(), &facts, Nodes::Own)?;
-    Ok(Some(Active { generation: status.generation, checked }))
+    Ok(Some(Published { generation: status.generation, facts, text }))
 }
 
 #[cfg(test)]

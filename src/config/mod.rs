@@ -5,6 +5,7 @@
 //!              └──────────────┴──────────────┴──────────── every fault ─────────────┘─▶ report
 //! ```
 
+mod again;
 mod document;
 mod faults;
 mod field;
@@ -17,9 +18,10 @@ mod validate;
 mod value;
 mod watch;
 
+pub use again::{Before, check_again};
 pub use document::LARGEST;
 pub(crate) use load::read_file;
-pub use load::{Active, LoadError, active, load_file};
+pub use load::{Active, LoadError, Reader, active, active_without_services, load_file};
 pub use node::NodeFacts;
 pub use report::{Located, Problem, Report, Span};
 pub use watch::Watcher;

@@ -62,72 +62,18 @@ impl Difference {
 }
 
 #[cfg(test)]
+use {super::state, crate::ipvs};
+
+#[cfg(test)]
+#[path = "../../tests/kernel_tables/random.rs"]
+mod random;
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use std::collections::BTreeSet;
-    use std::net::SocketAddr;
 
-    use crate::ipvs::{Family, Forward, Name, Persistence, Server, Service, Tunnel};
-
-    /// xorshift64*: the same tables in every run.
-    struct Dice(u64);
-
-    impl Dice {
-        fn roll(&mut self, below: u64) -> u64 {
-            self.0 ^= self.0 >> 12;
-            self.0 ^= self.0 << 25;
-            self.0 ^= self.0 >> 27;
-            (self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33) % below
-        }
-
-        fn small(&mut self, below: u8) -> u8 {
-            u8::try_from(self.roll(u64::from(below))).unwrap()
-        }
-
-        fn id(&mut self) -> ServiceId {
-            match self.roll(4) {
-                0 => ServiceId::Fwmark {
-                    mark: 1 + u32::from(self.small(3)),
-                    family: if self.roll(2) == 0 { Family::V4 } else { Family::V6 },
-                },
-                1 => ServiceId::Address {
-                    address: format!("[2001:db8::{}]:80", self.small(3)).parse().unwrap(),
-                    protocol: ServiceId::TCP,
-                },
-                _ => ServiceId::Address {
-                    address: format!("192.0.2.{}:80", self.small(4)).parse().unwrap(),
-                    protocol: if self.roll(2) == 0 { ServiceId::TCP } else { ServiceId::UDP },
-                },
-            }
-        }
-
-        fn service(&mut self) -> Service {
-            let scheduler = ["rr", "wlc", "sh"][usize::from(self.small(3))];
-            let persistence = (self.roll(3) == 0).then_some(Persistence { timeout: 50, mask: u32::MAX });
-            Service { scheduler: Name::try_from(scheduler).unwrap(), flags: 0, persistence, engine: None }
-        }
-
-        fn server(&mut self) -> Server {
-            let forward = [Forward::Route, Forward::Masquerade][usize::from(self.small(2))];
-            let weight = u32::from(self.small(3));
-            Server { forward, weight, upper: 0, lower: 0, tunnel: Tunnel::default() }
-        }
-
-        fn state(&mut self) -> State {
-            let mut state = State::default();
-            for _ in 0..self.roll(8) {
-                let id = self.id();
-                let mut service = ServiceState { service: self.service(), servers: Default::default() };
-                for _ in 0..self.roll(7) {
-                    let address: SocketAddr = format!("10.0.0.{}:80", self.small(8)).parse().unwrap();
-                    let server = self.server();
-                    service.servers.insert(address, server);
-                }
-                state.services.insert(id, service);
-            }
-            state
-        }
-    }
+    use super::random::{Dice, assert_edits};
 
     /// Whether the kernel would take it: adding what exists and touching what does not are errors, and an edit that changes
     /// nothing is a waste.
@@ -152,8 +98,10 @@ mod tests {
     fn applied_it_leads_from_any_table_to_any_other() {
         let mut dice = Dice(0x1dea_1dea_1dea_1dea);
         for round in 0..20_000 {
-            let (from, to) = (dice.state(), dice.state());
+            let from = dice.state();
+            let to = if round % 2 == 0 { dice.edited(&from) } else { dice.state() };
             let commands = diff(&from, &to);
+            assert_edits(&commands);
             let mut state = from.clone();
             for command in &commands {
                 assert!(possible(&state, command), "round {round}: {command}");

@@ -17,7 +17,7 @@ use super::state::State;
 use super::status;
 use crate::check::plan::Verdict;
 use crate::check::runner::{Runner, probes_allowed};
-use crate::config::{self, Watcher};
+use crate::config::{Reader, Watcher};
 use crate::ipc::message::{Event, Health, LvsStatus, Reply, Request, Status};
 use crate::ipc::server::{self, Call, Subscribers};
 use crate::ipvs::client::batch;
@@ -70,7 +70,7 @@ async fn serve(run: &RunDir) -> Result<(), Box<dyn Error>> {
 }
 
 struct Worker {
-    run: RunDir,
+    reader: Reader,
     calls: mpsc::Receiver<Call>,
     subscribers: Subscribers,
     checks: Runner,
@@ -92,7 +92,7 @@ struct Worker {
 impl Worker {
     fn new(run: RunDir, calls: mpsc::Receiver<Call>) -> Self {
         Self {
-            run,
+            reader: Reader::new(run),
             calls,
             subscribers: Subscribers::default(),
             checks: Runner::new(probes_allowed()),
@@ -111,7 +111,7 @@ impl Worker {
 
     /// Takes the configuration in force; a faulty one changes nothing.
     async fn load(&mut self) {
-        let active = match config::active(&self.run) {
+        let active = match self.reader.active() {
             Ok(Some(active)) => active,
             Ok(None) => return,
             Err(error) => return error!("configuration is not taken: {error}"),

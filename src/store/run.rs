@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::error::Error;
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
@@ -14,7 +15,7 @@ use super::keepsakes;
 use super::publish::{publish, published};
 use super::select::{Choice, Chosen};
 use super::work::{Done, Management, Plan, Plugged, Sources, Work};
-use crate::config::Checked;
+use crate::config::{Before, Checked};
 use crate::ipc::message::{Candidate, Event, Reply, Request, Source, Status, StoreStatus};
 use crate::ipc::server::{Answer, Call, Subscribers, hello, listen, not_mine};
 use crate::paths::RunDir;
@@ -98,7 +99,7 @@ struct Store {
     sources: Sources,
     started: Instant,
     status: StoreStatus,
-    running: Option<(Vec<u8>, Checked)>,
+    running: Option<Arc<Before>>,
     /// As it was when the sources were last looked at.
     plugged: Option<Plugged>,
     subscribers: Subscribers,
@@ -132,7 +133,7 @@ impl Store {
             Some(before) if before.active.is_some() => {
                 log::info!("taken up: generation={} why={}", before.status.generation, before.status.why);
                 store.status = before.status;
-                store.running = before.active;
+                store.running = before.active.map(|(text, checked)| Arc::new(Before { text, checked }));
                 store.queue.extend([(Work::Peek, None), (Work::Settle, None)]);
             }
             _ => store.queue.push_back((Work::Start, None)),
@@ -151,6 +152,7 @@ impl Store {
             sources: self.sources.clone(),
             plugged: self.plugged.clone(),
             settled: self.running.is_some() && self.status.source != Source::Safe,
+            running: self.running.clone(),
         };
         let task = work.clone();
         self.job =
@@ -175,7 +177,7 @@ impl Store {
                     wish,
                     source: self.status.source,
                     node: self.status.node.clone(),
-                    running: self.running.as_ref().map(|(text, _)| text.clone()).unwrap_or_default(),
+                    running: self.running.as_ref().map(|running| running.text.clone()).unwrap_or_default(),
                 };
                 self.queue.push_back((Work::Manage(Box::new(management)), Some(answer)));
             }
@@ -232,7 +234,7 @@ impl Store {
         };
         self.status.source = source;
         let running = self.running.as_ref();
-        if running.is_some_and(|(old, before)| *old == text && before.node == checked.node) {
+        if running.is_some_and(|before| before.text == text && before.checked.node == checked.node) {
             log::info!("configuration unchanged: source={place:?} why={}", self.status.why);
             return publish(&self.run, &self.status, None);
         }
@@ -259,7 +261,7 @@ impl Store {
                 log::warn!("set host name: {hostname}: {}", errno.desc());
             }
         }
-        self.running = Some((text, checked));
+        self.running = Some(Arc::new(Before { text, checked }));
         Ok(())
     }
 

@@ -1,6 +1,6 @@
 //! Which of the offered configurations counts, and why. Pure.
 
-use crate::config::{Checked, NodeFacts, check};
+use crate::config::{Before, Checked, NodeFacts, check_again};
 use crate::ipc::message::{Candidate, Source};
 
 /// What was found at one source.
@@ -54,9 +54,10 @@ pub struct Chosen {
 /// Chooses among `offers`, which are in order of precedence.
 ///
 /// The first valid one of the operator counts (USB, partition, file). Without one, a configuration that runs goes on;
-/// on a box where none runs yet, the last good one and then the built-in one follow.
+/// on a box where none runs yet, the last good one and then the built-in one follow. `before` is the one that runs, which makes
+/// checking one like it quick.
 #[must_use]
-pub fn choose(offers: Vec<Offer>, facts: &NodeFacts, runs_already: bool) -> Choice {
+pub fn choose(offers: Vec<Offer>, facts: &NodeFacts, runs_already: bool, before: Option<&Before>) -> Choice {
     let mut chosen: Option<Chosen> = None;
     let mut candidates = Vec::with_capacity(offers.len());
     let mut passed_over = Vec::new();
@@ -71,7 +72,7 @@ pub fn choose(offers: Vec<Offer>, facts: &NodeFacts, runs_already: bool) -> Choi
                 passed_over.extend(chosen.is_none().then(|| format!("{}: {why}", title(source, &place))));
                 ("unreadable", why)
             }
-            Found::Text(text) => match check(&text, &name, facts) {
+            Found::Text(text) => match check_again(&text, &name, facts, before) {
                 Err(report) => {
                     let what = format!("{} has {}", title(source, &place), faults(report.problems().len()));
                     passed_over.extend(Some(what).filter(|_| chosen.is_none()));
@@ -146,7 +147,7 @@ mod tests {
     fn outcome(texts: [Option<&str>; 4], runs_already: bool) -> String {
         let sources = [Source::Usb, Source::Partition, Source::LastGood, Source::Safe];
         let offers = sources.into_iter().zip(texts).map(|(source, text)| offer(source, text)).collect();
-        let choice = choose(offers, &NodeFacts::default(), runs_already);
+        let choice = choose(offers, &NodeFacts::default(), runs_already, None);
         let verdicts: Vec<_> = choice.candidates.iter().map(|candidate| candidate.verdict.as_str()).collect();
         let used = choice.chosen.map_or_else(|| "nothing".to_owned(), |chosen| chosen.place);
         format!("{} -> {used}: {}", verdicts.join(" "), choice.why)
@@ -199,7 +200,7 @@ mod tests {
 
     #[test]
     fn the_report_of_a_faulty_one_names_its_file() {
-        let choice = choose(vec![offer(Source::File, Some(BAD))], &NodeFacts::default(), false);
+        let choice = choose(vec![offer(Source::File, Some(BAD))], &NodeFacts::default(), false, None);
         assert!(choice.candidates[0].report.starts_with("file.toml:2:1: "));
         assert_eq!(choice.why, "no configuration can be used: file has 4 faults");
     }

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::appliance::Appliance;
 use super::disk::{mac_of, node_facts};
 use super::grubenv::Slot;
 use super::management;
 use super::select::{Choice, Found, Offer, choose};
-use crate::config::{NodeFacts, check, read_file};
+use crate::config::{Before, NodeFacts, check, read_file};
 use crate::ipc::message::{SetManagement, Source};
 use crate::paths::RunDir;
 use crate::units::Mac;
@@ -85,6 +86,8 @@ pub(super) struct Plan {
     pub plugged: Option<Plugged>,
     /// Whether a configuration of the operator runs, which goes on when no other can be used.
     pub settled: bool,
+    /// The configuration that runs.
+    pub running: Option<Arc<Before>>,
 }
 
 impl Plan {
@@ -139,7 +142,8 @@ impl Plan {
     /// A valid file of the operator makes a look at what was kept needless: that comes when the box already works.
     fn first_choice(&mut self) -> Choice {
         if let Sources::Appliance(Some(appliance)) = &self.sources {
-            let choice = choose(appliance.look_at_operators(), &self.facts(), self.settled);
+            let before = self.running.as_deref();
+            let choice = choose(appliance.look_at_operators(), &self.facts(), self.settled, before);
             if choice.chosen.is_some() {
                 return choice;
             }
@@ -149,7 +153,7 @@ impl Plan {
 
     fn choose(&mut self) -> Choice {
         let facts = self.facts();
-        choose(self.look(), &facts, self.settled)
+        choose(self.look(), &facts, self.settled, self.running.clone().as_deref())
     }
 
     /// On the appliance the host name comes from the file, so it cannot choose a part of the file.

@@ -205,7 +205,7 @@ impl Worker {
 
     /// Takes the configuration that `store` has activated; a faulty one changes nothing.
     fn load(&mut self) {
-        let active = match config::active(&self.run) {
+        let active = match config::active_without_services(&self.run) {
             Ok(Some(active)) => active,
             Ok(None) => return,
             Err(error) => return log::error!("configuration not taken: {error}"),
