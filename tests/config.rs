@@ -173,7 +173,8 @@ fn settings_of_the_kernel_are_merged_one_by_one() {
 #[test]
 fn the_list_of_peers_serves_every_box() {
     let peers = |node| {
-        model("everything.toml", node).vrrp[0].peers.iter().map(ToString::to_string).collect::<Vec<_>>()
+        let config = model("everything.toml", node);
+        config.vrrp[0].peers.iter().map(|peer| peer.address.to_string()).collect::<Vec<_>>()
     };
     assert_eq!(peers(None), ["192.168.61.46"]);
     assert_eq!(peers(Some("lb2")), ["192.168.61.44"]);

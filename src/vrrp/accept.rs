@@ -12,7 +12,7 @@ use super::packet::{Decoded, Envelope, Reject, TTL};
 pub fn accept(
     config: &VrrpInstance,
     params: &Params,
-    envelope: Envelope,
+    envelope: &Envelope,
     decoded: &Decoded,
 ) -> Result<(), Reject> {
     let advert = &decoded.advert;
@@ -20,12 +20,16 @@ pub fn accept(
     if envelope.source == source {
         return Err(Reject::OwnAddress);
     }
-    if !config.peers.is_empty() && !config.peers.contains(&envelope.source) {
-        return Err(Reject::Source);
-    }
-    // Only a configured peer may be further away than the segment.
-    if config.peers.is_empty() && envelope.ttl != TTL {
-        return Err(Reject::Ttl(envelope.ttl));
+    if config.peers.is_empty() {
+        // Only a configured peer may be further away than the segment.
+        if envelope.ttl != TTL {
+            return Err(Reject::Ttl(envelope.ttl));
+        }
+    } else {
+        let peer = config.peers.iter().find(|peer| peer.address == envelope.source).ok_or(Reject::Source)?;
+        if !(peer.min_ttl..=peer.max_ttl).contains(&envelope.ttl) {
+            return Err(Reject::PeerTtl(envelope.ttl));
+        }
     }
     if advert.version != version {
         return Err(Reject::Version(if version == VrrpVersion::V2 { 3 } else { 2 }));

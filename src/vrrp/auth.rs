@@ -1,6 +1,6 @@
 //! Authentication of VRRP version 2 (RFC 2338 section 5.3.6): the type and eight bytes of data that end each message.
 //!
-//! RFC 3768 removed it; type 1, clear text, is still spoken by old peers. Type 2 (IP authentication header) is not spoken.
+//! RFC 3768 removed it; type 1, clear text, is still spoken by old peers, and type 2 by some keepalived: see [`super::ah`].
 
 use crate::config::model::VrrpAuth;
 
@@ -17,13 +17,15 @@ pub struct AuthField {
 
 impl AuthField {
     const PASS: u8 = 1;
+    const AH: u8 = 2;
     const HIGHEST_KIND: u8 = 2;
 
     /// What an instance sends.
     #[must_use]
     pub fn for_config(auth: Option<&VrrpAuth>) -> Self {
         match auth {
-            None => Self::default(),
+            None | Some(VrrpAuth::Hmac(_)) => Self::default(),
+            Some(VrrpAuth::Ah(_)) => Self { kind: Self::AH, data: [0; 8] },
             Some(VrrpAuth::Pass(key)) => {
                 let mut data = [0; 8];
                 for (to, from) in data.iter_mut().zip(key) {

@@ -6,6 +6,7 @@ use crate::ipc::message::Event;
 use crate::units::IfName;
 
 use super::packet::Packet;
+use super::seal::Form;
 
 /// One thing to do, in the order of the list.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,7 +21,11 @@ pub enum Effect {
         source: IpAddr,
         /// To the group or a peer.
         destination: IpAddr,
-        /// The message.
+        /// TTL or hop limit.
+        ttl: u8,
+        /// What `packet` is.
+        form: Form,
+        /// The bytes.
         packet: Box<Packet>,
     },
     /// Make the VIPs in the kernel agree with [`super::engine::Engine::desired`].

@@ -14,6 +14,7 @@ use super::group;
 use super::instance::{Entry, Instance};
 use super::packet::{self, Envelope, Reject};
 use super::quiet::Quiet;
+use super::seal::Wall;
 use super::track::{is_ipv6, judge_all};
 use super::vips::{self, Desired, Op};
 
@@ -139,6 +140,11 @@ impl Engine {
         }
     }
 
+    /// What the calendar says; said again in each turn, for it may be set at any time.
+    pub fn set_wall(&mut self, wall: Wall) {
+        self.instances.iter_mut().for_each(|instance| instance.set_wall(wall));
+    }
+
     /// Time has passed.
     pub fn tick(&mut self, now: Instant) {
         let waiting = group::waiting(&self.instances, now);
@@ -182,7 +188,7 @@ impl Engine {
     pub fn desired(&self) -> Desired {
         let mut desired = Desired::new();
         for (interface, vip) in self.instances.iter().flat_map(Instance::held) {
-            desired.entry(interface.clone()).or_default().insert(vip.cidr);
+            desired.entry(interface.clone()).or_default().insert(vip.cidr, vip.look.clone());
         }
         desired
     }

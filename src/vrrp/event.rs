@@ -16,6 +16,8 @@ pub struct Params {
     pub priority: u8,
     /// Interval of our own advertisements, as the wire can carry it.
     pub interval: Duration,
+    /// Advertisements that may be missed, 1..=100; 3 in the RFC.
+    pub missed: u8,
     /// Whether we take over from a living master of lower priority. The owner always does.
     pub preempt: bool,
     /// How long we leave it alone all the same, from the first time we hear it.
@@ -157,8 +159,8 @@ pub fn skew(version: VrrpVersion, priority: u8, interval: Duration) -> Duration 
     whole * (256 - u32::from(priority)) / 256
 }
 
-/// Silence after which a backup takes over (RFC 9568 section 6.1, Active_Down_Interval).
+/// Silence after which a backup takes over (RFC 9568 section 6.1, Active_Down_Interval): there `missed` is 3.
 #[must_use]
-pub fn master_down(version: VrrpVersion, priority: u8, interval: Duration) -> Duration {
-    3 * interval + skew(version, priority, interval)
+pub fn master_down(version: VrrpVersion, priority: u8, interval: Duration, missed: u8) -> Duration {
+    u32::from(missed) * interval + skew(version, priority, interval)
 }

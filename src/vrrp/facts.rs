@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use super::socket::Place;
+use crate::config::model::Look;
 use crate::units::{Cidr, IfName, Mac};
 
 /// The outside as it was last seen.
@@ -11,8 +13,8 @@ pub struct Facts {
     pub links: BTreeMap<IfName, Link>,
     /// Services that `lvs` has spoken of: whether they have quorum. Who is not here is unknown, and changes nothing.
     pub services: BTreeMap<String, bool>,
-    /// Interfaces on which no socket could be opened, by (name, IPv6), and why.
-    pub closed: BTreeMap<(IfName, bool), String>,
+    /// Interfaces on which no socket could be opened, and why.
+    pub closed: BTreeMap<Place, String>,
 }
 
 impl Facts {
@@ -40,12 +42,14 @@ pub struct Link {
 }
 
 /// An address of a link.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Address {
     /// Address and prefix.
     pub cidr: Cidr,
     /// Whether it carries the mark of this worker.
     pub ours: bool,
+    /// Its label and its scope.
+    pub look: Look,
     /// Not tentative and not found to be a duplicate (IPv6).
     pub usable: bool,
 }

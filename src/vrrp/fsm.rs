@@ -276,9 +276,9 @@ impl Router {
     /// A master that slept longer than its backups wait is not master any more, whatever it believes: it listens first,
     /// whatever has woken it.
     fn awake(&self, now: Instant, master: Master, out: &mut Actions) -> State {
-        let Params { version, priority, interval, .. } = self.params;
+        let Params { version, priority, interval, missed, .. } = self.params;
         let silent = now.saturating_duration_since(master.sent);
-        if silent <= master_down(version, priority, interval) {
+        if silent <= master_down(version, priority, interval, missed) {
             return State::Master(master);
         }
         push(out, Action::Release);
@@ -338,11 +338,11 @@ impl Router {
     }
 
     fn down_at(&self, backup: &Backup) -> Instant {
-        let Params { version, priority, .. } = self.params;
+        let Params { version, priority, missed, .. } = self.params;
         let wait = if backup.resigned {
             skew(version, priority, backup.interval)
         } else {
-            master_down(version, priority, backup.interval)
+            master_down(version, priority, backup.interval, missed)
         };
         (backup.since + wait).max(backup.not_before)
     }

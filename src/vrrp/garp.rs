@@ -77,13 +77,17 @@ impl Pacer {
     }
 
     /// The VIP to announce now, if any; [`Self::advance`] follows when it has been. `vips` are those of the instance.
-    pub fn peek(&mut self, now: Instant, vips: &[VirtualAddress]) -> Option<&VirtualAddress> {
+    pub fn peek<'v>(
+        &mut self,
+        now: Instant,
+        vips: impl IntoIterator<Item = &'v VirtualAddress>,
+    ) -> Option<&VirtualAddress> {
         if self.round.left == 0 {
             if let Some((_, again)) = self.second.take_if(|(at, _)| *at <= now) {
                 self.run(again, self.garp.repeat);
             } else if self.refresh.is_some_and(|at| at <= now) {
                 self.refresh = after(now, self.garp.refresh);
-                self.run(vips.to_vec(), 1);
+                self.run(vips.into_iter().cloned().collect(), 1);
             }
         }
         self.next_vip()
@@ -127,11 +131,10 @@ fn after(now: Instant, time: Duration) -> Option<Instant> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::units::Cidr;
 
     fn vips(n: u8) -> Vec<VirtualAddress> {
-        (1..=n)
-            .map(|i| VirtualAddress { cidr: format!("10.0.0.{i}").parse().unwrap(), interface: None })
-            .collect()
+        (1..=n).map(|i| VirtualAddress::from(format!("10.0.0.{i}").parse::<Cidr>().unwrap())).collect()
     }
 
     /// Plays the pacer for a time; gives (milliseconds, last octet) of each announcement.

@@ -14,8 +14,9 @@ use super::effect::Effect;
 use super::event::{Action, Announce, Event, Params, Peer, Reason};
 use super::fsm::Router;
 use super::garp::Pacer;
-use super::packet::{self, Addresses, Advertisement, Envelope, GROUP_V4, GROUP_V6, Reject};
+use super::packet::{self, Addresses, Advertisement, Envelope, GROUP_V4, GROUP_V6, Reject, TTL};
 use super::quiet::Quiet;
+use super::seal::{Seal, Wall};
 use super::status::word;
 use super::track::{Verdict, is_ipv6};
 
@@ -46,6 +47,7 @@ pub struct Instance {
     pub(super) config: VrrpInstance,
     pub(super) router: Router,
     pub(super) pacer: Pacer,
+    pub(super) seal: Seal,
     pub(super) counters: BTreeMap<&'static str, u64>,
     pub(super) since: Instant,
     pub(super) reason: String,
@@ -64,6 +66,7 @@ impl Instance {
         Self {
             router: Router::new(params(&config, config.priority.get(), any)),
             pacer: Pacer::new(config.garp),
+            seal: Seal::new(now),
             counters: COUNTERS.into_iter().chain(Reject::NAMES).map(|name| (name, 0)).collect(),
             since: now,
             reason: "not started".to_owned(),
@@ -106,10 +109,18 @@ impl Instance {
         key(&self.config) == key(other)
     }
 
+    /// The calendar may have been set.
+    pub const fn set_wall(&mut self, wall: Wall) {
+        self.seal.set_wall(wall);
+    }
+
     /// The VIPs that should be in the kernel now.
     pub fn held(&self) -> impl Iterator<Item = (&IfName, &VirtualAddress)> {
-        let vips = if self.state() == RouterState::Master { self.config.addresses.as_slice() } else { &[] };
-        vips.iter().map(|vip| (vip.interface.as_ref().unwrap_or(&self.config.interface), vip))
+        let master = self.state() == RouterState::Master;
+        self.config
+            .vips()
+            .filter(move |_| master)
+            .map(|vip| (vip.interface.as_ref().unwrap_or(&self.config.interface), vip))
     }
 
     /// Follows the judgement on the facts: takes part, changes its priority, or does not take part.
@@ -143,13 +154,12 @@ impl Instance {
 
     /// Another section of the file for the same virtual router; a master stays master. [`Self::assess`] follows.
     pub fn reconfigure(&mut self, now: Instant, config: VrrpInstance, out: &mut Vec<Effect>) {
-        let old: BTreeSet<VirtualAddress> =
-            std::mem::replace(&mut self.config, config).addresses.into_iter().collect();
+        let old = std::mem::replace(&mut self.config, config);
+        let old: BTreeSet<VirtualAddress> = old.vips().cloned().collect();
         self.pacer.configure(now, self.config.garp);
         if self.state() == RouterState::Master {
             out.push(Effect::Addresses);
-            let new =
-                self.config.addresses.iter().filter(|vip| !old.contains(vip)).cloned().collect::<Vec<_>>();
+            let new = self.config.vips().filter(|vip| !old.contains(vip)).cloned().collect::<Vec<_>>();
             if !new.is_empty() {
                 self.pacer.begin(now, new);
             }
@@ -169,14 +179,15 @@ impl Instance {
     /// Some of the VIPs had vanished from the kernel and are back: the segment may have learnt otherwise.
     pub fn announce_again(&mut self, now: Instant) {
         if self.state() == RouterState::Master {
-            self.pacer.once(now, self.config.addresses.clone());
+            self.pacer.once(now, self.vips());
         }
     }
 
     /// A message for this virtual router's interface and number.
     pub fn receive(&mut self, now: Instant, envelope: Envelope, payload: &[u8], out: &mut Vec<Effect>) {
         let accepted = packet::decode(envelope, payload).and_then(|decoded| {
-            accept(&self.config, self.router.params(), envelope, &decoded).map(|()| decoded)
+            accept(&self.config, self.router.params(), &envelope, &decoded)?;
+            self.seal.verify(now, &self.config, &envelope, &decoded, payload).map(|()| decoded)
         });
         match accepted {
             Ok(decoded) => {
@@ -216,7 +227,7 @@ impl Instance {
 
     /// The announcement that is due now: interface and VIP.
     pub fn announcement(&mut self, now: Instant) -> Option<(IfName, IpAddr)> {
-        let vip = self.pacer.peek(now, &self.config.addresses)?;
+        let vip = self.pacer.peek(now, self.config.vips())?;
         Some((vip.interface.as_ref().unwrap_or(&self.config.interface).clone(), vip.cidr.address))
     }
 
@@ -297,14 +308,14 @@ impl Instance {
         let before = self.state();
         for action in self.router.step(now, event) {
             match action {
-                Action::Send { priority, interval } => self.send(priority, interval, out),
+                Action::Send { priority, interval } => self.send(now, priority, interval, out),
                 Action::Claim => out.push(Effect::Addresses),
                 Action::Release => {
                     self.pacer.stop();
                     out.push(Effect::Addresses);
                 }
-                Action::Announce(Announce::Burst) => self.pacer.begin(now, self.config.addresses.clone()),
-                Action::Announce(Announce::Once) => self.pacer.once(now, self.config.addresses.clone()),
+                Action::Announce(Announce::Burst) => self.pacer.begin(now, self.vips()),
+                Action::Announce(Announce::Once) => self.pacer.once(now, self.vips()),
                 Action::Enter { state, reason } => self.enter(now, before, state, reason, out),
             }
         }
@@ -340,7 +351,7 @@ impl Instance {
         out.push(Effect::State(self.event()));
     }
 
-    fn send(&mut self, priority: u8, interval: Duration, out: &mut Vec<Effect>) {
+    fn send(&mut self, now: Instant, priority: u8, interval: Duration, out: &mut Vec<Effect>) {
         self.count("advert_sent");
         if priority == 0 {
             self.count("pri_zero_sent");
@@ -354,18 +365,29 @@ impl Instance {
             addresses: self.advertised(),
         };
         let source = self.router.params().source;
-        let group: [IpAddr; 1] = [if source.is_ipv4() { GROUP_V4.into() } else { GROUP_V6.into() }];
-        let destinations = if self.config.peers.is_empty() { &group } else { self.config.peers.as_slice() };
         let checksum = self.config.checksum.or(self.theirs).unwrap_or_default();
-        for destination in destinations {
+        let made = self.seal.make(now, &self.config, &advert, source, checksum);
+        let mut send = |destination: IpAddr, ttl: u8| {
+            let (form, packet) = made.to(destination, ttl);
             out.push(Effect::Send {
                 instance: self.config.name.clone(),
                 interface: self.config.interface.clone(),
                 source,
-                destination: *destination,
-                packet: Box::new(advert.encode(source, *destination, checksum)),
+                destination,
+                ttl,
+                form,
+                packet: Box::new(packet),
             });
+        };
+        if self.config.peers.is_empty() {
+            send(if source.is_ipv4() { GROUP_V4.into() } else { GROUP_V6.into() }, TTL);
+        } else {
+            self.config.peers.iter().for_each(|peer| send(peer.address, self.config.ttl));
         }
+    }
+
+    fn vips(&self) -> Vec<VirtualAddress> {
+        self.config.vips().cloned().collect()
     }
 
     /// The VIPs in the order of the wire: link-local first (RFC 9568 section 5.2.9), as many as fit.
@@ -388,6 +410,7 @@ fn params(config: &VrrpInstance, priority: u8, source: IpAddr) -> Params {
         version: config.version,
         priority,
         interval: packet::wire_interval(config.version, config.interval),
+        missed: config.missed,
         preempt: config.preempt,
         preempt_delay: config.preempt_delay,
         source,

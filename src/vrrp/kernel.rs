@@ -10,7 +10,8 @@ use std::os::fd::AsFd;
 use netlink_packet_core::{NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_EXCL, NLM_F_REQUEST};
 use netlink_packet_core::{NetlinkHeader, NetlinkMessage, NetlinkPayload};
 use netlink_packet_route::address::{
-    AddressAttribute, AddressFlags, AddressHeaderFlags, AddressMessage, AddressProtocol, CacheInfo,
+    AddressAttribute, AddressFlags, AddressHeaderFlags, AddressMessage, AddressProtocol,
+    AddressScope as KernelScope, CacheInfo,
 };
 use netlink_packet_route::link::{
     AfSpecInet6, AfSpecUnspec, LinkAttribute, LinkFlags, LinkLayerType, LinkMessage,
@@ -22,6 +23,7 @@ use rtnetlink::sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 
 use super::facts::{Address, Link};
 use super::vips::Op;
+use crate::config::model::{AddressScope, Look};
 use crate::owner;
 use crate::sys::netlink::short_errors;
 use crate::units::{Cidr, IfName, Mac};
@@ -69,7 +71,7 @@ impl Kernel {
         for message in self.dump(|| RouteNetlinkMessage::GetAddress(AddressMessage::default()))? {
             if let RouteNetlinkMessage::NewAddress(message) = message
                 && let Some(link) = names.get(&message.header.index).and_then(|name| links.get_mut(name))
-                && let Some(address) = read_address(&message)
+                && let Some(address) = read_address(&message, names.get(&message.header.index))
             {
                 link.addresses.push(address);
             }
@@ -83,8 +85,8 @@ impl Kernel {
     /// The kernel's refusal.
     pub fn apply(&mut self, op: &Op, index: u32) -> io::Result<()> {
         match op {
-            Op::Add { cidr, .. } => {
-                let message = RouteNetlinkMessage::NewAddress(vip_message(index, *cidr));
+            Op::Add { cidr, look, .. } => {
+                let message = RouteNetlinkMessage::NewAddress(vip_message(index, *cidr, look));
                 match self.request(message, NLM_F_CREATE | NLM_F_EXCL) {
                     Err(error) if error.raw_os_error() == Some(libc::EEXIST) => Ok(()),
                     other => other,
@@ -205,7 +207,8 @@ fn forwards_ipv6(family: &AfSpecUnspec) -> bool {
     }
 }
 
-fn read_address(message: &AddressMessage) -> Option<Address> {
+fn read_address(message: &AddressMessage, interface: Option<&IfName>) -> Option<Address> {
+    let mut look = Look { label: None, scope: scope(message) };
     let (mut local, mut far, mut ours) = (None, None, false);
     let mut flags = AddressFlags::from_bits_retain(message.header.flags.bits().into());
     for attribute in &message.attributes {
@@ -214,13 +217,25 @@ fn read_address(message: &AddressMessage) -> Option<Address> {
             AddressAttribute::Address(address) => far = Some(*address),
             AddressAttribute::Protocol(protocol) => ours = u8::from(*protocol) == owner::VRRP,
             AddressAttribute::Flags(all) => flags = *all,
+            AddressAttribute::Label(label) if interface.is_none_or(|name| name.as_str() != label) => {
+                look.label = label.as_str().try_into().ok();
+            }
             _ => {}
         }
     }
     // Of a point-to-point link `Address` is the far end.
     let cidr = Cidr { address: local.or(far)?, prefix: message.header.prefix_len };
     let tentative = flags.contains(AddressFlags::Tentative) && !flags.contains(AddressFlags::Optimistic);
-    Some(Address { cidr, ours, usable: !tentative && !flags.contains(AddressFlags::Dadfailed) })
+    Some(Address { cidr, ours, look, usable: !tentative && !flags.contains(AddressFlags::Dadfailed) })
+}
+
+/// The kernel gives IPv6 addresses the scope that they have by themselves, whatever it was asked for.
+const fn scope(message: &AddressMessage) -> AddressScope {
+    match (message.header.family, message.header.scope) {
+        (AddressFamily::Inet, KernelScope::Link) => AddressScope::Link,
+        (AddressFamily::Inet, KernelScope::Host) => AddressScope::Host,
+        _ => AddressScope::Global,
+    }
 }
 
 fn address_message(index: u32, cidr: Cidr) -> AddressMessage {
@@ -234,8 +249,16 @@ fn address_message(index: u32, cidr: Cidr) -> AddressMessage {
 
 /// A VIP with our mark. IPv6: no duplicate detection, for it takes a second and the old master may still be there; and
 /// never a source of the box's own connections, which would end with mastership.
-fn vip_message(index: u32, cidr: Cidr) -> AddressMessage {
+fn vip_message(index: u32, cidr: Cidr, look: &Look) -> AddressMessage {
     let mut message = address_message(index, cidr);
+    message.header.scope = match look.scope {
+        AddressScope::Global => KernelScope::Universe,
+        AddressScope::Link => KernelScope::Link,
+        AddressScope::Host => KernelScope::Host,
+    };
+    if let Some(label) = &look.label {
+        message.attributes.push(AddressAttribute::Label(label.as_str().to_owned()));
+    }
     message.attributes.push(AddressAttribute::Protocol(AddressProtocol::from(owner::VRRP)));
     if cidr.address.is_ipv6() {
         message.header.flags |= AddressHeaderFlags::Nodad;

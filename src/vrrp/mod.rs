@@ -11,6 +11,7 @@
 //! addresses, which a thread beside it takes.
 
 pub mod accept; // checks of an advertisement that need the configuration
+pub mod ah; // version 2 behind an IP authentication header
 pub mod alarm; // one timer with the kernel's resolution
 pub mod apply; // the thread that talks to the kernel's tables
 pub mod arp; // gratuitous ARP
@@ -31,7 +32,9 @@ pub mod packet; // advertisements on the wire
 pub mod punctual; // real-time, locked in memory, never waiting for the log
 pub mod quiet; // log lines that would repeat
 pub mod run; // the worker
+pub mod seal; // what authentication remembers
 pub mod socket; // raw sockets
 pub mod status; // the state for people and programs
 pub mod track; // may it take part, with which priority, from which address
+pub mod trailer; // the signed trailer of keepalived 2.4
 pub mod vips; // which addresses to set and to take off

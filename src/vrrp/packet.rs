@@ -30,8 +30,10 @@ use std::time::Duration;
 
 use crate::config::model::{VrrpChecksum, VrrpVersion};
 
+use super::ah::{self, Sealed};
 use super::auth::AuthField;
 use super::checksum::Sum;
+use super::trailer;
 
 /// IP protocol number of VRRP.
 pub const PROTOCOL: u8 = 112;
@@ -48,11 +50,12 @@ pub const MAX_ADDRESSES: usize = 255;
 
 const HEADER: usize = 8;
 const AUTH: usize = 8;
-const MAX_LENGTH: usize = HEADER + MAX_ADDRESSES * 16;
+/// An IP header, an authentication header and a trailer around the longest message.
+pub const MAX_LENGTH: usize = 40 + ah::LENGTH + HEADER + MAX_ADDRESSES * 16 + trailer::LENGTH;
 const TYPE_ADVERTISEMENT: u8 = 1;
 const MAX_CENTISECONDS: u128 = 0x0fff;
 
-/// An encoded message.
+/// An encoded message, or the datagram around it.
 pub type Packet = heapless::Vec<u8, MAX_LENGTH>;
 /// The addresses of one message.
 pub type Addresses = heapless::Vec<IpAddr, MAX_ADDRESSES>;
@@ -66,6 +69,16 @@ pub struct Envelope {
     pub destination: IpAddr,
     /// TTL or hop limit on arrival.
     pub ttl: u8,
+    /// The authentication header that stood before it.
+    pub sealed: Option<Sealed>,
+}
+
+impl Envelope {
+    /// Of a message without an authentication header.
+    #[must_use]
+    pub const fn new(source: IpAddr, destination: IpAddr, ttl: u8) -> Self {
+        Self { source, destination, ttl, sealed: None }
+    }
 }
 
 /// An advertisement, units converted.
@@ -92,6 +105,10 @@ pub struct Decoded {
     pub advert: Advertisement,
     /// How the sender sums version 3 over IPv4; `None` where there is only one way.
     pub checksum: Option<VrrpChecksum>,
+    /// The length of the message itself, without what follows it.
+    pub length: usize,
+    /// What follows it, if that is as long as a signed trailer.
+    pub trailer: Option<[u8; trailer::LENGTH]>,
 }
 
 /// Why a message is dropped. The names of [`Reject::name`] are those of keepalived's statistics.
@@ -100,6 +117,9 @@ pub enum Reject {
     /// It crossed a router.
     #[error("TTL {0} is not 255")]
     Ttl(u8),
+    /// A peer is nearer or further away than the file says.
+    #[error("TTL {0} is outside of `min_ttl` and `max_ttl` of the peer")]
+    PeerTtl(u8),
     /// Shorter than its headers say.
     #[error("{have} bytes where {need} are needed")]
     Length {
@@ -142,6 +162,38 @@ pub enum Reject {
     /// Wrong password.
     #[error("password is wrong")]
     AuthFailure,
+    /// The authentication header was made with another password, or the datagram was changed.
+    #[error("authentication header is wrong: another password, or a changed datagram")]
+    Icv,
+    /// The security parameter index of an authentication header is the source, as keepalived has it.
+    #[error("security parameter index is not the source")]
+    Spi,
+    /// The sequence number of an authentication header is not new.
+    #[error("sequence number {0} of the authentication header was heard before")]
+    Sequence(u32),
+    /// A signature is demanded, and there is none.
+    #[error("message is not signed")]
+    TrailerMissing,
+    /// Another scheme, or bits that have to be zero are not.
+    #[error("trailer is of no known kind")]
+    TrailerMalformed,
+    /// Signed with a key that the file does not have.
+    #[error("key {0} of the trailer is not in the file")]
+    UnknownKey(u8),
+    /// Signed with another secret, or changed on its way.
+    #[error("signature is wrong")]
+    Signature,
+    /// Signed at another time than ours; or the clocks differ.
+    #[error("signed {seconds} s ago by our clock, {window} s are allowed")]
+    Stale {
+        /// Negative: in the future.
+        seconds: i32,
+        /// Of the file.
+        window: u16,
+    },
+    /// Signed before, and heard before.
+    #[error("signed message was heard before")]
+    Replay,
     /// A unicast instance hears somebody else than its peers.
     #[error("sender is not a configured peer")]
     Source,
@@ -152,7 +204,7 @@ pub enum Reject {
 
 impl Reject {
     /// Every name, for a table that shows zeros too.
-    pub const NAMES: [&str; 12] = [
+    pub const NAMES: [&str; 18] = [
         "ip_ttl_err",
         "packet_len_err",
         "vers_err",
@@ -163,6 +215,12 @@ impl Reject {
         "invalid_authtype",
         "authtype_mismatch",
         "auth_failure",
+        "auth_ext_missing",
+        "auth_ext_malformed",
+        "auth_ext_unknown_key",
+        "auth_ext_invalid_hmac",
+        "auth_ext_stale",
+        "auth_ext_replay",
         "unicast_src_err",
         "own_address_rcvd",
     ];
@@ -171,7 +229,7 @@ impl Reject {
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
-            Self::Ttl(_) => "ip_ttl_err",
+            Self::Ttl(_) | Self::PeerTtl(_) => "ip_ttl_err",
             Self::Length { .. } => "packet_len_err",
             Self::Version(_) => "vers_err",
             Self::Type(_) => "invalid_type_rcvd",
@@ -180,14 +238,21 @@ impl Reject {
             Self::Interval { .. } => "advert_interval_err",
             Self::AuthType(_) => "invalid_authtype",
             Self::AuthMismatch { .. } => "authtype_mismatch",
-            Self::AuthFailure => "auth_failure",
+            Self::AuthFailure | Self::Icv | Self::Spi | Self::Sequence(_) => "auth_failure",
+            Self::TrailerMissing => "auth_ext_missing",
+            Self::TrailerMalformed => "auth_ext_malformed",
+            Self::UnknownKey(_) => "auth_ext_unknown_key",
+            Self::Signature => "auth_ext_invalid_hmac",
+            Self::Stale { .. } => "auth_ext_stale",
+            Self::Replay => "auth_ext_replay",
             Self::Source => "unicast_src_err",
             Self::OwnAddress => "own_address_rcvd",
         }
     }
 }
 
-/// Takes the IPv4 header off what a raw socket delivers. Padding behind the total length is cut off.
+/// Takes the IPv4 header off what a raw socket delivers, and an authentication header behind it. Padding behind the total
+/// length is cut off.
 ///
 /// # Errors
 /// [`Reject::Length`] when the datagram is shorter than its header says.
@@ -195,14 +260,28 @@ pub fn split_ipv4(datagram: &[u8]) -> Result<(Envelope, &[u8]), Reject> {
     const MIN: usize = 20;
     let short = |need| Reject::Length { have: datagram.len(), need };
     let header: &[u8; MIN] = datagram.first_chunk().ok_or_else(|| short(MIN))?;
-    let [ihl, _, l0, l1, _, _, _, _, ttl, _, _, _, s0, s1, s2, s3, d0, d1, d2, d3] = *header;
+    let [ihl, _, l0, l1, _, _, _, _, ttl, protocol, _, _, s0, s1, s2, s3, d0, d1, d2, d3] = *header;
     let header_length = usize::from(ihl & 0x0f) * 4;
     let total = usize::from(u16::from_be_bytes([l0, l1]));
     let payload =
         datagram.get(header_length.max(MIN)..total).ok_or_else(|| short(total.max(header_length)))?;
     let source = Ipv4Addr::new(s0, s1, s2, s3).into();
     let destination = Ipv4Addr::new(d0, d1, d2, d3).into();
-    Ok((Envelope { source, destination, ttl }, payload))
+    let envelope = Envelope::new(source, destination, ttl);
+    if protocol != ah::PROTOCOL_AH {
+        return Ok((envelope, payload));
+    }
+    // The ICV covers options as they were sent; nobody sends VRRP with any.
+    let split = (header_length == MIN).then(|| Sealed::split(header, payload)).flatten();
+    let (sealed, payload) = split.ok_or_else(|| short(MIN + ah::LENGTH))?;
+    Ok((Envelope { sealed: Some(sealed), ..envelope }, payload))
+}
+
+/// Whether a datagram has an authentication header that carries something else than VRRP: none of our business.
+#[must_use]
+pub fn is_foreign(datagram: &[u8]) -> bool {
+    let next = datagram.first().and_then(|ihl| datagram.get(usize::from(ihl & 0x0f) * 4));
+    datagram.get(9) == Some(&ah::PROTOCOL_AH) && next.is_none_or(|next| *next != PROTOCOL)
 }
 
 /// The virtual router that a message names, however wrong the rest may be: whose counter it belongs to.
@@ -235,7 +314,12 @@ pub fn decode(envelope: Envelope, payload: &[u8]) -> Result<Decoded, Reject> {
     let addresses_end = HEADER + usize::from(count) * if ipv6 { 16 } else { 4 };
     let end = addresses_end + if version == VrrpVersion::V2 { AUTH } else { 0 };
     let message = payload.get(..end).ok_or_else(|| short(end))?;
-    let checksum = verify(envelope, version, message).ok_or(Reject::Checksum)?;
+    let trailer = payload.get(end..).and_then(|rest| rest.try_into().ok());
+    // Over IPv6 the kernel of the sender sums all that it sends.
+    let whole = ipv6 && trailer.is_some();
+    let summed =
+        verify(envelope, version, message).or_else(|| whole.then(|| verify(envelope, version, payload))?);
+    let checksum = summed.ok_or(Reject::Checksum)?;
     let (interval, auth) = match version {
         VrrpVersion::V2 => {
             let data = message.last_chunk::<AUTH>().copied().unwrap_or_default();
@@ -247,7 +331,8 @@ pub fn decode(envelope: Envelope, payload: &[u8]) -> Result<Decoded, Reject> {
         }
     };
     let addresses = read_addresses(message.get(HEADER..addresses_end).unwrap_or_default(), ipv6);
-    Ok(Decoded { advert: Advertisement { version, vrid, priority, interval, auth, addresses }, checksum })
+    let advert = Advertisement { version, vrid, priority, interval, auth, addresses };
+    Ok(Decoded { advert, checksum, length: end, trailer })
 }
 
 impl Advertisement {
@@ -255,6 +340,14 @@ impl Advertisement {
     /// more than is sent; `checksum` counts for version 3 over IPv4 only.
     #[must_use]
     pub fn encode(&self, source: IpAddr, destination: IpAddr, checksum: VrrpChecksum) -> Packet {
+        let mut packet = self.message();
+        self.sum(&mut packet, source, destination, checksum);
+        packet
+    }
+
+    /// The message with a checksum of zero: what a trailer signs.
+    #[must_use]
+    pub fn message(&self) -> Packet {
         let count = u8::try_from(self.addresses.len()).unwrap_or(u8::MAX);
         let mut packet = Packet::new();
         // The capacity holds 255 addresses of either family, and `Addresses` holds no more: pushing cannot fail.
@@ -276,6 +369,11 @@ impl Advertisement {
         if self.version == VrrpVersion::V2 {
             put(&self.auth.data);
         }
+        packet
+    }
+
+    /// Fills in the checksum. Over IPv6 it covers a trailer that is in `packet` already, as it does with a kernel's sums.
+    pub fn sum(&self, packet: &mut Packet, source: IpAddr, destination: IpAddr, checksum: VrrpChecksum) {
         let with_pseudo_header =
             self.version == VrrpVersion::V3 && (source.is_ipv6() || checksum == VrrpChecksum::PseudoHeader);
         let sum = if with_pseudo_header {
@@ -283,11 +381,10 @@ impl Advertisement {
         } else {
             Sum::default()
         };
-        let [high, low] = sum.over(&packet).finish().to_be_bytes();
+        let [high, low] = sum.over(packet).finish().to_be_bytes();
         if let Some(field) = packet.get_mut(6..8) {
             field.copy_from_slice(&[high, low]);
         }
-        packet
     }
 
     const fn version_and_type(&self) -> u8 {

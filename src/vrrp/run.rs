@@ -7,6 +7,7 @@ use std::io;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+use nix::time::{ClockId, clock_gettime};
 use tokio::net::UnixStream;
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
@@ -23,7 +24,8 @@ use super::memory::{Memory, Record, monotonic};
 use super::packet::wire_interval;
 use super::punctual::{be_punctual, ended, never_wait_for_the_log};
 use super::quiet::Quiet;
-use super::socket::{Place, Wire};
+use super::seal::Wall;
+use super::socket::{Place, Wire, places};
 use super::vips::{self, Op};
 use super::{arp, nd};
 use crate::config::model::{TrackTarget, VrrpInstance};
@@ -150,6 +152,7 @@ impl Worker {
         self.load();
         loop {
             // What waits on the wire counts before any timer: silence is judged by what was heard, however late we are.
+            self.set_wall();
             self.hear();
             self.engine.tick(Instant::now());
             self.carry_out();
@@ -191,6 +194,12 @@ impl Worker {
         }
     }
 
+    /// Signatures carry the time of the calendar.
+    fn set_wall(&mut self) {
+        let unix = clock_gettime(ClockId::CLOCK_REALTIME).map_or(Duration::ZERO, Duration::from);
+        self.engine.set_wall(Wall::new(Instant::now(), unix));
+    }
+
     /// Takes what has come in.
     fn hear(&mut self) {
         let Self { wire, engine, .. } = self;
@@ -218,8 +227,8 @@ impl Worker {
         self.generation = active.generation;
         self.listen_to_services(&configs);
         // Sockets of those that come before, of those that go after: they have yet to resign.
-        let mut needed: BTreeSet<Place> = configs.iter().map(place).collect();
-        needed.extend(self.engine.instances().iter().map(|instance| place(instance.config())));
+        let mut needed: BTreeSet<Place> = configs.iter().flat_map(places).collect();
+        needed.extend(self.engine.instances().iter().flat_map(|instance| places(instance.config())));
         let closed = self.wire.sync(&needed, &self.engine.facts().links);
         let previous = std::mem::take(&mut self.previous);
         let now = Instant::now();
@@ -273,7 +282,7 @@ impl Worker {
 
     /// Takes links and addresses as they are, and repairs what is not as it should be.
     fn see(&mut self, links: BTreeMap<IfName, Link>) {
-        let needed = self.engine.instances().iter().map(|instance| place(instance.config())).collect();
+        let needed = self.engine.instances().iter().flat_map(|instance| places(instance.config())).collect();
         let closed = self.wire.sync(&needed, &links);
         if links != self.engine.facts().links || closed != self.engine.facts().closed {
             self.engine.observe(Instant::now(), |facts| {
@@ -286,7 +295,7 @@ impl Worker {
     }
 
     fn open_sockets(&mut self) {
-        let needed = self.engine.instances().iter().map(|instance| place(instance.config())).collect();
+        let needed = self.engine.instances().iter().flat_map(|instance| places(instance.config())).collect();
         let closed = self.wire.sync(&needed, &self.engine.facts().links);
         if closed != self.engine.facts().closed {
             self.engine.observe(Instant::now(), |facts| facts.closed = closed);
@@ -310,8 +319,8 @@ impl Worker {
     fn carry_out(&mut self) {
         for effect in self.engine.effects() {
             match effect {
-                Effect::Send { instance, interface, source, destination, packet } => {
-                    match self.wire.send(&interface, source, destination, &packet) {
+                Effect::Send { instance, interface, source, destination, ttl, form, packet } => {
+                    match self.wire.send(&interface, (source, destination), ttl, form, &packet) {
                         // A memory that cannot be written costs a failover after a crash, no more.
                         Ok(()) => drop(self.memory.spoke(&instance)),
                         // That a dead link carries no resignation needs no words.
@@ -385,7 +394,7 @@ impl Worker {
     fn repaired(&mut self, op: &Op) {
         let now = Instant::now();
         match op {
-            Op::Add { interface, cidr } => {
+            Op::Add { interface, cidr, .. } => {
                 if self.quiet.may_say(now, "put back") {
                     log::warn!("VIP put back: interface={interface} address={cidr} reason=it was not there");
                 }
@@ -403,7 +412,7 @@ impl Worker {
     fn release_announcements(&mut self) {
         let desired = self.engine.desired();
         for (interface, vip) in std::mem::take(&mut self.withheld) {
-            if desired.get(&interface).is_some_and(|vips| vips.iter().any(|cidr| cidr.address == vip)) {
+            if desired.get(&interface).is_some_and(|vips| vips.keys().any(|cidr| cidr.address == vip)) {
                 self.announce(&interface, vip);
             }
         }
@@ -497,10 +506,10 @@ impl Worker {
 /// A master of the previous life goes on if nobody can have taken its place yet, and the kernel bears it out.
 fn entry(config: &VrrpInstance, facts: &Facts, previous: &[Record]) -> Entry {
     let interval = wire_interval(config.version, config.interval);
-    let wait = master_down(config.version, config.priority.get(), interval);
+    let wait = master_down(config.version, config.priority.get(), interval, config.missed);
     let record = previous.iter().find(|record| record.is(config));
     let fresh = record.filter(|record| record.silent_for(monotonic()).is_some_and(|silent| silent < wait));
-    let holds = config.addresses.iter().any(|vip| {
+    let holds = config.vips().any(|vip| {
         let link = facts.links.get(vip.interface.as_ref().unwrap_or(&config.interface));
         link.is_some_and(|link| link.addresses.iter().any(|a| a.ours && a.cidr == vip.cidr))
     });
@@ -508,10 +517,6 @@ fn entry(config: &VrrpInstance, facts: &Facts, previous: &[Record]) -> Entry {
         Some(record) if holds => Entry::Resume(record.peer_checksum()),
         Some(_) | None => Entry::Listen,
     }
-}
-
-fn place(config: &VrrpInstance) -> Place {
-    (config.interface.clone(), super::track::is_ipv6(config))
 }
 
 const fn state_name(state: RouterState) -> &'static str {

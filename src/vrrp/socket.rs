@@ -14,8 +14,12 @@ use nix::sys::socket::{
 use socket2::{Domain, InterfaceIndexOrAddress, Protocol, Socket, Type};
 use tokio::io::unix::AsyncFd;
 
+use super::ah::PROTOCOL_AH;
 use super::facts::Link;
-use super::packet::{Envelope, GROUP_V4, GROUP_V6, PROTOCOL, Reject, TTL, split_ipv4};
+use super::packet::{Envelope, GROUP_V4, GROUP_V6, PROTOCOL, Reject, TTL, is_foreign, split_ipv4};
+use super::seal::Form;
+use super::track::is_ipv6;
+use crate::config::model::{VrrpAuth, VrrpInstance};
 use crate::sys::async_fd::async_fd;
 use crate::sys::packet::link_address;
 use crate::units::IfName;
@@ -29,8 +33,29 @@ const MESSAGES_A_TURN: usize = 256;
 /// Enough for a second of advertisements at 10 ms from a whole segment while we sleep.
 const RECEIVE_BUFFER: usize = 1 << 20;
 
-/// Where a socket is: interface, and whether it speaks IPv6.
-pub type Place = (IfName, bool);
+/// What a socket speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Channel {
+    /// VRRP over IPv4.
+    V4,
+    /// VRRP over IPv6.
+    V6,
+    /// VRRP behind an authentication header, over IPv4.
+    Ah,
+}
+
+/// Where a socket is, and what it speaks.
+pub type Place = (IfName, Channel);
+
+/// The sockets that an instance needs. One with an authentication header also hears those that do without, to say so.
+pub fn places(config: &VrrpInstance) -> impl Iterator<Item = Place> + '_ {
+    let channels: &[Channel] = match (is_ipv6(config), &config.auth) {
+        (true, _) => &[Channel::V6],
+        (false, Some(VrrpAuth::Ah(_))) => &[Channel::V4, Channel::Ah],
+        (false, _) => &[Channel::V4],
+    };
+    channels.iter().map(|channel| (config.interface.clone(), *channel))
+}
 
 /// A message, or from whom something came that could not be taken apart, and why.
 pub type Arrival<'a> = Result<(Envelope, &'a [u8]), (IpAddr, Reject)>;
@@ -98,7 +123,11 @@ impl Wire {
     }
 
     fn add(&mut self, place: &Place, index: u32) -> io::Result<()> {
-        let socket = if place.1 { open_v6(&place.0, index)? } else { open_v4(&place.0, index)? };
+        let socket = match place.1 {
+            Channel::V4 => open_v4(&place.0, index, PROTOCOL)?,
+            Channel::Ah => open_ah(&place.0, index)?,
+            Channel::V6 => open_v6(&place.0, index)?,
+        };
         let key = self.next;
         self.next += 1;
         self.epoll.add(socket.as_fd(), EpollEvent::new(EpollFlags::EPOLLIN, key))?;
@@ -136,7 +165,7 @@ impl Wire {
                     continue;
                 };
                 while left > 0
-                    && let Some(arrival) = read(&socket.socket, place.1, &mut buffer)
+                    && let Some(arrival) = read(&socket.socket, place.1 == Channel::V6, &mut buffer)
                 {
                     left -= 1;
                     take(&place.0, arrival);
@@ -150,25 +179,32 @@ impl Wire {
         self.ready.readable().now_or_never().transpose()
     }
 
-    /// Sends an advertisement.
+    /// Sends an advertisement from the first of `ends` to the second.
     ///
     /// # Errors
     /// There is no socket on the interface, or the kernel refuses.
     pub fn send(
         &self,
         interface: &IfName,
-        source: IpAddr,
-        destination: IpAddr,
+        ends: (IpAddr, IpAddr),
+        ttl: u8,
+        form: Form,
         packet: &[u8],
     ) -> io::Result<()> {
-        let place = (interface.clone(), source.is_ipv6());
+        let channel = match (form, ends.0) {
+            (Form::Datagram, _) => Channel::Ah,
+            (Form::Message, IpAddr::V4(_)) => Channel::V4,
+            (Form::Message, IpAddr::V6(_)) => Channel::V6,
+        };
+        let place = (interface.clone(), channel);
+        let hops = libc::c_int::from(ttl);
         let Some(Advertiser { socket, index, .. }) = self.sockets.get(&place) else {
             return Err(io::Error::from_raw_os_error(libc::ENODEV));
         };
         let fd = socket.as_raw_fd();
         let data = [IoSlice::new(packet)];
         let flags = MsgFlags::MSG_DONTWAIT;
-        match (source, destination) {
+        match ends {
             (IpAddr::V4(source), IpAddr::V4(destination)) => {
                 let info = libc::in_pktinfo {
                     ipi_ifindex: libc::c_int::try_from(*index).unwrap_or(0),
@@ -176,7 +212,10 @@ impl Wire {
                     ipi_addr: libc::in_addr { s_addr: 0 },
                 };
                 let to = SockaddrIn::from(SocketAddrV4::new(destination, 0));
-                sendmsg(fd, &data, &[ControlMessage::Ipv4PacketInfo(&info)], flags, Some(&to))?;
+                let about = [ControlMessage::Ipv4PacketInfo(&info), ControlMessage::Ipv4Ttl(&hops)];
+                // A whole datagram has its own TTL.
+                let about = if form == Form::Datagram { about.get(..1).unwrap_or_default() } else { &about };
+                sendmsg(fd, &data, about, flags, Some(&to))?;
             }
             (IpAddr::V6(source), IpAddr::V6(destination)) => {
                 let info = libc::in6_pktinfo {
@@ -184,7 +223,8 @@ impl Wire {
                     ipi6_ifindex: *index,
                 };
                 let to = SockaddrIn6::from(SocketAddrV6::new(destination, 0, 0, *index));
-                sendmsg(fd, &data, &[ControlMessage::Ipv6PacketInfo(&info)], flags, Some(&to))?;
+                let about = [ControlMessage::Ipv6PacketInfo(&info), ControlMessage::Ipv6HopLimit(&hops)];
+                sendmsg(fd, &data, &about, flags, Some(&to))?;
             }
             (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => {
                 return Err(io::Error::from_raw_os_error(libc::EAFNOSUPPORT));
@@ -207,8 +247,8 @@ impl Wire {
     }
 }
 
-fn open(domain: Domain, interface: &IfName) -> io::Result<Socket> {
-    let socket = Socket::new(domain, Type::RAW, Some(Protocol::from(i32::from(PROTOCOL))))?;
+fn open(domain: Domain, interface: &IfName, protocol: u8) -> io::Result<Socket> {
+    let socket = Socket::new(domain, Type::RAW, Some(Protocol::from(i32::from(protocol))))?;
     socket.set_nonblocking(true)?;
     socket.bind_device(Some(interface.as_str().as_bytes()))?;
     // As much as the system allows is enough where this is refused.
@@ -216,8 +256,15 @@ fn open(domain: Domain, interface: &IfName) -> io::Result<Socket> {
     Ok(socket)
 }
 
-fn open_v4(interface: &IfName, index: u32) -> io::Result<Socket> {
-    let socket = open(Domain::IPV4, interface)?;
+/// Delivers every authentication header of the interface, and sends datagrams as they are.
+fn open_ah(interface: &IfName, index: u32) -> io::Result<Socket> {
+    let socket = open_v4(interface, index, PROTOCOL_AH)?;
+    socket.set_header_included_v4(true)?;
+    Ok(socket)
+}
+
+fn open_v4(interface: &IfName, index: u32, protocol: u8) -> io::Result<Socket> {
+    let socket = open(Domain::IPV4, interface, protocol)?;
     socket.set_ttl_v4(TTL.into())?;
     socket.set_tos_v4(TRAFFIC_CLASS)?;
     socket.set_multicast_ttl_v4(TTL.into())?;
@@ -227,7 +274,7 @@ fn open_v4(interface: &IfName, index: u32) -> io::Result<Socket> {
 }
 
 fn open_v6(interface: &IfName, index: u32) -> io::Result<Socket> {
-    let socket = open(Domain::IPV6, interface)?;
+    let socket = open(Domain::IPV6, interface, PROTOCOL)?;
     socket.set_unicast_hops_v6(TTL.into())?;
     socket.set_tclass_v6(TRAFFIC_CLASS)?;
     socket.set_multicast_hops_v6(TTL.into())?;
@@ -251,6 +298,9 @@ fn read<'a>(socket: &Socket, ipv6: bool, buffer: &'a mut [u8; DATAGRAM]) -> Opti
                 return Some(Ok((envelope, buffer.get(..length).unwrap_or_default())));
             }
             Ok((None, length)) => {
+                if is_foreign(buffer.get(..length).unwrap_or_default()) {
+                    continue;
+                }
                 let datagram = buffer.get(..length).unwrap_or_default();
                 return Some(split_ipv4(datagram).map_err(|reject| (IpAddr::from([0, 0, 0, 0]), reject)));
             }
@@ -269,11 +319,8 @@ fn read_v6(socket: &Socket, buffer: &mut [u8]) -> nix::Result<(Option<Envelope>,
     let mut data = [IoSliceMut::new(buffer)];
     let message =
         recvmsg::<SockaddrIn6>(socket.as_raw_fd(), &mut data, Some(&mut control), MsgFlags::MSG_DONTWAIT)?;
-    let mut envelope = Envelope {
-        source: message.address.map_or(std::net::Ipv6Addr::UNSPECIFIED, |from| from.ip()).into(),
-        destination: IpAddr::V6(GROUP_V6),
-        ttl: 0,
-    };
+    let source = message.address.map_or(std::net::Ipv6Addr::UNSPECIFIED, |from| from.ip());
+    let mut envelope = Envelope::new(source.into(), IpAddr::V6(GROUP_V6), 0);
     for part in message.cmsgs()? {
         match part {
             ControlMessageOwned::Ipv6HopLimit(limit) => envelope.ttl = u8::try_from(limit).unwrap_or(0),

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use crate::config::model::{Track, TrackTarget, VrrpInstance};
 
 use super::facts::{Facts, Link};
+use super::socket::places;
 
 /// The judgement on the facts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,13 +67,13 @@ pub fn is_ipv6(config: &VrrpInstance) -> bool {
 }
 
 fn fault(config: &VrrpInstance, facts: &Facts) -> Option<String> {
-    let carriers = config.addresses.iter().filter_map(|vip| vip.interface.as_ref());
+    let carriers = config.vips().filter_map(|vip| vip.interface.as_ref());
     for interface in std::iter::once(&config.interface).chain(carriers) {
         if let Some(why) = link_problem(facts.links.get(interface)) {
             return Some(format!("interface {interface} {why}"));
         }
     }
-    if let Some(why) = facts.closed.get(&(config.interface.clone(), is_ipv6(config))) {
+    if let Some(why) = places(config).find_map(|place| facts.closed.get(&place)) {
         return Some(why.clone());
     }
     config.track.iter().filter(|track| track.weight.is_none()).find_map(|track| failure(track, facts))

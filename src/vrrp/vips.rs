@@ -1,14 +1,15 @@
 //! Which addresses have to be set and which taken off: desired against observed. Pure.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 
+use crate::config::model::Look;
 use crate::units::{Cidr, IfName};
 
 use super::facts::{Address, Facts, Link};
 
 /// The VIPs that should be on each interface.
-pub type Desired = BTreeMap<IfName, BTreeSet<Cidr>>;
+pub type Desired = BTreeMap<IfName, BTreeMap<Cidr, Look>>;
 
 /// One change of the kernel.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -19,6 +20,8 @@ pub enum Op {
         interface: IfName,
         /// VIP.
         cidr: Cidr,
+        /// Its label and its scope.
+        look: Look,
     },
     /// Take off an address that carries our mark.
     Remove {
@@ -32,7 +35,7 @@ pub enum Op {
 impl fmt::Display for Op {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Add { interface, cidr } => write!(f, "set VIP {cidr} on {interface}"),
+            Self::Add { interface, cidr, .. } => write!(f, "set VIP {cidr} on {interface}"),
             Self::Remove { interface, cidr } => write!(f, "take VIP {cidr} off {interface}"),
         }
     }
@@ -43,17 +46,18 @@ impl fmt::Display for Op {
 /// address twice.
 #[must_use]
 pub fn diff(facts: &Facts, desired: &Desired) -> Vec<Op> {
-    let none = BTreeSet::new();
+    let none = BTreeMap::new();
     let (mut first, mut adds, mut removes) = (Vec::new(), Vec::new(), Vec::new());
     for (interface, link) in &facts.links {
         let wanted = desired.get(interface).unwrap_or(&none);
-        for cidr in link.addresses.iter().filter(|a| a.ours && !wanted.contains(&a.cidr)).map(|a| a.cidr) {
-            let returns = wanted.iter().any(|other| other.address == cidr.address);
+        let odd = |a: &&Address| a.ours && wanted.get(&a.cidr) != Some(&a.look);
+        for cidr in link.addresses.iter().filter(odd).map(|a| a.cidr) {
+            let returns = wanted.keys().any(|other| other.address == cidr.address);
             let list = if returns { &mut first } else { &mut removes };
             list.push(Op::Remove { interface: interface.clone(), cidr });
         }
-        for cidr in wanted.iter().filter(|cidr| !present(link, **cidr)) {
-            adds.push(Op::Add { interface: interface.clone(), cidr: *cidr });
+        for (cidr, look) in wanted.iter().filter(|(cidr, look)| !present(link, **cidr, look)) {
+            adds.push(Op::Add { interface: interface.clone(), cidr: *cidr, look: look.clone() });
         }
     }
     first.into_iter().chain(adds).chain(removes).collect()
@@ -62,9 +66,9 @@ pub fn diff(facts: &Facts, desired: &Desired) -> Vec<Op> {
 /// Notes in the facts what an accepted change has done, ahead of the kernel's own notice.
 pub fn note(facts: &mut Facts, op: &Op) {
     match op {
-        Op::Add { interface, cidr } => {
-            if let Some(link) = facts.links.get_mut(interface).filter(|link| !present(link, *cidr)) {
-                link.addresses.push(Address { cidr: *cidr, ours: true, usable: true });
+        Op::Add { interface, cidr, look } => {
+            if let Some(link) = facts.links.get_mut(interface).filter(|link| !present(link, *cidr, look)) {
+                link.addresses.push(Address { cidr: *cidr, ours: true, look: look.clone(), usable: true });
             }
         }
         Op::Remove { interface, cidr } => {
@@ -75,8 +79,12 @@ pub fn note(facts: &mut Facts, op: &Op) {
     }
 }
 
-fn present(link: &Link, cidr: Cidr) -> bool {
-    link.addresses.iter().any(|a| a.cidr == cidr || (!a.ours && a.cidr.address == cidr.address))
+/// An address that somebody else has set counts as it is.
+fn present(link: &Link, cidr: Cidr, look: &Look) -> bool {
+    let so = |a: &Address| {
+        if a.ours { a.cidr == cidr && a.look == *look } else { a.cidr.address == cidr.address }
+    };
+    link.addresses.iter().any(so)
 }
 
 #[cfg(test)]
@@ -86,14 +94,20 @@ mod tests {
     fn facts(addresses: &[(&str, bool)]) -> Facts {
         let addresses = addresses
             .iter()
-            .map(|(cidr, ours)| Address { cidr: cidr.parse().unwrap(), ours: *ours, usable: true })
+            .map(|(cidr, ours)| Address {
+                cidr: cidr.parse().unwrap(),
+                ours: *ours,
+                look: Look::default(),
+                usable: true,
+            })
             .collect();
         let link = Link { index: 2, up: true, running: true, mac: None, forwards_ipv6: false, addresses };
         Facts { links: [("eth0".parse().unwrap(), link)].into(), ..Facts::default() }
     }
 
     fn desired(vips: &[&str]) -> Desired {
-        [("eth0".parse().unwrap(), vips.iter().map(|vip| vip.parse().unwrap()).collect())].into()
+        [("eth0".parse().unwrap(), vips.iter().map(|vip| (vip.parse().unwrap(), Look::default())).collect())]
+            .into()
     }
 
     fn show(ops: &[Op]) -> Vec<String> {
@@ -130,6 +144,15 @@ mod tests {
         let facts = facts(&[("2001:db8::5/64", true)]);
         let ops = diff(&facts, &desired(&["2001:db8::5/128"]));
         assert_eq!(show(&ops), ["-2001:db8::5/64", "+2001:db8::5/128"]);
+    }
+
+    #[test]
+    fn another_label_or_scope_is_set_anew() {
+        let facts = facts(&[("10.0.0.7/32", true)]);
+        let look = Look { label: Some("eth0:7".try_into().unwrap()), ..Look::default() };
+        let goal: Desired =
+            [("eth0".parse().unwrap(), [("10.0.0.7/32".parse().unwrap(), look)].into())].into();
+        assert_eq!(show(&diff(&facts, &goal)), ["-10.0.0.7/32", "+10.0.0.7/32"]);
     }
 
     #[test]

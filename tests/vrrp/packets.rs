@@ -23,7 +23,7 @@ fn ip(text: &str) -> IpAddr {
 }
 
 fn envelope(source: &str, destination: &str) -> Envelope {
-    Envelope { source: ip(source), destination: ip(destination), ttl: 255 }
+    Envelope::new(ip(source), ip(destination), 255)
 }
 
 fn advert(version: VrrpVersion, auth: AuthField, addresses: &[&str]) -> Advertisement {
@@ -35,7 +35,8 @@ fn advert(version: VrrpVersion, auth: AuthField, addresses: &[&str]) -> Advertis
 fn both_ways(message: &str, envelope: Envelope, expected: &Advertisement, checksum: Option<VrrpChecksum>) {
     let message = bytes(message);
     let decoded = decode(envelope, &message).unwrap();
-    assert_eq!(decoded, Decoded { advert: expected.clone(), checksum });
+    let length = message.len();
+    assert_eq!(decoded, Decoded { advert: expected.clone(), checksum, length, trailer: None });
     let encoded =
         expected.encode(envelope.source, envelope.destination, checksum.unwrap_or(VrrpChecksum::Rfc9568));
     assert_eq!(encoded.as_slice(), message);

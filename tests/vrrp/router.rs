@@ -4,10 +4,11 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use director::config::model::{
-    Garp, Track, TrackTarget, VirtualAddress, VrrpAuth, VrrpChecksum, VrrpInstance, VrrpVersion,
+    Garp, Look, Track, TrackTarget, VirtualAddress, VrrpAuth, VrrpChecksum, VrrpInstance, VrrpPeer,
+    VrrpVersion,
 };
 use director::ipc::message::{RouterState, RouterStatus};
-use director::units::{IfName, Priority, Vrid};
+use director::units::{Cidr, IfName, Priority, Vrid};
 use director::vrrp::auth::AuthField;
 use director::vrrp::effect::Effect;
 use director::vrrp::engine::Engine;
@@ -28,30 +29,21 @@ fn eth0() -> IfName {
     "eth0".parse().unwrap()
 }
 
+fn vip(text: &str) -> VirtualAddress {
+    VirtualAddress::from(text.parse::<Cidr>().unwrap())
+}
+
 fn config() -> VrrpInstance {
-    VrrpInstance {
-        name: "VI_1".to_owned(),
-        interface: eth0(),
-        vrid: Vrid::try_from(51).unwrap(),
-        priority: Priority::try_from(100).unwrap(),
-        interval: Duration::from_secs(1),
-        version: VrrpVersion::V3,
-        auth: None,
-        checksum: None,
-        preempt: true,
-        preempt_delay: Duration::ZERO,
-        start_delay: Duration::ZERO,
-        addresses: vec![VirtualAddress { cidr: "10.0.0.45".parse().unwrap(), interface: None }],
-        peers: Vec::new(),
-        source: None,
-        garp: Garp::default(),
-        track: Vec::new(),
-        group: None,
-    }
+    VrrpInstance::new("VI_1", eth0(), Vrid::try_from(51).unwrap(), vec![vip("10.0.0.45")])
 }
 
 fn link() -> Link {
-    let address = |text: &str| Address { cidr: text.parse().unwrap(), ours: false, usable: true };
+    let address = |text: &str| Address {
+        cidr: text.parse().unwrap(),
+        ours: false,
+        look: Look::default(),
+        usable: true,
+    };
     Link {
         index: 2,
         up: true,
@@ -96,7 +88,7 @@ impl Bench {
     fn hear_from(&mut self, source: &str, destination: &str, ttl: u8, advert: &Advertisement) -> Vec<String> {
         let (source, destination) = (ip(source), ip(destination));
         let packet = advert.encode(source, destination, VrrpChecksum::Rfc9568);
-        self.hear_bytes(Envelope { source, destination, ttl }, &packet)
+        self.hear_bytes(Envelope::new(source, destination, ttl), &packet)
     }
 
     fn hear_bytes(&mut self, envelope: Envelope, bytes: &[u8]) -> Vec<String> {
@@ -114,7 +106,7 @@ impl Bench {
         let effects = self.engine.effects();
         let sent = effects.into_iter().filter_map(|effect| match effect {
             Effect::Send { source, destination, packet, .. } => {
-                let decoded = decode(Envelope { source, destination, ttl: 255 }, &packet).unwrap();
+                let decoded = decode(Envelope::new(source, destination, 255), &packet).unwrap();
                 Some((destination, decoded.advert, decoded.checksum))
             }
             Effect::Addresses | Effect::Announce { .. } | Effect::Remember | Effect::State(_) => None,
@@ -156,7 +148,7 @@ fn each_reject_has_its_counter() {
         silent.chunks(2).fold(0_u32, |sum, pair| sum + u32::from(u16::from_be_bytes([pair[0], pair[1]])));
     let sum = !u16::try_from((sum & 0xffff) + (sum >> 16)).unwrap();
     silent[6..8].copy_from_slice(&sum.to_be_bytes());
-    let envelope = Envelope { source: ip(PEER), destination: ip(GROUP), ttl: 255 };
+    let envelope = Envelope::new(ip(PEER), ip(GROUP), 255);
     assert_eq!(bench.hear_bytes(envelope, &silent), ["advert_interval_err"]);
     let mut wrong = good.encode(ip(PEER), ip(GROUP), VrrpChecksum::Rfc9568);
     wrong[2] = 201;
@@ -199,7 +191,7 @@ fn another_list_is_counted_and_heeded() {
 
 #[test]
 fn strangers_and_unknown_numbers_are_counted_apart() {
-    let mut bench = Bench::new(VrrpInstance { peers: vec![ip(PEER)], ..config() });
+    let mut bench = Bench::new(VrrpInstance { peers: vec![VrrpPeer::new(ip(PEER))], ..config() });
     assert_eq!(bench.hear_from("10.0.0.3", OWN, 255, &advert(200)), ["unicast_src_err"]);
     // A configured peer may be behind a router; keepalived's hop limit over IPv6 is 64.
     assert_eq!(bench.hear_from(PEER, OWN, 64, &advert(200)), ["advert_rcvd"]);
@@ -211,7 +203,8 @@ fn strangers_and_unknown_numbers_are_counted_apart() {
 #[test]
 fn unicast_goes_to_each_peer_and_never_to_the_group() {
     let peers = vec![ip(PEER), ip("10.0.0.3")];
-    let mut bench = Bench::new(VrrpInstance { peers: peers.clone(), ..config() });
+    let given = peers.iter().map(|peer| VrrpPeer::new(*peer)).collect();
+    let mut bench = Bench::new(VrrpInstance { peers: given, ..config() });
     bench.now += Duration::from_secs(5);
     bench.engine.tick(bench.now);
     assert_eq!(bench.sent().iter().map(|(to, ..)| *to).collect::<Vec<_>>(), peers);
@@ -230,7 +223,7 @@ fn the_checksum_is_the_peers_unless_the_file_says_otherwise() {
         bench.engine.tick(bench.now);
         assert_eq!(bench.sent()[0].2, Some(before));
         let packet = advert(50).encode(ip(PEER), ip(GROUP), VrrpChecksum::PseudoHeader);
-        bench.hear_bytes(Envelope { source: ip(PEER), destination: ip(GROUP), ttl: 255 }, &packet);
+        bench.hear_bytes(Envelope::new(ip(PEER), ip(GROUP), 255), &packet);
         assert_eq!(bench.sent()[0].2, Some(after), "the answer to a lower one");
         assert_eq!(bench.status().peer_checksum.as_deref(), Some("pseudo-header"));
     }
@@ -238,7 +231,6 @@ fn the_checksum_is_the_peers_unless_the_file_says_otherwise() {
 
 #[test]
 fn link_local_addresses_come_first() {
-    let vip = |text: &str| VirtualAddress { cidr: text.parse().unwrap(), interface: None };
     let addresses = vec![vip("2001:db8::45"), vip("fe80::45"), vip("2001:db8::46")];
     let mut bench = Bench::new(VrrpInstance { addresses, ..config() });
     bench.now += Duration::from_secs(5);
@@ -250,9 +242,7 @@ fn link_local_addresses_come_first() {
 
 #[test]
 fn a_burst_of_many_vips_is_made_in_turns_and_at_the_given_pace() {
-    let addresses: Vec<_> = (1..=200)
-        .map(|i| VirtualAddress { cidr: format!("10.0.1.{i}").parse().unwrap(), interface: None })
-        .collect();
+    let addresses: Vec<_> = (1..=200).map(|i| vip(&format!("10.0.1.{i}"))).collect();
     let garp = Garp { repeat: 1, delay: Duration::ZERO, refresh: Duration::ZERO, interval: Duration::ZERO };
     let count = |bench: &mut Bench| {
         let announced = |effect: &Effect| matches!(effect, Effect::Announce { .. });
@@ -327,7 +317,7 @@ fn each_fault_says_why() {
     assert_eq!(reason(&config(), &with(|link| link.running = false)), "interface eth0 has no carrier");
     let bare = with(|link| link.addresses.clear());
     assert_eq!(reason(&config(), &bare), "interface eth0 has no IPv4 address of its own");
-    let v6 = VirtualAddress { cidr: "fe80::45".parse().unwrap(), interface: None };
+    let v6 = vip("fe80::45");
     let v6 = VrrpInstance { addresses: vec![v6], ..config() };
     let tentative = with(|link| link.addresses[1].usable = false);
     assert_eq!(reason(&v6, &tentative), "interface eth0 has no link-local IPv6 address of its own");
@@ -377,7 +367,8 @@ fn a_group_shares_faults_and_weights() {
 #[test]
 fn the_source_stays_while_it_exists() {
     let mut facts = facts();
-    let second = Address { cidr: "10.0.0.3/24".parse().unwrap(), ours: false, usable: true };
+    let second =
+        Address { cidr: "10.0.0.3/24".parse().unwrap(), ours: false, look: Look::default(), usable: true };
     facts.links.get_mut(&eth0()).unwrap().addresses.insert(0, second);
     let source = |current: Option<&str>| match judge(&config(), &facts, current.map(ip)) {
         Verdict::Ready { source, .. } => source,

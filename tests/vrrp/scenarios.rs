@@ -28,6 +28,7 @@ fn params(words: &[&str], before: Option<Params>) -> Params {
         version: VrrpVersion::V3,
         priority: 100,
         interval: Duration::from_secs(1),
+        missed: 3,
         preempt: true,
         preempt_delay: Duration::ZERO,
         source: IpAddr::from([10, 0, 0, 1]),
@@ -40,6 +41,9 @@ fn params(words: &[&str], before: Option<Params>) -> Params {
     }
     if let Some(interval) = value(words, "interval") {
         params.interval = wire_interval(params.version, parse_duration(interval).unwrap());
+    }
+    if let Some(missed) = value(words, "missed") {
+        params.missed = missed.parse().unwrap();
     }
     if let Some(preempt) = value(words, "preempt") {
         params.preempt = preempt == "true";

@@ -14,7 +14,8 @@ use super::skip;
 struct Case {
     version: u8,
     ipv6: bool,
-    password: bool,
+    /// The type of authentication, by keepalived's word.
+    auth: Option<&'static str>,
     unicast: bool,
     interval_ms: u64,
 }
@@ -41,8 +42,8 @@ impl Case {
         if self.version == 3 && !self.ipv6 && priority < 200 {
             text.push_str("checksum = \"pseudo-header\"\n");
         }
-        if self.password {
-            text.push_str("auth = { type = \"pass\", key = \"1111\" }\n");
+        if let Some(kind) = self.auth {
+            text.push_str(&format!("auth = {{ type = \"{}\", key = \"1111\" }}\n", kind.to_lowercase()));
         }
         if self.unicast {
             text.push_str(&format!("peers = [\"{}\"]\n", self.addresses().1.split('/').next().unwrap()));
@@ -54,8 +55,8 @@ impl Case {
         let (ours, theirs) = self.addresses();
         let plain = |address: &str| address.split('/').next().unwrap().to_owned();
         let mut extra = String::new();
-        if self.password {
-            extra.push_str("authentication {\n auth_type PASS\n auth_pass 1111\n}\n");
+        if let Some(kind) = self.auth {
+            extra.push_str(&format!("authentication {{\n auth_type {kind}\n auth_pass 1111\n}}\n"));
         }
         if self.unicast {
             extra.push_str(&format!(
@@ -175,13 +176,13 @@ impl std::fmt::Debug for Case {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let family = if self.ipv6 { "IPv6" } else { "IPv4" };
         let (auth, way) =
-            (if self.password { " PASS" } else { "" }, if self.unicast { " unicast" } else { "" });
-        write!(f, "version {} {family}{auth}{way} {} ms", self.version, self.interval_ms)
+            (self.auth.unwrap_or("no authentication"), if self.unicast { " unicast" } else { "" });
+        write!(f, "version {} {family} {auth}{way} {} ms", self.version, self.interval_ms)
     }
 }
 
-const V2: Case = Case { version: 2, ipv6: false, password: false, unicast: false, interval_ms: 1000 };
-const V3: Case = Case { version: 3, ipv6: false, password: false, unicast: false, interval_ms: 200 };
+const V2: Case = Case { version: 2, ipv6: false, auth: None, unicast: false, interval_ms: 1000 };
+const V3: Case = Case { version: 3, ipv6: false, auth: None, unicast: false, interval_ms: 200 };
 
 macro_rules! both_ways {
     ($($name:ident: $case:expr;)*) => {
@@ -196,7 +197,9 @@ macro_rules! both_ways {
 
 both_ways! {
     version_2: super::V2;
-    version_2_password: super::Case { password: true, ..super::V2 };
+    version_2_password: super::Case { auth: Some("PASS"), ..super::V2 };
+    version_2_header: super::Case { auth: Some("AH"), ..super::V2 };
+    version_2_header_unicast: super::Case { auth: Some("AH"), unicast: true, ..super::V2 };
     version_2_unicast: super::Case { unicast: true, ..super::V2 };
     version_3: super::V3;
     version_3_unicast: super::Case { unicast: true, ..super::V3 };

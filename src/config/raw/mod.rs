@@ -4,6 +4,7 @@
 //! report is to have them all. What one value alone can tell (type, range, form) is checked here; what two values tell
 //! each other is checked in [`super::validate`].
 
+#[macro_use]
 mod leaf;
 
 use std::net::{IpAddr, Ipv4Addr};
@@ -12,18 +13,19 @@ use std::time::Duration;
 use toml::de::DeTable;
 
 pub use leaf::{
-    Addresses, AuthKind, Check, CheckType, Destination, Family, Ignored, Mark, Percent, Persistence, Quorum,
-    Scheduler, SchedulerFlag, Sorry, Status, Sysctls, Targets, Tunnel, TunnelKind, Vips, Virtual,
+    Addresses, Check, CheckType, Destination, Family, Ignored, Mark, Percent, Persistence, Quorum, Scheduler,
+    SchedulerFlag, Sorry, Status, Sysctls, Targets, Tunnel, TunnelKind, Vips,
 };
+pub use vrrp::{Auth, AuthKind, Garp, ReplayKind, Track, Virtual, Vrrp};
 
 use super::faults::Faults;
 use super::field::{Field, List, Many};
 use super::model::{
-    Method, OnFail, PersistenceEngine, Protocol, RouteKind, Start, SyslogTarget, TunnelChecksum, VrrpChecksum,
+    Method, OnFail, PersistenceEngine, Protocol, RouteKind, Start, SyslogTarget, TunnelChecksum,
 };
 use super::report::Span;
 use super::value::{FromTable, Int, field, unknown_keys};
-use crate::units::{Cidr, IfName, Mac, Priority, Vrid, Weight};
+use crate::units::{Cidr, IfName, Mac, Weight};
 
 macro_rules! key {
     ($field:ident) => {
@@ -55,6 +57,8 @@ macro_rules! table {
         }
     };
 }
+
+mod vrrp;
 
 table! {
     /// The whole file. `node` is merged in before; `version` is read before that.
@@ -89,49 +93,6 @@ table! {
         metric: Int<0, 4_294_967_295>,
         kind = "type": RouteKind,
     }
-}
-
-table! {
-    /// `[[vrrp]]`.
-    Vrrp {
-        name: String,
-        interface: IfName,
-        vrid: Vrid,
-        priority: Priority,
-        interval: Duration,
-        version: Int<2, 3>,
-        auth: Auth,
-        checksum: VrrpChecksum,
-        preempt: bool,
-        preempt_delay: Duration,
-        start_delay: Duration,
-        addresses: List<Virtual>,
-        peers: List<IpAddr>,
-        source: IpAddr,
-        garp: Garp,
-        track: List<Track>,
-        group: String,
-    }
-}
-
-table! {
-    /// `auth = { … }`.
-    Auth { kind = "type": AuthKind, key: String }
-}
-
-table! {
-    /// `garp = { … }`.
-    Garp { repeat: Int<1, 100>, delay: Duration, refresh: Duration, interval: Duration }
-}
-
-table! {
-    /// One element of `track`.
-    Track { interface: IfName, service: String, weight: Int<-253, 253> }
-}
-
-table! {
-    /// One element of `addresses` of a virtual router, in its long form.
-    VirtualTable { address: Cidr, interface: IfName }
 }
 
 table! {

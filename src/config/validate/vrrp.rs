@@ -6,13 +6,17 @@ use std::time::Duration;
 
 use super::super::faults::Faults;
 use super::super::field::{At, Field, List};
-use super::super::model::{Garp, Track, TrackTarget, VirtualAddress, VrrpAuth, VrrpInstance, VrrpVersion};
+use super::super::model::{
+    Garp, Look, MISSED, Track, TrackTarget, VirtualAddress, VrrpInstance, VrrpPeer, VrrpVersion,
+};
 use super::super::raw;
 use super::super::report::Span;
 use super::link::Links;
 use super::service::Names;
 use super::{Bounds, Unique, complete, family, host_address, items, list, name};
-use crate::units::{Priority, Vrid};
+use crate::units::{IfName, Priority, Vrid};
+
+mod auth;
 
 /// RFC 9568 section 5.2.7: 12 bits of centiseconds.
 const INTERVAL_V3: Bounds =
@@ -41,8 +45,8 @@ pub(super) fn instances(
     let mut complete_vips = complete(raw);
     let mut instances = Vec::new();
     for At { value: raw, .. } in items(raw) {
-        complete_vips &= complete(&raw.addresses);
-        for (address, span) in given_addresses(raw) {
+        complete_vips &= complete(&raw.addresses) && complete(&raw.also);
+        for (address, span) in given_addresses(&raw.addresses).chain(given_addresses(&raw.also)) {
             vips.claim(address, span, format!("VIP {address}"), faults);
         }
         let Some(instance) = instance(raw, links, services, faults) else { continue };
@@ -57,8 +61,8 @@ pub(super) fn instances(
     (instances, Vips { addresses: vips.0, complete: complete_vips })
 }
 
-fn given_addresses(raw: &raw::Vrrp) -> impl Iterator<Item = (IpAddr, Span)> + '_ {
-    items(&raw.addresses).iter().filter_map(|at| {
+fn given_addresses(list: &Field<List<raw::Virtual>>) -> impl Iterator<Item = (IpAddr, Span)> + '_ {
+    items(list).iter().filter_map(|at| {
         let address = at.value.address.set()?;
         Some((address.value.address, address.span))
     })
@@ -78,12 +82,13 @@ fn instance(
     }
     let priority = raw.priority.get().copied().unwrap_or(Priority::DEFAULT);
     let addresses = addresses(raw, links, priority, faults);
+    let also = vips(raw, &raw.also, links, priority, faults);
     let ipv4 = addresses.first().is_none_or(|vip| vip.cidr.address.is_ipv4());
     let version = version(raw, ipv4, faults);
     let bounds = if version == VrrpVersion::V2 { INTERVAL_V2 } else { INTERVAL_V3 };
     let interval = bounds.take("interval", &raw.interval, INTERVAL, faults);
-    let auth = auth(raw, version, faults);
-    fits_mtu(raw, links, addresses.len(), ipv4, auth.is_some(), faults);
+    let auth = auth::auth(raw, version, interval, faults);
+    fits_mtu(raw, links, addresses.len(), ipv4, version, faults);
     if let Some(span) = raw.checksum.span()
         && (!ipv4 || version == VrrpVersion::V2)
     {
@@ -113,7 +118,10 @@ fn instance(
         preempt_delay,
         start_delay,
         addresses,
+        also,
+        missed: raw.missed.get().map_or(MISSED, |missed| missed.to(MISSED)),
         peers,
+        ttl: raw.ttl.get().map_or(u8::MAX, |ttl| ttl.to(u8::MAX)),
         source: raw.source.get().copied(),
         garp,
         track,
@@ -134,19 +142,32 @@ fn addresses(
     {
         faults.add(given.span, "`addresses` is empty, a virtual router has at least one");
     }
-    let first = given_addresses(raw).next().map(|(address, _)| address);
+    let first = given_addresses(&raw.addresses).next().map(|(address, _)| address);
+    for (address, span) in given_addresses(&raw.addresses) {
+        if let Some(first) = first.filter(|first| first.is_ipv4() != address.is_ipv4()) {
+            let what = format!("VIP {address} is {}, the first is {}", family(address), family(first));
+            let help = "`also` takes VIPs of the other family, or write one [[vrrp]] for each; they may have the same `vrid`";
+            faults.add_with_help(span, what, help);
+        }
+    }
+    vips(raw, &raw.addresses, links, priority, faults)
+}
+
+/// What concerns a VIP, advertised or not.
+fn vips(
+    raw: &raw::Vrrp,
+    list: &Field<List<raw::Virtual>>,
+    links: &Links,
+    priority: Priority,
+    faults: &mut Faults<'_>,
+) -> Vec<VirtualAddress> {
     let mut addresses = Vec::new();
-    for At { value: vip, .. } in items(&raw.addresses) {
+    for At { value: vip, .. } in items(list) {
         if let Some(At { value, span }) = vip.interface.set() {
             links.require(value, *span, faults);
         }
         let Some(At { value: cidr, span }) = vip.address.set() else { continue };
         host_address(cidr.address, *span, "VIP", faults);
-        if let Some(first) = first.filter(|first| first.is_ipv4() != cidr.address.is_ipv4()) {
-            let what =
-                format!("VIP {} is {}, the first is {}", cidr.address, family(cidr.address), family(first));
-            faults.add_with_help(*span, what, "one [[vrrp]] for each family; they may have the same `vrid`");
-        }
         if let Some((_, place)) = links.addresses().find(|(address, _)| *address == cidr.address)
             && priority != Priority::OWNER
         {
@@ -158,9 +179,44 @@ fn addresses(
                 "an address moves with the master or stays, not both; an owner has priority 255",
             );
         }
-        addresses.push(VirtualAddress { cidr: *cidr, interface: vip.interface.get().cloned() });
+        if let Some(span) = vip.scope.span()
+            && cidr.address.is_ipv6()
+        {
+            faults.add(span, "`scope` is for IPv4 only: that of an IPv6 address is in the address");
+        }
+        let carrier = vip.interface.get().or_else(|| raw.interface.get());
+        addresses.push(VirtualAddress {
+            cidr: *cidr,
+            interface: vip.interface.get().cloned(),
+            look: Look {
+                label: label(vip, carrier, faults),
+                scope: vip.scope.get().copied().unwrap_or_default(),
+            },
+        });
     }
     addresses
+}
+
+/// Old tools take a label for an interface: the kernel demands that it begins with the name of one, and ip-address(8) a colon.
+fn label(
+    vip: &raw::Virtual,
+    carrier: Option<&IfName>,
+    faults: &mut Faults<'_>,
+) -> Option<heapless::String<15>> {
+    let At { value, span } = vip.label.set()?;
+    let ipv4 = vip.address.get().is_none_or(|cidr| cidr.address.is_ipv4());
+    if !ipv4 {
+        faults.add(*span, "`label` is for IPv4 only: IPv6 addresses have none");
+    }
+    let carrier = carrier?;
+    let short = heapless::String::try_from(value.as_str()).ok();
+    let named = value.strip_prefix(carrier.as_str()).and_then(|rest| rest.strip_prefix(':'));
+    let plain = |rest: &str| !rest.is_empty() && rest.chars().all(|c| c.is_ascii_graphic());
+    if short.is_none() || !named.is_some_and(plain) {
+        let what = format!("label {value:?} cannot be used on `{carrier}`");
+        faults.add_with_help(*span, what, format!("for example \"{carrier}:1\", at most 15 bytes"));
+    }
+    short
 }
 
 fn version(raw: &raw::Vrrp, ipv4: bool, faults: &mut Faults<'_>) -> VrrpVersion {
@@ -175,26 +231,24 @@ fn version(raw: &raw::Vrrp, ipv4: bool, faults: &mut Faults<'_>) -> VrrpVersion 
     }
 }
 
-fn auth(raw: &raw::Vrrp, version: VrrpVersion, faults: &mut Faults<'_>) -> Option<VrrpAuth> {
-    let At { value: auth, span } = raw.auth.set()?;
-    if version == VrrpVersion::V3 && !raw.version.is_faulty() {
-        faults.add_with_help(*span, "`auth` is not part of version 3", "remove it, or set `version = 2`");
-    }
-    auth.kind.required(auth.at, "type", "type = \"pass\"", faults);
-    let At { value: key, span } = auth.key.required(auth.at, "key", "key = \"1111\"", faults)?;
-    let key = Some(key).filter(|key| !key.is_empty());
-    let bytes = key.and_then(|key| heapless::Vec::from_slice(key.as_bytes()).ok());
-    if bytes.is_none() {
-        faults.add(*span, "`key` of an `auth` by password is 1 to 8 bytes long");
-    }
-    bytes.map(VrrpAuth::Pass)
-}
-
 /// All VIPs stand in one advertisement (RFC 9568 section 5.2.5), which is never fragmented.
-fn fits_mtu(raw: &raw::Vrrp, links: &Links, count: usize, ipv4: bool, auth: bool, faults: &mut Faults<'_>) {
+fn fits_mtu(
+    raw: &raw::Vrrp,
+    links: &Links,
+    count: usize,
+    ipv4: bool,
+    version: VrrpVersion,
+    faults: &mut Faults<'_>,
+) {
     let Some(interface) = raw.interface.get() else { return };
     let (ip_header, each) = if ipv4 { (20, 4) } else { (40, 16) };
-    let trailer = if auth { 8 } else { 0 };
+    let kind = raw.auth.get().and_then(|auth| auth.kind.get());
+    let sealed = match kind {
+        Some(raw::AuthKind::Ah) => 24,
+        Some(raw::AuthKind::Hmac) => 28,
+        Some(raw::AuthKind::Pass) | None => 0,
+    };
+    let trailer = if version == VrrpVersion::V2 { 8 } else { 0 } + sealed;
     let mtu = usize::try_from(links.mtu(interface)).unwrap_or(usize::MAX);
     let most = (mtu.saturating_sub(ip_header + 8 + trailer) / each).min(255);
     if let Some(span) = raw.addresses.span()
@@ -205,18 +259,24 @@ fn fits_mtu(raw: &raw::Vrrp, links: &Links, count: usize, ipv4: bool, auth: bool
     }
 }
 
-fn peers(raw: &raw::Vrrp, links: &Links, ipv4: bool, faults: &mut Faults<'_>) -> Vec<IpAddr> {
+fn peers(raw: &raw::Vrrp, links: &Links, ipv4: bool, faults: &mut Faults<'_>) -> Vec<VrrpPeer> {
     let own: BTreeSet<IpAddr> = links.addresses().map(|(address, _)| address).collect();
     let mut seen = Unique::new();
     let mut peers = Vec::new();
-    for At { value: peer, span } in items(&raw.peers) {
+    for At { value: raw, span: whole } in items(&raw.peers) {
+        let Some(At { value: peer, span }) = raw.address.set() else { continue };
         host_address(*peer, *span, "peer", faults);
         seen.claim(*peer, *span, format!("peer {peer}"), faults);
         if peer.is_ipv4() != ipv4 {
             faults.add(*span, format!("peer {peer} is {}, the VIPs are not", family(*peer)));
         }
+        let min_ttl = raw.min_ttl.get().map_or(0, |ttl| ttl.to(0));
+        let max_ttl = raw.max_ttl.get().map_or(u8::MAX, |ttl| ttl.to(u8::MAX));
+        if min_ttl > max_ttl {
+            faults.add(*whole, format!("`min_ttl` {min_ttl} is greater than `max_ttl` {max_ttl}"));
+        }
         if !own.contains(peer) {
-            peers.push(*peer);
+            peers.push(VrrpPeer { address: *peer, min_ttl, max_ttl });
         }
     }
     if let Some(given) = raw.peers.set()
@@ -228,6 +288,12 @@ fn peers(raw: &raw::Vrrp, links: &Links, ipv4: bool, faults: &mut Faults<'_>) ->
             "`peers` names no other box",
             "without `peers` the multicast group is used",
         );
+    }
+    if let Some(span) = raw.ttl.span()
+        && !raw.peers.is_given()
+    {
+        let help = "remove it: what is sent to the multicast group has 255 (RFC 9568 section 5.1.1.3)";
+        faults.add_with_help(span, "`ttl` is a choice with `peers` only", help);
     }
     peers
 }

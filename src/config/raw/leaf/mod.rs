@@ -5,12 +5,11 @@ use std::net::{IpAddr, SocketAddr};
 use toml::Spanned;
 use toml::de::DeValue;
 
-use super::{CheckTable, VirtualTable};
+use super::CheckTable;
 use crate::config::faults::Faults;
-use crate::config::field::{At, Field};
-use crate::config::model::{RouteKind, SyslogTarget, SyslogTransport, VrrpChecksum};
+use crate::config::model::{RouteKind, SyslogTarget, SyslogTransport};
 use crate::config::value::{FromTable, FromValue, Int, accept, text, wrong_type};
-use crate::units::{Cidr, IfName, Refused};
+use crate::units::{Cidr, Refused};
 
 /// One of a few words.
 macro_rules! words {
@@ -49,16 +48,7 @@ words!(RouteKind {
     "blackhole" => Self::Blackhole,
     "unreachable" => Self::Unreachable,
 });
-words!(VrrpChecksum { "rfc9568" => Self::Rfc9568, "pseudo-header" => Self::PseudoHeader });
-words!(AuthKind { "pass" => Self::Pass });
 words!(CheckType { "tcp" => Self::Tcp, "http" => Self::Http, "none" => Self::None });
-
-/// `type` of `auth`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AuthKind {
-    /// A password in clear text.
-    Pass,
-}
 
 /// `type` of `check`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -129,32 +119,6 @@ fn parse_syslog(text: &str) -> Option<SyslogTarget> {
     let alone = bare.parse().map(|ip: IpAddr| SocketAddr::new(ip, PORT));
     let address = address.parse().or(alone).ok().filter(|address| address.port() != 0)?;
     Some(SyslogTarget { transport, address })
-}
-
-/// One element of `addresses` of a virtual router.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Virtual {
-    /// Address and prefix.
-    pub address: Field<Cidr>,
-    /// The interface that carries it.
-    pub interface: Field<IfName>,
-}
-
-impl FromValue for Virtual {
-    const WANTS: &'static str = "an address such as \"192.168.61.45/32\", or { address = …, interface = … }";
-
-    fn from_value(key: &str, value: &Spanned<DeValue<'_>>, faults: &mut Faults<'_>) -> Option<Self> {
-        if let Some(table) = value.get_ref().as_table() {
-            let VirtualTable { at, address, interface } =
-                VirtualTable::from_table(table, value.span().into(), faults);
-            address.required(at, "address", "address = \"192.168.61.45/32\"", faults)?;
-            return Some(Self { address, interface });
-        }
-        let value_text = text(key, value, Self::WANTS, faults)?;
-        let cidr = accept(value, value_text.parse(), faults)?;
-        let address = Field::Set(At { value: cidr, span: value.span().into() });
-        Some(Self { address, interface: Field::Absent })
-    }
 }
 
 /// `check`.

@@ -1,0 +1,194 @@
+//! What authentication remembers of one virtual router: sequences sent and heard. Pure.
+
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use super::ah;
+use super::packet::{Advertisement, Decoded, Envelope, Packet, Reject};
+use super::trailer::{Binding, Sequences};
+use crate::config::model::{VrrpAuth, VrrpChecksum, VrrpInstance};
+
+/// The clock of the calendar, read at one time of the clock that never jumps.
+#[derive(Debug, Clone, Copy)]
+pub struct Wall {
+    at: Instant,
+    unix: Duration,
+}
+
+impl Wall {
+    /// `unix` is the time since 1970, read at `at`.
+    #[must_use]
+    pub const fn new(at: Instant, unix: Duration) -> Self {
+        Self { at, unix }
+    }
+
+    /// The time since 1970 at `now`.
+    #[must_use]
+    pub fn unix(&self, now: Instant) -> Duration {
+        self.unix + now.saturating_duration_since(self.at)
+    }
+}
+
+/// How an encoded advertisement leaves the box.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Form {
+    /// A message: the kernel makes the IP header.
+    Message,
+    /// A datagram with an authentication header: the IP header is there.
+    Datagram,
+}
+
+/// Senders whose last number is remembered.
+const SENDERS: usize = 8;
+
+/// The sequences of one virtual router.
+#[derive(Debug, Clone)]
+pub struct Seal {
+    wall: Wall,
+    hmac: Sequences,
+    /// What the next number of an authentication header has to be above. keepalived counts for the whole group: it heeds only
+    /// what is above all that it has sent and heard.
+    ah: u32,
+    /// The last number of each sender: two that count in step must not take each other for replays.
+    heard: heapless::Deque<(IpAddr, u32), SENDERS>,
+    /// Identification of the last datagram made here.
+    id: u16,
+}
+
+impl Seal {
+    /// Nothing was sent or heard.
+    #[must_use]
+    pub fn new(now: Instant) -> Self {
+        Self {
+            wall: Wall::new(now, Duration::ZERO),
+            hmac: Sequences::default(),
+            ah: 0,
+            heard: heapless::Deque::new(),
+            id: 0,
+        }
+    }
+
+    /// The calendar may have been set.
+    pub const fn set_wall(&mut self, wall: Wall) {
+        self.wall = wall;
+    }
+
+    /// Judges who sent a message that is otherwise right.
+    ///
+    /// # Errors
+    /// What is wrong with its authentication.
+    pub fn verify(
+        &mut self,
+        now: Instant,
+        config: &VrrpInstance,
+        envelope: &Envelope,
+        decoded: &Decoded,
+        payload: &[u8],
+    ) -> Result<(), Reject> {
+        match (&config.auth, envelope.sealed) {
+            (Some(VrrpAuth::Ah(key)), Some(sealed)) => {
+                let unicast = !envelope.destination.is_multicast();
+                sealed.verify(key, envelope.source, unicast, payload)?;
+                self.heed(envelope.source, sealed.sequence())
+            }
+            (Some(VrrpAuth::Ah(_)), None) => Err(Reject::AuthMismatch { theirs: 0, ours: 2 }),
+            (_, Some(_)) => Err(Reject::AuthMismatch { theirs: 2, ours: 0 }),
+            (Some(VrrpAuth::Hmac(auth)), None) => {
+                let binding = binding(config, envelope.source);
+                let message = payload.get(..decoded.length).unwrap_or_default();
+                self.hmac.verify(auth, binding, self.wall.unix(now), message, decoded.trailer.as_ref())
+            }
+            (Some(VrrpAuth::Pass(_)) | None, None) => Ok(()),
+        }
+    }
+
+    fn heed(&mut self, source: IpAddr, sequence: u32) -> Result<(), Reject> {
+        match self.heard.iter_mut().find(|(from, _)| *from == source) {
+            Some((_, last)) if sequence <= *last => return Err(Reject::Sequence(sequence)),
+            Some((_, last)) => *last = sequence,
+            None => {
+                if self.heard.is_full() {
+                    self.heard.pop_front();
+                }
+                // There is room: one has just left.
+                let _ = self.heard.push_back((source, sequence));
+            }
+        }
+        // One is left out: a keepalived that counts in step with us would heed nothing of ours.
+        self.ah = self.ah.max(sequence.saturating_add(1));
+        Ok(())
+    }
+
+    /// One advertisement for each destination, all under one sequence number.
+    pub fn make(
+        &mut self,
+        now: Instant,
+        config: &VrrpInstance,
+        advert: &Advertisement,
+        source: IpAddr,
+        checksum: VrrpChecksum,
+    ) -> Made {
+        let mut message = advert.message();
+        if let Some(VrrpAuth::Hmac(auth)) = &config.auth
+            && let Some(trailer) =
+                self.hmac.sign(auth, binding(config, source), self.wall.unix(now), &message)
+        {
+            let length = message.len();
+            // There is room for it in every packet.
+            let _ = message.extend_from_slice(&trailer);
+            return Made { advert: advert.clone(), message, length, source, checksum, ah: None };
+        }
+        let length = message.len();
+        let ah = match &config.auth {
+            Some(VrrpAuth::Ah(key)) => {
+                self.ah = next(self.ah, self.wall.unix(now));
+                self.id = self.id.wrapping_add(1).max(1);
+                Some((key.clone(), self.ah, self.id))
+            }
+            Some(VrrpAuth::Pass(_) | VrrpAuth::Hmac(_)) | None => None,
+        };
+        Made { advert: advert.clone(), message, length, source, checksum, ah }
+    }
+}
+
+/// An advertisement that lacks only what depends on its destination.
+#[derive(Debug)]
+pub struct Made {
+    advert: Advertisement,
+    message: Packet,
+    length: usize,
+    source: IpAddr,
+    checksum: VrrpChecksum,
+    ah: Option<(heapless::Vec<u8, 8>, u32, u16)>,
+}
+
+impl Made {
+    /// The bytes for one destination.
+    #[must_use]
+    pub fn to(&self, destination: IpAddr, ttl: u8) -> (Form, Packet) {
+        let mut packet = self.message.clone();
+        if self.source.is_ipv4() {
+            // A trailer is not summed over IPv4.
+            let mut message: Packet = packet.iter().take(self.length).copied().collect();
+            self.advert.sum(&mut message, self.source, destination, self.checksum);
+            packet.iter_mut().zip(message).for_each(|(to, from)| *to = from);
+        } else {
+            self.advert.sum(&mut packet, self.source, destination, self.checksum);
+        }
+        match (&self.ah, self.source, destination) {
+            (Some((key, sequence, id)), IpAddr::V4(source), IpAddr::V4(destination)) => {
+                (Form::Datagram, ah::seal(key, (source, destination), ttl, *id, *sequence, &packet))
+            }
+            _ => (Form::Message, packet),
+        }
+    }
+}
+
+/// One more than the last; at first the time, so that a box that starts again goes on above its former numbers.
+fn next(last: u32, unix: Duration) -> u32 {
+    u32::try_from(unix.as_secs()).unwrap_or(0).max(last.saturating_add(1))
+}
+
+const fn binding(config: &VrrpInstance, source: IpAddr) -> Binding {
+    Binding { version: config.version, vrid: config.vrid.get(), source }
+}
