@@ -138,6 +138,15 @@ impl Client {
         answers.first().copied().ok_or(Error::Malformed(Malformed("no answer")))
     }
 
+    /// Sets idle times; zero leaves one as it is.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub fn set_timeouts(&mut self, timeouts: &Timeouts) -> Result<(), Error> {
+        let body = |w: &mut Writer| codec::encode_timeouts(w, timeouts);
+        self.ask("set timeouts", wire::ACK, command::SET_CONFIG, body, |_| Ok(())).map(drop)
+    }
+
     /// The whole table.
     ///
     /// # Errors

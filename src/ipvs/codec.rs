@@ -139,6 +139,13 @@ pub fn encode(w: &mut Writer, command: &Command) {
     }
 }
 
+/// Writes the attributes of `IPVS_CMD_SET_CONFIG`.
+pub fn encode_timeouts(w: &mut Writer, timeouts: &Timeouts) {
+    w.u32(CMD_TIMEOUT_TCP, timeouts.tcp);
+    w.u32(CMD_TIMEOUT_TCP_FIN, timeouts.tcp_fin);
+    w.u32(CMD_TIMEOUT_UDP, timeouts.udp);
+}
+
 /// Writes the attribute that names a service, as `IPVS_CMD_GET_DEST` wants it.
 pub fn service_attribute(w: &mut Writer, id: &ServiceId) {
     w.nested(CMD_SERVICE, |w| encode_id(w, id));

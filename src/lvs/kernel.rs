@@ -1,21 +1,9 @@
-//! The kernel's side: the connection to IPVS, and the sysctls that it obeys.
+//! The kernel's side: the connection to IPVS.
 
-use std::path::Path;
+use log::info;
 
-use log::{info, warn};
-
+use crate::ipvs::codec::Timeouts;
 use crate::ipvs::{Client, Command, Error, Failure, ServiceEntry};
-
-/// What a director wants of `/proc/sys/net/ipv4/vs`, each with its reason.
-const SYSCTLS: &[(&str, &str)] = &[
-    // A connection to a server that was removed ends with its next packet; otherwise its packets vanish until the client
-    // gives up.
-    ("expire_nodest_conn", "1"),
-    // A persistent client leaves a server that was quiesced; otherwise it is sent there until its template expires.
-    ("expire_quiescent_template", "1"),
-    // A client that uses a port again is a new connection: also in FIN_WAIT, the last state that a DR director sees.
-    ("conn_reuse_mode", "2"),
-];
 
 /// The table of the network namespace of this process.
 #[derive(Debug, Default)]
@@ -50,6 +38,25 @@ impl Kernel {
         result
     }
 
+    /// Sets the idle times of connections if they are others, and returns those that were.
+    ///
+    /// # Errors
+    /// [`Error`]; the next call connects anew.
+    pub fn keep_timeouts(&mut self, wanted: &Timeouts) -> Result<Option<Timeouts>, Error> {
+        let result = self.client().and_then(|client| {
+            let found = client.timeouts()?;
+            if found == *wanted {
+                return Ok(None);
+            }
+            client.set_timeouts(wanted)?;
+            Ok(Some(found))
+        });
+        if result.is_err() {
+            self.client = None;
+        }
+        result
+    }
+
     fn client(&mut self) -> Result<&mut Client, Error> {
         if self.client.is_none() {
             let mut client = Client::connect()?;
@@ -59,7 +66,6 @@ impl Kernel {
                 "ipvs found: version={major}.{minor}.{patch} connection_buckets={}",
                 info.connection_buckets
             );
-            set_sysctls(Path::new("/proc/sys/net/ipv4/vs"));
             self.client = Some(client);
         }
         self.client.as_mut().ok_or(Error::Unavailable)
@@ -88,19 +94,6 @@ impl Drop for Expedited {
     fn drop(&mut self) {
         if self.ours {
             let _ = std::fs::write(Self::SWITCH, "0");
-        }
-    }
-}
-
-fn set_sysctls(folder: &Path) {
-    for (name, value) in SYSCTLS {
-        let path = folder.join(name);
-        let current = std::fs::read_to_string(&path);
-        if current.is_ok_and(|current| current.trim() == *value) {
-            continue;
-        }
-        if let Err(error) = std::fs::write(&path, value) {
-            warn!("cannot set sysctl: {}={value}: {error}", path.display());
         }
     }
 }

@@ -2,8 +2,9 @@
 //!
 //! [`member`] and [`quorum`]: what should become of a server and of a service · [`watched`]: both together, with [`ramp`] (slow
 //! start), [`order`] (the operator's), [`history`] · [`desired`]: that in the kernel's words · [`diff`]: how to get there ·
-//! [`core`]: what is known and concluded · [`kernel`]: reading and changing the table · [`status`]: what is shown · [`sorry`]: the
-//! page that clients see when nobody else answers · [`run`]: the loop.
+//! [`core`]: what is known and concluded · [`kernel`]: reading and changing the table · [`surroundings`] and
+//! [`settings`]: what it needs beside that · [`status`]: what is shown · [`sorry`]: the page that clients see when nobody else
+//! answers · [`run`]: the loop.
 
 pub mod core;
 pub mod desired;
@@ -15,7 +16,9 @@ pub mod order;
 pub mod quorum;
 pub mod ramp;
 pub mod run;
+pub mod settings;
 pub mod sorry;
 pub mod state;
 pub mod status;
+pub mod surroundings;
 pub mod watched;

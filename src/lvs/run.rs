@@ -15,6 +15,7 @@ use super::kernel::Kernel;
 use super::sorry::Sorry;
 use super::state::State;
 use super::status;
+use super::surroundings::Surroundings;
 use crate::check::plan::Verdict;
 use crate::check::runner::{Runner, probes_allowed};
 use crate::config::{Reader, Watcher};
@@ -76,6 +77,7 @@ struct Worker {
     checks: Runner,
     pages: Sorry,
     kernel: Kernel,
+    surroundings: Surroundings,
     core: Core,
     configured: bool,
     /// Of the configuration in force.
@@ -98,6 +100,7 @@ impl Worker {
             checks: Runner::new(probes_allowed()),
             pages: Sorry::default(),
             kernel: Kernel::default(),
+            surroundings: Surroundings::default(),
             core: Core::default(),
             configured: false,
             generation: 0,
@@ -117,15 +120,19 @@ impl Worker {
             Err(error) => return error!("configuration is not taken: {error}"),
         };
         self.generation = active.generation;
+        let prepared = !self.surroundings.configure(&active.checked.config);
         let services = active.checked.config.services;
         if self.configured && self.core.has(&services) {
+            if !prepared {
+                self.reconcile().await;
+            }
             return;
         }
         info!("configuration taken: generation={} services={}", active.generation, services.len());
         self.core.configure(services);
         self.configured = true;
         self.checks.set(Instant::now(), self.core.targets());
-        if self.core.is_blind() {
+        if self.core.is_blind() || self.surroundings.settle(&mut self.kernel).is_err() {
             return self.reconcile().await;
         }
         self.open_pages();
@@ -168,6 +175,10 @@ impl Worker {
         self.open_pages();
         let first = self.read.is_none();
         let mut problem = self.observe().err();
+        // Before the table, so that no packet of a new service goes by the old rules. Without IPVS it is told above.
+        if problem.is_none() {
+            problem = self.surroundings.settle(&mut self.kernel).err();
+        }
         let plan = self.core.conclude(self.checks.plan(), Instant::now());
         let changes = plan.commands.len();
         problem = self.carry_out(plan).await.err().or(problem);

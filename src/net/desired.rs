@@ -7,7 +7,7 @@ use super::dhcp::lease::Lease;
 use super::memory::Leased;
 use super::state::{Address, IPV6_METRIC, Link, Route, State};
 use super::sysctl::{self, Forwarding};
-use crate::config::model::{Config, Interface, InterfaceSelector, Method, ServiceKey, Sorry};
+use crate::config::model::{Config, Interface, InterfaceSelector, Method, ServiceKey};
 use crate::config::model::{Listen, Route as FileRoute, RouteKind};
 use crate::owner;
 use crate::units::{Cidr, IfName, Mac, Refused};
@@ -253,16 +253,7 @@ fn links_with_ipv6(config: &Config, wanted: &State) -> BTreeSet<IfName> {
 fn forwarding(config: &Config) -> Forwarding {
     let mut needed = Forwarding::default();
     for service in &config.services {
-        let sorry: &[_] = match &service.sorry {
-            Sorry::Servers(servers) => servers,
-            Sorry::None | Sorry::Local => &[],
-        };
-        if service
-            .servers
-            .iter()
-            .chain(sorry)
-            .any(|server| matches!(server.method, Method::Nat | Method::FullNat))
-        {
+        if service.everybody().any(|server| matches!(server.method, Method::Nat | Method::FullNat)) {
             match family(service.key) {
                 Family::Ipv4 => needed.ipv4 = true,
                 Family::Ipv6 => needed.ipv6 = true,

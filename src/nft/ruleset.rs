@@ -4,9 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use super::area::{Area, Disjoint, Family};
-use crate::config::model::{
-    AddressRange, Config, Listen, Method, Protocol, Server, Service, ServiceKey, Sorry,
-};
+use crate::config::model::{AddressRange, Config, Listen, Method, Protocol, Service, ServiceKey};
 
 /// All that the table holds; empty = there is none.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -77,11 +75,11 @@ pub fn desired(config: &Config) -> Ruleset {
     let mut disjoint = Disjoint::default();
     for service in &config.services {
         let servers: Vec<IpAddr> =
-            everybody(service).filter(|s| s.method == Method::FullNat).map(|s| s.address.ip()).collect();
+            service.everybody().filter(|s| s.method == Method::FullNat).map(|s| s.address.ip()).collect();
         let Some(first) = servers.first() else { continue };
         let group = (Family::of(*first), service.sources.clone());
         let connections = ruleset.sources.entry(group).or_default();
-        for key in keys(service) {
+        for key in service.keys() {
             connections.extend(servers.iter().map(|server| connection(key, *server)));
             match (areas(service, key), tracked.as_mut()) {
                 (Some(areas), Some(tracked)) => {
@@ -106,7 +104,7 @@ fn marks(config: &Config) -> BTreeMap<Area, u32> {
     if marked().next().is_none() {
         return BTreeMap::new();
     }
-    for key in config.services.iter().flat_map(keys) {
+    for key in config.services.iter().flat_map(Service::keys) {
         if let (Listen::Address(address), Some(protocol)) = (key.listen, key.protocol)
             && address.port() != 0
         {
@@ -153,19 +151,6 @@ fn connection(key: &ServiceKey, server: IpAddr) -> Connection {
         }
         Listen::Fwmark { mark, .. } => Connection::Mark { mark, server },
     }
-}
-
-fn keys(service: &Service) -> impl Iterator<Item = &ServiceKey> {
-    std::iter::once(&service.key).chain(&service.also)
-}
-
-/// The real servers, and those that stand in for them.
-fn everybody(service: &Service) -> impl Iterator<Item = &Server> {
-    let sorry = match &service.sorry {
-        Sorry::Servers(servers) => servers.as_slice(),
-        Sorry::None | Sorry::Local => &[],
-    };
-    service.servers.iter().chain(sorry)
 }
 
 const fn single(address: IpAddr) -> AddressRange {

@@ -172,6 +172,20 @@ impl Service {
             servers: Vec::new(),
         }
     }
+
+    /// The real servers, then those that stand in for them.
+    pub fn everybody(&self) -> impl Iterator<Item = &Server> {
+        let sorry = match &self.sorry {
+            Sorry::Servers(servers) => servers.as_slice(),
+            Sorry::None | Sorry::Local => &[],
+        };
+        self.servers.iter().chain(sorry)
+    }
+
+    /// Its key in the kernel, then the others.
+    pub fn keys(&self) -> impl Iterator<Item = &ServiceKey> {
+        std::iter::once(&self.key).chain(&self.also)
+    }
 }
 
 /// What a failed check does to a real server.
