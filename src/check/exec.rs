@@ -6,7 +6,6 @@
 use std::ffi::CString;
 use std::fs::File;
 use std::io;
-use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 
 use nix::errno::Errno;
@@ -16,7 +15,8 @@ use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::{Pid, geteuid};
 use tokio::io::unix::AsyncFd;
 
-use super::{Feedback, Outcome, Reason, reason};
+use super::{Feedback, Outcome, Reason, Target, reason};
+use crate::config::model::Listen;
 use crate::sys::async_fd::async_fd;
 use crate::sys::program::{Program, start};
 
@@ -29,17 +29,11 @@ const MOST_OUTPUT: usize = 64 * 1024;
 /// Most bytes of its last line that are kept.
 const LONGEST_LINE: usize = 200;
 
-/// Runs `command` with the address and port of the virtual service, those of the real server, and `args`. `weight`: the exit
-/// statuses 2..=255 are weights, two less each (keepalived's `misc_dynamic`).
-pub async fn probe(
-    service: (&str, u16),
-    server: SocketAddr,
-    command: &str,
-    args: &[String],
-    weight: bool,
-) -> Outcome {
-    let given =
-        [service.0.to_owned(), service.1.to_string(), server.ip().to_string(), server.port().to_string()];
+/// Runs `command` with the address and port of the virtual service, those of the real server, and `args`; a service by
+/// firewall mark has its mark for an address, and port 0. `weight`: the exit statuses 2..=255 are weights, two less each
+/// (keepalived's `misc_dynamic`).
+pub async fn probe(target: &Target, command: &str, args: &[String], weight: bool) -> Outcome {
+    let given = told(target);
     let words = [command].into_iter().chain(given.iter().chain(args).map(String::as_str));
     let child = match Child::start(words) {
         Ok(child) => child,
@@ -56,10 +50,22 @@ pub async fn probe(
     }
 }
 
+/// What every program is told: VIP, port, RIP, port.
+fn told(target: &Target) -> [String; 4] {
+    let server = target.front.as_ref().map_or(target.address, |front| front.server);
+    let (vip, port) = match target.front.as_ref().map(|front| front.key.listen) {
+        Some(Listen::Address(vip)) => (vip.ip().to_string(), vip.port()),
+        Some(Listen::Fwmark { mark, .. }) => (mark.to_string(), 0),
+        // Of no service: the server speaks for itself.
+        None => (server.ip().to_string(), server.port()),
+    };
+    [vip, port.to_string(), server.ip().to_string(), server.port().to_string()]
+}
+
 /// What the end of a program says.
 fn judge(status: Option<WaitStatus>, output: &Output, weight: bool) -> Outcome {
     let said = match output.last_line() {
-        line if line.is_empty() => String::new(),
+        [] => String::new(),
         line => format!(": {}", reason::quote(line)),
     };
     match status {

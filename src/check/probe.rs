@@ -2,8 +2,8 @@
 
 use super::tls::Clients;
 use super::{
-    Outcome, Reason, Target, agent, dns, file, ftp, http, imap, nntp, ping, pop3, proxy, sip, smtp, tcp, tls,
-    udp,
+    Outcome, Reason, Target, agent, dns, exec, file, ftp, http, imap, ldap, mysql, nntp, pgsql, ping, pop3,
+    proxy, radius, sip, smtp, tcp, tls, udp,
 };
 use crate::config::model::CheckKind;
 
@@ -25,8 +25,15 @@ pub async fn probe(target: &Target, clients: &Clients) -> Outcome {
         CheckKind::Dns { name, record, expect, tcp } => dns::probe(target, name, record, expect, *tcp).await,
         CheckKind::Udp { send, reply } => udp::probe(target, send, reply.as_ref()).await,
         CheckKind::Ping => ping::probe(target).await,
+        CheckKind::Exec { command, args, weight } => exec::probe(target, command, args, *weight).await,
         CheckKind::Agent { send } => agent::probe(target, send).await,
         CheckKind::File { path } => file::probe(path),
+        CheckKind::Ldap { login, base, tls } => {
+            ldap::probe(target, clients, login.as_ref(), base.as_deref(), tls.as_ref()).await
+        }
+        CheckKind::Mysql(database) => mysql::probe(target, clients, database).await,
+        CheckKind::Pgsql(database) => pgsql::probe(target, clients, database).await,
+        CheckKind::Radius { login, secret } => radius::probe(target, login.as_ref(), secret).await,
         _ => Outcome::Inconclusive(Reason::Borrowed("this kind of check cannot be asked yet")),
     }
 }
