@@ -47,7 +47,8 @@ pub struct Problem {
 /// Every fault of one file, by place. It is never empty.
 ///
 /// `Display` renders what `director check` prints, without colour; `Serialize` gives what `--json` prints.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// `Debug` leaves the text out: it may have passwords.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Report {
     name: String,
     text: String,
@@ -138,6 +139,12 @@ fn snippet(renderer: &Renderer, lines: &Lines<'_>, problem: &Problem, line: usiz
 
 fn floor(text: &str, index: usize) -> usize {
     text.floor_char_boundary(index)
+}
+
+impl fmt::Debug for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Report").field("name", &self.name).field("problems", &self.problems).finish()
+    }
 }
 
 impl fmt::Display for Report {

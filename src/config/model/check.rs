@@ -1,5 +1,6 @@
 //! `check` of a service or a server.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -62,8 +63,8 @@ pub enum ProbeRoute {
     Vip,
 }
 
-/// What a check asks. Secrets are in clear text, so a `Check` is never printed whole.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+/// What a check asks. Secrets are in clear text, so `Debug` gives no more than [`CheckKind::name`].
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum CheckKind {
     /// Never asked: always up. Not in [`Server::checks`].
     None,
@@ -163,7 +164,7 @@ pub enum CheckKind {
 }
 
 impl CheckKind {
-    /// The word of the file for it.
+    /// The type as the file has it.
     #[must_use]
     pub const fn name(&self) -> &'static str {
         match self {
@@ -177,7 +178,8 @@ impl CheckKind {
                     "http"
                 }
             }
-            Self::Smtp { .. } => "smtp",
+            Self::Proxy(_) => "proxy",
+            Self::Smtp { tls, .. } => tls.word("smtp", "smtps"),
             Self::Dns { .. } => "dns",
             Self::Udp { .. } => "udp",
             Self::Ping => "ping",
@@ -187,21 +189,27 @@ impl CheckKind {
             Self::File { .. } => "file",
             Self::Agent { .. } => "agent",
             Self::Ftp(_) => "ftp",
-            Self::Pop3(..) => "pop3",
-            Self::Imap(..) => "imap",
-            Self::Nntp(_) => "nntp",
-            Self::Ldap { .. } => "ldap",
+            Self::Pop3(_, tls) => tls.word("pop3", "pop3s"),
+            Self::Imap(_, tls) => tls.word("imap", "imaps"),
+            Self::Nntp(tls) => tls.word("nntp", "nntps"),
+            Self::Ldap { tls: None, .. } => "ldap",
+            Self::Ldap { .. } => "ldaps",
             Self::Mysql(_) => "mysql",
             Self::Pgsql(_) => "pgsql",
             Self::Radius { .. } => "radius",
             Self::Sip { .. } => "sip",
-            Self::Proxy(_) => "proxy",
         }
     }
 }
 
+impl fmt::Debug for CheckKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
 /// What is said on a connection, and what must be heard.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct Dialogue {
     /// Sent first; empty = nothing.
     pub send: Vec<u8>,
@@ -209,8 +217,14 @@ pub struct Dialogue {
     pub expect: Option<Pattern>,
 }
 
+impl fmt::Debug for Dialogue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "send {} bytes, expect {:?}", self.send.len(), self.expect)
+    }
+}
+
 /// The HTTP check.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Http {
     /// Method, such as `GET` or `HEAD`.
     pub method: String,
@@ -236,6 +250,12 @@ pub struct Http {
     pub tls: Option<Tls>,
 }
 
+impl fmt::Debug for Http {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {:?} of {:?}", self.method, self.paths, self.host)
+    }
+}
+
 impl Http {
     /// `GET path`, answered with any 2xx.
     #[must_use]
@@ -257,7 +277,7 @@ impl Http {
 }
 
 /// A TLS client (RFC 8446, RFC 5246).
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct Tls {
     /// Server name indication, and the name that a verified certificate must have; `None` = none, or that of the protocol.
     pub name: Option<String>,
@@ -267,6 +287,13 @@ pub struct Tls {
     pub identity: Option<(String, String)>,
     /// Warn so long before the server's certificate expires; zero = never.
     pub expiry: Duration,
+}
+
+impl fmt::Debug for Tls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (verified, identified) = (self.ca.is_some(), self.identity.is_some());
+        write!(f, "name {:?}, verified {verified}, identified {identified}", self.name)
+    }
 }
 
 /// Where TLS begins in a protocol that can begin without.
@@ -281,13 +308,28 @@ pub enum MailTls {
     Upgrade(Tls),
 }
 
+impl MailTls {
+    const fn word(&self, plain: &'static str, immediate: &'static str) -> &'static str {
+        match self {
+            Self::Immediate(_) => immediate,
+            Self::Off | Self::Upgrade(_) => plain,
+        }
+    }
+}
+
 /// User and password.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Login {
     /// The user.
     pub user: String,
     /// The password.
     pub password: String,
+}
+
+impl fmt::Debug for Login {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} with a password", self.user)
+    }
 }
 
 /// A data base.
@@ -301,4 +343,31 @@ pub struct Database {
     pub query: Option<String>,
     /// TLS, as the protocol upgrades to it.
     pub tls: Option<Tls>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_secret_is_printed() {
+        let login = || Some(Login { user: "director".to_owned(), password: "s3cret".to_owned() });
+        let tls = Tls { identity: Some((String::new(), "s3cret".to_owned())), ..Tls::default() };
+        let mut http = Http { login: login(), body: b"s3cret".to_vec(), ..Http::get("/") };
+        http.headers.push(("Authorization".to_owned(), "s3cret".to_owned()));
+        let database = Database { login: login(), ..Database::default() };
+        let dialogue = Dialogue { send: b"s3cret".to_vec(), expect: None };
+        let shown = format!("{http:?} {database:?} {dialogue:?} {tls:?}");
+        let kinds = [
+            CheckKind::Proxy(Box::new(http)),
+            CheckKind::Radius { login: login(), secret: "s3cret".to_owned() },
+            CheckKind::Imap(login(), MailTls::Immediate(tls)),
+            CheckKind::Mysql(database),
+            CheckKind::Tcp(dialogue),
+        ];
+        let shown = shown + &format!("{:?}", kinds.map(Check::new));
+        let bytes = format!("{:?}", b"s3cret".as_slice());
+        assert!(!shown.contains("s3cret") && !shown.contains(&bytes), "{shown}");
+        assert!(shown.contains("kind: imaps"), "{shown}");
+    }
 }

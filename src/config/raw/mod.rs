@@ -13,15 +13,16 @@ use std::time::Duration;
 use toml::de::DeTable;
 
 pub use leaf::{
-    Addresses, Check, CheckType, Destination, Family, Ignored, Mark, Percent, Persistence, Quorum, Scheduler,
-    SchedulerFlag, Sorry, Status, Sysctls, Targets, Tunnel, TunnelKind, Vips,
+    Addresses, Check, CheckType, Destination, Family, Headers, Hex, Ignored, Mark, Percent, Persistence,
+    Quorum, Scheduler, SchedulerFlag, Sorry, Status, Sysctls, Targets, Tls, Transport, Tunnel, TunnelKind,
+    Vips,
 };
 pub use vrrp::{Auth, AuthKind, Garp, ReplayKind, Track, Virtual, Vrrp};
 
 use super::faults::Faults;
 use super::field::{Field, List, Many};
 use super::model::{
-    Method, OnFail, PersistenceEngine, Protocol, RouteKind, Start, SyslogTarget, TunnelChecksum,
+    Method, OnFail, PersistenceEngine, ProbeRoute, Protocol, RouteKind, Start, SyslogTarget, TunnelChecksum,
 };
 use super::report::Span;
 use super::value::{FromTable, Int, field, unknown_keys};
@@ -112,7 +113,7 @@ table! {
         source: Many<Addresses>,
         persistence: Persistence,
         weight: Weight,
-        check: Check,
+        check: Many<Check>,
         start: Start,
         slow_start: Duration,
         drain_timeout: Duration,
@@ -133,7 +134,7 @@ table! {
         max_connections: Int<0, 4_294_967_295>,
         min_connections: Int<0, 4_294_967_295>,
         enabled: bool,
-        check: Check,
+        check: Many<Check>,
     }
 }
 
@@ -157,14 +158,46 @@ table! {
     CheckTable {
         kind = "type": CheckType,
         interval: Duration,
+        fast: Duration,
         timeout: Duration,
         fall: Int<1, 100>,
         rise: Int<1, 100>,
+        address: IpAddr,
         port: Int<1, 65535>,
-        path: String,
+        source: IpAddr,
+        mark: Int<1, 4_294_967_295>,
+        probe: ProbeRoute,
+        send: String,
+        send_hex: Hex,
+        expect: Many<String>,
+        tls: Tls,
+        starttls: bool,
+        user: String,
+        password: String,
+        method: String,
+        path: Many<String>,
         host: String,
+        headers: Headers,
+        body: String,
         status: List<Status>,
+        digest: String,
+        redirects: Int<0, 10>,
+        helo: String,
+        name: String,
+        record: String,
+        transport: Transport,
+        command: Many<String>,
+        weight: bool,
+        base: String,
+        database: String,
+        query: String,
+        secret: String,
     }
+}
+
+table! {
+    /// `tls = { … }`.
+    TlsTable { name: String, verify: bool, ca: String, certificate: String, key: String, expiry: Duration }
 }
 
 table! {

@@ -34,7 +34,8 @@ pub fn config(raw: &raw::Root, faults: &mut Faults<'_>) -> Config {
     let names = service::names(&raw.service);
     let (vrrp, vips) = vrrp::instances(&raw.vrrp, &links, &names, faults);
     let local = LocalAddresses::new(&links, vips, &raw.route);
-    let services = service::services(&raw.service, &local, faults);
+    let hostname = system.hostname.as_deref().unwrap_or("director");
+    let services = service::services(&raw.service, &local, hostname, faults);
     let ipvs = raw.ipvs.get().map(|ipvs| ipvs::ipvs(ipvs, faults)).unwrap_or_default();
     Config { system, interfaces, routes, vrrp, services, ipvs }
 }

@@ -1,15 +1,15 @@
 //! `[[service.server]]` and the elements of `sorry`.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 use super::super::faults::Faults;
 use super::super::field::{At, Field};
-use super::super::model::{Check, Listen, Method, Server, Tunnel, TunnelChecksum};
+use super::super::model::{Listen, Method, Server, Tunnel, TunnelChecksum};
 use super::super::raw::{self, Targets, TunnelKind};
 use super::super::report::Span;
+use super::check::{Checks, Shared, checks};
 use super::listen::{Front, MOST_KEYS};
-use super::{Unique, check, family, host_address};
+use super::{Unique, family, host_address};
 use crate::units::Weight;
 
 /// Port of generic UDP encapsulation (IANA: gue).
@@ -22,7 +22,7 @@ pub(super) struct Defaults<'a> {
     /// The weight.
     pub weight: Weight,
     /// The checks, as servers with a port of their own have them.
-    pub checks: &'a check::Checks,
+    pub checks: &'a Checks,
     /// Whether the kernel heeds the port of a server that differs from the service's.
     pub keeps_port: bool,
 }
@@ -31,6 +31,7 @@ pub(super) fn servers(
     raw: &[At<raw::Server>],
     front: &Front,
     defaults: &Defaults<'_>,
+    shared: &mut Shared<'_>,
     faults: &mut Faults<'_>,
 ) -> Vec<Server> {
     let mut seen = Unique::new();
@@ -46,13 +47,13 @@ pub(super) fn servers(
             faults.add(span, "`tunnel` is for method = \"tun\"");
         }
         let (upper, lower) = limits(raw, faults);
-        let own = raw.check.is_given().then(|| check::checks(&raw.check, raw.at, front, faults));
+        let own = raw.check.is_given().then(|| checks(&raw.check, raw.at, front, shared, faults));
         let Some(At { value: targets, span }) = raw.address.required(raw.at, "address", example, faults)
         else {
             continue;
         };
         let port = port(*targets, *span, front, method, defaults, faults);
-        let checks = own.as_ref().unwrap_or(defaults.checks).of(port, faults);
+        let checks = own.as_ref().unwrap_or(defaults.checks).of(port, method, faults);
         let weight = raw.weight.get().copied().unwrap_or(defaults.weight);
         let enabled = raw.enabled.get().copied().unwrap_or(true);
         let count = targets.addresses.count();
@@ -68,8 +69,16 @@ pub(super) fn servers(
                 faults.add(*span, format!("{what} {address} is the service itself"));
             }
             seen.claim(address, *span, format_args!("{what} {address} of this service"), faults);
-            let checks: Vec<Arc<Check>> = checks.to_vec();
-            servers.push(Server { address, weight, method, tunnel, upper, lower, enabled, checks });
+            servers.push(Server {
+                address,
+                weight,
+                method,
+                tunnel,
+                upper,
+                lower,
+                enabled,
+                checks: checks.to_vec(),
+            });
         }
     }
     servers

@@ -11,11 +11,11 @@ use super::super::model::{
 };
 use super::super::raw;
 use super::super::report::Span;
-use super::check::Checks;
+use super::check::{Checks, Shared, checks};
 use super::listen::{Front, Marks, are_local, front, is_local, keeps_port, refuse_shadowed};
 use super::quorum::quorum;
 use super::server::{Defaults, servers};
-use super::{Bounds, LocalAddresses, Unique, all, check, complete, family, items, list, name};
+use super::{Bounds, LocalAddresses, Unique, all, complete, family, items, list, name};
 use crate::units::Weight;
 
 const DEFAULT_SCHEDULER: &str = "wlc";
@@ -52,8 +52,10 @@ pub(super) fn names(raw: &Field<List<raw::Service>>) -> Names {
 pub(super) fn services(
     raw: &Field<List<raw::Service>>,
     local: &LocalAddresses,
+    hostname: &str,
     faults: &mut Faults<'_>,
 ) -> Vec<Service> {
+    let mut shared = Shared::new(hostname);
     let mut names = Unique::new();
     let mut keys = Unique::new();
     let mut marks = Marks::new();
@@ -65,7 +67,7 @@ pub(super) fn services(
         for At { value: key, span } in &front.keys {
             keys.claim(*key, *span, format_args!("a service for {}", show_key(*key)), faults);
         }
-        let Some(service) = service(raw, front, local, faults) else { continue };
+        let Some(service) = service(raw, front, local, &mut shared, faults) else { continue };
         let span = raw.name.span().unwrap_or(raw.at);
         names.claim(service.name.clone(), span, format_args!("service `{}`", service.name), faults);
         services.push(service);
@@ -92,18 +94,19 @@ fn service(
     raw: &raw::Service,
     front: Front,
     local: &LocalAddresses,
+    shared: &mut Shared<'_>,
     faults: &mut Faults<'_>,
 ) -> Option<Service> {
     let name = name(&raw.name, raw.at, "name = \"web\"", faults);
     let persistence = persistence(raw, &front, faults);
-    let checks = check::checks(&raw.check, raw.at, &front, faults);
+    let checks = checks(&raw.check, raw.at, &front, shared, faults);
     let defaults = Defaults {
         what: "real server",
         weight: raw.weight.get().copied().unwrap_or(Weight::DEFAULT),
         checks: &checks,
         keeps_port: keeps_port(&front, persistence.as_ref()),
     };
-    let real = servers(items(&raw.server), &front, &defaults, faults);
+    let real = servers(items(&raw.server), &front, &defaults, shared, faults);
     if items(&raw.server).is_empty() && complete(&raw.server) {
         faults.add_with_help(
             raw.at,
@@ -112,7 +115,7 @@ fn service(
         );
     }
     let quorum = quorum(raw, &real, faults);
-    let sorry = sorry(raw, &front, &real, &defaults, faults);
+    let sorry = sorry(raw, &front, &real, &defaults, shared, faults);
     let flags = scheduler_flags(raw, faults);
     tunnel_is_used(raw, &front, &real, faults);
     let mut keys = front.keys.iter().map(|key| key.value);
@@ -263,6 +266,7 @@ fn sorry(
     front: &Front,
     real: &[Server],
     defaults: &Defaults<'_>,
+    shared: &mut Shared<'_>,
     faults: &mut Faults<'_>,
 ) -> Sorry {
     let Some(At { value, span }) = raw.sorry.set() else { return Sorry::None };
@@ -285,7 +289,7 @@ fn sorry(
                 checks: &unchecked,
                 keeps_port: defaults.keeps_port,
             };
-            let servers = servers(&given.items, front, &defaults, faults);
+            let servers = servers(&given.items, front, &defaults, shared, faults);
             for server in &servers {
                 if real.iter().any(|other| other.address == server.address) {
                     faults.add(*span, format!("sorry server {} is also a real server", server.address));

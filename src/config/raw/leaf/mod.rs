@@ -5,10 +5,9 @@ use std::net::{IpAddr, SocketAddr};
 use toml::Spanned;
 use toml::de::DeValue;
 
-use super::CheckTable;
 use crate::config::faults::Faults;
 use crate::config::model::{RouteKind, SyslogTarget, SyslogTransport};
-use crate::config::value::{FromTable, FromValue, Int, accept, text, wrong_type};
+use crate::config::value::{FromValue, accept, text};
 use crate::units::{Cidr, Refused};
 
 /// One of a few words.
@@ -34,12 +33,14 @@ macro_rules! words {
 
 mod address;
 mod balance;
+mod probe;
 mod sysctl;
 
 pub use address::{Addresses, Targets, Vips};
 pub use balance::{
     Family, Mark, Percent, Persistence, Quorum, Scheduler, SchedulerFlag, Sorry, Tunnel, TunnelKind,
 };
+pub use probe::{Check, CheckType, Headers, Hex, Status, Tls, Transport};
 pub use sysctl::Sysctls;
 
 words!(RouteKind {
@@ -48,18 +49,6 @@ words!(RouteKind {
     "blackhole" => Self::Blackhole,
     "unreachable" => Self::Unreachable,
 });
-words!(CheckType { "tcp" => Self::Tcp, "http" => Self::Http, "none" => Self::None });
-
-/// `type` of `check`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CheckType {
-    /// A connection.
-    Tcp,
-    /// A request.
-    Http,
-    /// Nothing.
-    None,
-}
 
 /// What was read elsewhere.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -119,50 +108,4 @@ fn parse_syslog(text: &str) -> Option<SyslogTarget> {
     let alone = bare.parse().map(|ip: IpAddr| SocketAddr::new(ip, PORT));
     let address = address.parse().or(alone).ok().filter(|address| address.port() != 0)?;
     Some(SyslogTarget { transport, address })
-}
-
-/// `check`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Check {
-    /// A type, with the defaults for all else.
-    Type(CheckType),
-    /// All of it.
-    Table(Box<CheckTable>),
-}
-
-impl FromValue for Check {
-    const WANTS: &'static str = "\"tcp\", \"http\", \"none\", or { type = \"http\", … }";
-
-    fn from_value(key: &str, value: &Spanned<DeValue<'_>>, faults: &mut Faults<'_>) -> Option<Self> {
-        if let Some(table) = value.get_ref().as_table() {
-            let table = CheckTable::from_table(table, value.span().into(), faults);
-            return Some(Self::Table(Box::new(table)));
-        }
-        if value.get_ref().is_str() {
-            return CheckType::from_value(key, value, faults).map(Self::Type);
-        }
-        wrong_type(key, value, Self::WANTS, faults);
-        None
-    }
-}
-
-/// One element of `status`: a range of status codes, both ends included.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Status(pub u16, pub u16);
-
-impl FromValue for Status {
-    const WANTS: &'static str = "a status code such as 200, or a range such as \"200-299\"";
-
-    fn from_value(key: &str, value: &Spanned<DeValue<'_>>, faults: &mut Faults<'_>) -> Option<Self> {
-        if value.get_ref().is_integer() {
-            let code: u16 = Int::<100, 599>::from_value(key, value, faults)?.to(0);
-            return Some(Self(code, code));
-        }
-        let text = text(key, value, Self::WANTS, faults)?;
-        let code = |text: &str| text.parse().ok().filter(|code| (100..=599).contains(code));
-        let (first, last) = text.split_once('-').unwrap_or((text, text));
-        let range = code(first).zip(code(last)).filter(|(first, last)| first <= last);
-        let refuse = || Refused(format!("`{key}` {text:?} is not {}, within 100 to 599", Self::WANTS));
-        accept(value, range.map(|(first, last)| Self(first, last)).ok_or_else(refuse), faults)
-    }
 }
