@@ -37,6 +37,12 @@ impl RunDir {
         self.0.join("active.toml")
     }
 
+    /// What [`Self::active_config`] says, packed so that the workers need not read the text again; written before it.
+    #[must_use]
+    pub fn packed(&self) -> PathBuf {
+        self.0.join("active.packed")
+    }
+
     /// Which configuration runs and why ([`crate::ipc::message::StoreStatus`] as JSON), written before
     /// [`Self::active_config`] is replaced.
     #[must_use]

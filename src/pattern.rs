@@ -7,6 +7,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use regex::bytes::Regex;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::units::Refused;
 
@@ -51,6 +52,18 @@ impl FromStr for Pattern {
             let why = why.lines().last().unwrap_or_default().trim().trim_start_matches("error: ");
             Refused(format!("{text:?} is not a regular expression: {why}"))
         })
+    }
+}
+
+impl Serialize for Pattern {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl<'de> Deserialize<'de> for Pattern {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
     }
 }
 

@@ -17,17 +17,17 @@ pub struct Refused(pub String);
 
 /// Virtual router identifier, 1..=255 (RFC 9568 section 5.2.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "i64", into = "u8")]
+#[serde(try_from = "i64", into = "i64")]
 pub struct Vrid(u8);
 
 /// VRRP priority of a configured router, 1..=255; 255 owns the addresses (RFC 9568 section 5.2.4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "i64", into = "u8")]
+#[serde(try_from = "i64", into = "i64")]
 pub struct Priority(u8);
 
 /// Weight of a real server, 0..=65535; 0 takes no new connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "i64", into = "u32")]
+#[serde(try_from = "i64", into = "i64")]
 pub struct Weight(u32);
 
 macro_rules! bounded {
@@ -53,6 +53,12 @@ macro_rules! bounded {
         impl From<$name> for $int {
             fn from(value: $name) -> Self {
                 value.0
+            }
+        }
+
+        impl From<$name> for i64 {
+            fn from(value: $name) -> Self {
+                value.0.into()
             }
         }
 

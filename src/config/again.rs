@@ -14,7 +14,7 @@
 //! whole file is checked: a report is never made from a part.
 
 use super::model::Service;
-use super::{Checked, LARGEST, NodeFacts, Nodes, Report, check_nodes};
+use super::{Checked, LARGEST, NodeFacts, Report, check};
 
 /// A file without fault, and what it says.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -35,32 +35,14 @@ pub fn check_again(
     facts: &NodeFacts,
     before: Option<&Before>,
 ) -> Result<Checked, Report> {
-    check_nodes_again(text, name, facts, before, Nodes::All)
-}
-
-pub(super) fn check_nodes_again(
-    text: &[u8],
-    name: &str,
-    facts: &NodeFacts,
-    before: Option<&Before>,
-    which: Nodes,
-) -> Result<Checked, Report> {
-    match before.and_then(|before| by_difference(text, facts, before, which)) {
+    match before.and_then(|before| by_difference(text, facts, before)) {
         Some(checked) => Ok(checked),
-        None => check_nodes(text, name, facts, which),
+        None => check(text, name, facts),
     }
 }
 
-/// What a faultless file says of everything but services; with some of these, or `None` when that cannot be told.
-pub(super) fn without_services(text: &[u8], facts: &NodeFacts) -> Option<Checked> {
-    let layout = Layout::of(text)?;
-    let named = layout.services.iter().filter(|service| layout.names(service));
-    let part = named.fold(layout.rest.clone(), |part, service| part + service);
-    check_nodes(part.as_bytes(), "", facts, Nodes::Own).ok()
-}
-
 /// What the file says, from what it said; `None` when that cannot be told, or when there may be a fault.
-fn by_difference(text: &[u8], facts: &NodeFacts, before: &Before, which: Nodes) -> Option<Checked> {
+fn by_difference(text: &[u8], facts: &NodeFacts, before: &Before) -> Option<Checked> {
     let (old, new) = (Layout::of(&before.text)?, Layout::of(text)?);
     let services = &before.checked.config.services;
     let count = services.len();
@@ -79,7 +61,7 @@ fn by_difference(text: &[u8], facts: &NodeFacts, before: &Before, which: Nodes) 
     if touched.len() > count / 2 {
         return None;
     }
-    let Checked { mut config, node } = check_nodes(part.as_bytes(), "", facts, which).ok()?;
+    let Checked { mut config, node } = check(&part, "", facts).ok()?;
     if node != before.checked.node || config.services.len() != touched.len() {
         return None;
     }
@@ -177,7 +159,6 @@ fn name_of(service: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::check;
 
     const REST: &str = "version = 1\n[[interface]]\nname = \"eth0\"\naddresses = [\"192.0.2.1/24\"]\n";
 
@@ -205,7 +186,7 @@ mod tests {
     }
 
     fn quickly(text: &str, before: &Before) -> Option<Checked> {
-        by_difference(text.as_bytes(), &NodeFacts::default(), before, Nodes::All)
+        by_difference(text.as_bytes(), &NodeFacts::default(), before)
     }
 
     #[test]
@@ -294,15 +275,5 @@ mod tests {
             quick += usize::from(quickly(&edited, &before).is_some());
         }
         assert!(quick > 300, "only {quick} were quick");
-    }
-
-    #[test]
-    fn the_rest_is_read_without_the_services() {
-        let text = file(20);
-        let part = without_services(text.as_bytes(), &NodeFacts::default()).unwrap();
-        let whole = check(&text, "f", &NodeFacts::default()).unwrap();
-        assert_eq!((part.config.vrrp, part.config.interfaces), (whole.config.vrrp, whole.config.interfaces));
-        let names: Vec<&str> = part.config.services.iter().map(|service| service.name.as_str()).collect();
-        assert_eq!(names, ["s2"], "which is tracked");
     }
 }

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 use nix::libc::O_NONBLOCK;
 
-use super::again::{Before, check_nodes_again, without_services};
+use super::again::Before;
+use super::packed::{Part, unpack};
 use super::{Checked, LARGEST, NodeFacts, Nodes, Report, check, check_nodes};
 use crate::ipc::message::StoreStatus;
 use crate::paths::RunDir;
@@ -42,9 +43,18 @@ pub struct Active {
 /// # Errors
 /// Says why it cannot be read (missing, a directory, no permission, no ordinary file), or gives every fault in it.
 pub fn load_file(path: &Path, facts: &NodeFacts) -> Result<Checked, LoadError> {
-    let bytes = read_file(path)
+    load_text(path, facts).map(|before| before.checked)
+}
+
+/// The same with the text.
+///
+/// # Errors
+/// As [`load_file`].
+pub fn load_text(path: &Path, facts: &NodeFacts) -> Result<Before, LoadError> {
+    let text = read_file(path)
         .map_err(|error| LoadError::Unreadable { path: path.to_owned(), why: explain(&error) })?;
-    Ok(check(&bytes, &path.display().to_string(), facts)?)
+    let checked = check(&text, &path.display().to_string(), facts)?;
+    Ok(Before { text, checked })
 }
 
 /// Reads at most one byte more than [`LARGEST`], so that a device or a runaway file cannot fill the memory.
@@ -79,51 +89,36 @@ pub(crate) fn explain(error: &io::Error) -> String {
 /// The configuration in force: what `store` last published in `run`; `None` before it has.
 ///
 /// # Errors
-/// The two files cannot be read, or do not fit this firmware: then a worker keeps what it has.
+/// The files cannot be read, or do not fit this firmware: then a worker keeps what it has.
 pub fn active(run: &RunDir) -> Result<Option<Active>, LoadError> {
-    let Some(published) = published(run)? else { return Ok(None) };
-    let checked = check_nodes(&published.text, &published.name(run), &published.facts, Nodes::Own)?;
-    Ok(Some(Active { generation: published.generation, checked }))
+    part(run, Part::Whole)
 }
 
-/// The same for those whom services do not concern: some services may be missing, at times all. Ten thousand servers cost
-/// nothing here.
+/// The same for those whom services do not concern: they may be missing.
 ///
 /// # Errors
 /// As [`active`].
 pub fn active_without_services(run: &RunDir) -> Result<Option<Active>, LoadError> {
-    let Some(published) = published(run)? else { return Ok(None) };
-    match without_services(&published.text, &published.facts) {
-        Some(checked) => Ok(Some(Active { generation: published.generation, checked })),
-        None => active(run),
-    }
+    part(run, Part::Rest)
 }
 
-/// The same for those who read one configuration after the other: from the second on, what it costs is what has changed.
-#[derive(Debug)]
-pub struct Reader {
-    run: RunDir,
-    before: Option<Before>,
+fn part(run: &RunDir, part: Part) -> Result<Option<Active>, LoadError> {
+    let Some(Published { generation, facts, text }) = published(run)? else { return Ok(None) };
+    let checked = match unpacked(run, &text, &facts, part) {
+        Some(checked) => checked,
+        None => check_nodes(&text, &run.active_config().display().to_string(), &facts, Nodes::Own)?,
+    };
+    Ok(Some(Active { generation, checked }))
 }
 
-impl Reader {
-    /// Reads what is published in `run`.
-    #[must_use]
-    pub const fn new(run: RunDir) -> Self {
-        Self { run, before: None }
-    }
+/// What another process of this Director has found `text` to say, if that is known and was found with the same `facts`.
+#[must_use]
+pub fn prepared(run: &RunDir, text: &[u8], facts: &NodeFacts) -> Option<Checked> {
+    unpacked(run, text, facts, Part::Whole)
+}
 
-    /// The configuration in force; `None` before there is one.
-    ///
-    /// # Errors
-    /// As [`active`]; the next call begins from the last one that could be read.
-    pub fn active(&mut self) -> Result<Option<Active>, LoadError> {
-        let Some(published) = published(&self.run)? else { return Ok(None) };
-        let (name, before) = (published.name(&self.run), self.before.as_ref());
-        let checked = check_nodes_again(&published.text, &name, &published.facts, before, Nodes::Own)?;
-        self.before = Some(Before { text: published.text, checked: checked.clone() });
-        Ok(Some(Active { generation: published.generation, checked }))
-    }
+fn unpacked(run: &RunDir, text: &[u8], facts: &NodeFacts, part: Part) -> Option<Checked> {
+    unpack(&std::fs::read(run.packed()).ok()?, text, facts, part)
 }
 
 /// What lies in the run directory.
@@ -131,12 +126,6 @@ struct Published {
     generation: u64,
     facts: NodeFacts,
     text: Vec<u8>,
-}
-
-impl Published {
-    fn name(&self, run: &RunDir) -> String {
-        run.active_config().display().to_string()
-    }
 }
 
 fn published(run: &RunDir) -> Result<Option<Published>, LoadError> {

@@ -12,6 +12,7 @@ mod field;
 mod load;
 pub mod model;
 mod node;
+mod packed;
 mod raw;
 mod report;
 mod validate;
@@ -21,8 +22,9 @@ mod watch;
 pub use again::{Before, check_again};
 pub use document::LARGEST;
 pub(crate) use load::read_file;
-pub use load::{Active, LoadError, Reader, active, active_without_services, load_file};
+pub use load::{Active, LoadError, active, active_without_services, load_file, load_text, prepared};
 pub use node::NodeFacts;
+pub use packed::pack;
 pub use report::{Located, Problem, Report, Span};
 pub use watch::Watcher;
 

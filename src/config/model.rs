@@ -4,10 +4,13 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use serde::{Deserialize, Serialize};
+
 use crate::units::{Cidr, IfName, Mac};
 
 mod check;
 mod service;
+pub(super) mod shared;
 mod vrrp;
 
 pub use check::{Check, CheckKind, Database, Dialogue, Http, Login, MailTls, ProbeRoute, Tls};
@@ -21,7 +24,7 @@ pub use vrrp::{
 };
 
 /// The whole of `director.toml`, with the section of this node merged in.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Config {
     /// `[system]`.
     pub system: System,
@@ -38,7 +41,7 @@ pub struct Config {
 }
 
 /// What concerns the box as a whole.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct System {
     /// Host name, RFC 1123; the appliance is called `director` without one.
     pub hostname: Option<String>,
@@ -49,7 +52,7 @@ pub struct System {
 }
 
 /// `udp://192.168.61.9:514` or `tcp://…`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SyslogTarget {
     /// How it is carried.
     pub transport: SyslogTransport,
@@ -58,7 +61,7 @@ pub struct SyslogTarget {
 }
 
 /// Transport of syslog messages (RFC 5426, RFC 6587).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SyslogTransport {
     /// One datagram a message.
     Udp,
@@ -67,7 +70,7 @@ pub enum SyslogTransport {
 }
 
 /// A network interface that Director configures.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Interface {
     /// By what it is found.
     pub selector: InterfaceSelector,
@@ -80,7 +83,7 @@ pub struct Interface {
 }
 
 /// By what an interface is found.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum InterfaceSelector {
     /// `name = "eth0"`.
     Name(IfName),
@@ -107,7 +110,7 @@ impl InterfaceSelector {
 }
 
 /// What becomes of packets that a route is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 pub enum RouteKind {
     /// They go to a gateway, or out of an interface.
     #[default]
@@ -121,7 +124,7 @@ pub enum RouteKind {
 }
 
 /// A static route.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Route {
     /// What it does; all but [`RouteKind::Unicast`] have neither gateway nor interface.
     pub kind: RouteKind,

@@ -15,7 +15,7 @@ use super::value::{FromTable, field, unknown_keys, wrong_type};
 use crate::units::Mac;
 
 /// What tells one box from another.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 pub struct NodeFacts {
     /// The hardware addresses of this box.
     pub macs: BTreeSet<Mac>,

@@ -9,7 +9,7 @@ use lexopt::Arg;
 use serde_json::json;
 
 use super::{Error, complain, print};
-use crate::config::{Checked, LoadError, NodeFacts, load_file};
+use crate::config::{Before, Checked, LoadError, NodeFacts, load_file, load_text};
 
 /// A file that cannot be used, for whatever reason.
 const FAULTY: u8 = 2;
@@ -36,13 +36,15 @@ pub fn check(args: lexopt::Parser) -> Result<ExitCode, Error> {
     Ok(if result.is_ok() { ExitCode::SUCCESS } else { ExitCode::from(FAULTY) })
 }
 
-/// Checks `file` before something is done with it; a fault is told, and is the exit code.
+/// Checks `file`, as a box of these `facts` has it, before something is done with it; a fault is told, and is the exit code.
 ///
 /// # Errors
 /// When standard error cannot be written.
-pub(super) fn refuse(file: &Path) -> Result<Option<ExitCode>, Error> {
-    let result = load_file(file, &NodeFacts::default());
-    if result.is_ok() { Ok(None) } else { tell(file, &result).map(Some) }
+pub(super) fn refuse(file: &Path, facts: &NodeFacts) -> Result<Result<Before, ExitCode>, Error> {
+    match load_text(file, facts) {
+        Ok(before) => Ok(Ok(before)),
+        Err(error) => tell(file, &Err(error)).map(Err),
+    }
 }
 
 fn parse(mut args: lexopt::Parser) -> Result<Options, Error> {

@@ -8,6 +8,7 @@ use crate::init::release::Release;
 use crate::init::{appliance, foreground};
 use crate::paths::RunDir;
 use crate::role::Role;
+use crate::store;
 use crate::worker::{self, WorkerArgs};
 
 /// `director version`.
@@ -78,10 +79,12 @@ pub fn run(mut args: lexopt::Parser) -> Result<ExitCode, Error> {
         std::path::absolute(&path).map_err(|e| Error::Failed(format!("{}: {e}", path.display())))
     };
     let (run_dir, file) = (RunDir::new(whole(run_dir)?), whole(file)?);
-    if let Some(code) = check::refuse(&file)? {
-        return Ok(code);
-    }
-    foreground::run(run_dir, file, consoles).map_err(Error::failed)?;
+    let facts = store::node_facts();
+    let before = match check::refuse(&file, &facts)? {
+        Ok(before) => before,
+        Err(code) => return Ok(code),
+    };
+    foreground::run(run_dir, file, consoles, (before, &facts)).map_err(Error::failed)?;
     Ok(ExitCode::SUCCESS)
 }
 

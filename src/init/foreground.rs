@@ -19,6 +19,7 @@ use super::signals::Signals;
 use super::sink::Sink;
 use super::spawn::Spawner;
 use super::supervise::Key;
+use crate::config::{Before, NodeFacts};
 use crate::paths::RunDir;
 use crate::role::Role;
 use crate::store;
@@ -46,18 +47,27 @@ pub enum Error {
 
 /// Runs every worker on `file` until SIGTERM or SIGINT; SIGHUP makes `store` read the file again.
 ///
-/// `consoles` are terminals (without `/dev/`) that get a console each.
+/// `consoles` are terminals (without `/dev/`) that get a console each. `checked` is what the file was found to say, and on what
+/// box: `store` need not read it a second time.
 ///
 /// # Errors
 /// [`Error`].
-pub fn run(run_dir: RunDir, file: PathBuf, consoles: Vec<String>) -> Result<(), Error> {
+pub fn run(
+    run_dir: RunDir,
+    file: PathBuf,
+    consoles: Vec<String>,
+    checked: (Before, &NodeFacts),
+) -> Result<(), Error> {
     own_log::install();
     process::close_leaks_on_exec();
     process::reset_signals()?;
     raise_file_limit();
     let signals = Signals::install()?;
     let _lock = claim(&run_dir)?;
-    store::forget(&run_dir).map_err(|source| Error::RunDir { path: run_dir.path().to_owned(), source })?;
+    let failed = |source| Error::RunDir { path: run_dir.path().to_owned(), source };
+    store::forget(&run_dir).map_err(failed)?;
+    store::prepare(&run_dir, &checked.0, checked.1).map_err(failed)?;
+    drop(checked);
     let socket = run_dir.socket(Role::Init);
     let setup = Setup {
         workers: workers(consoles),

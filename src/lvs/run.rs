@@ -18,7 +18,7 @@ use super::status;
 use super::surroundings::Surroundings;
 use crate::check::plan::Verdict;
 use crate::check::runner::{Runner, probes_allowed};
-use crate::config::{Reader, Watcher};
+use crate::config::{self, Watcher};
 use crate::ipc::message::{Event, Health, LvsStatus, Reply, Request, Status};
 use crate::ipc::server::{self, Call, Subscribers};
 use crate::ipvs::client::batch;
@@ -71,7 +71,7 @@ async fn serve(run: &RunDir) -> Result<(), Box<dyn Error>> {
 }
 
 struct Worker {
-    reader: Reader,
+    run: RunDir,
     calls: mpsc::Receiver<Call>,
     subscribers: Subscribers,
     checks: Runner,
@@ -94,7 +94,7 @@ struct Worker {
 impl Worker {
     fn new(run: RunDir, calls: mpsc::Receiver<Call>) -> Self {
         Self {
-            reader: Reader::new(run),
+            run,
             calls,
             subscribers: Subscribers::default(),
             checks: Runner::new(probes_allowed()),
@@ -114,7 +114,7 @@ impl Worker {
 
     /// Takes the configuration in force; a faulty one changes nothing.
     async fn load(&mut self) {
-        let active = match self.reader.active() {
+        let active = match config::active(&self.run) {
             Ok(Some(active)) => active,
             Ok(None) => return,
             Err(error) => return error!("configuration is not taken: {error}"),

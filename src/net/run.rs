@@ -21,7 +21,7 @@ use super::status::status;
 use super::sysctl;
 use super::watch::{ADDRESSES_AND_ROUTES, Watch};
 use crate::config::model::Config;
-use crate::config::{Reader, Watcher};
+use crate::config::{self, Watcher};
 use crate::ipc::message::{Reply, Request, Status};
 use crate::ipc::server::{self, Call, Subscribers};
 use crate::paths::RunDir;
@@ -59,7 +59,6 @@ struct Inbox {
 
 struct Worker {
     run: RunDir,
-    reader: Reader,
     kernel: Kernel,
     config: Option<Config>,
     /// Of `config`.
@@ -98,7 +97,6 @@ impl Worker {
             kernel: Kernel::open()?,
             memory: Memory::load(&run.state(Role::Net), boot_time()),
             run: run.clone(),
-            reader: Reader::new(run.clone()),
             config: None,
             loaded: 0,
             generation: 0,
@@ -157,7 +155,7 @@ impl Worker {
 
     /// Takes the configuration that `store` has activated; a fault keeps the present one.
     fn load(&mut self) {
-        match self.reader.active() {
+        match config::active(&self.run) {
             Ok(Some(active)) => {
                 if self.config.as_ref() != Some(&active.checked.config) {
                     self.backoff.clear();

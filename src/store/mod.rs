@@ -24,5 +24,6 @@ mod select; // which offer counts, and why (pure)
 mod slot; // telling the boot loader that this slot came up
 mod work; // what the loop leaves to a thread
 
-pub use publish::forget;
+pub use disk::node_facts;
+pub use publish::{forget, prepare};
 pub use run::run;

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use crate::config::{Checked, NodeFacts, check};
+use crate::config::{Before, NodeFacts, check, pack, prepared};
 use crate::ipc::message::StoreStatus;
 use crate::paths::RunDir;
 use crate::role::Role;
@@ -14,20 +14,37 @@ pub struct Published {
     /// Which, and why.
     pub status: StoreStatus,
     /// Its text; `None` if none could be used so far.
-    pub active: Option<(Vec<u8>, Checked)>,
+    pub active: Option<Before>,
 }
 
-/// Writes `status`, and then `text` if it is a new one: the other workers wake at the text.
+/// Writes `status`, and then `active` if it is a new one: the other workers wake at its text.
 ///
 /// # Errors
 /// The run directory cannot be written.
-pub fn publish(run: &RunDir, status: &StoreStatus, text: Option<&[u8]>) -> io::Result<()> {
+pub fn publish(run: &RunDir, status: &StoreStatus, active: Option<&Before>) -> io::Result<()> {
     let source = serde_json::to_vec_pretty(status).map_err(io::Error::other)?;
     super::files::replace(&run.source(), &source)?;
-    if let Some(text) = text {
-        super::files::replace(&run.active_config(), text)?;
+    if let Some(active) = active {
+        prepare(run, active, &told(status))?;
+        super::files::replace(&run.active_config(), &active.text)?;
     }
     super::files::replace(&run.state(Role::Store), supervisor().as_bytes())
+}
+
+/// Leaves what a text says for those who read it next with the same `facts`; only saves them time.
+///
+/// # Errors
+/// The run directory cannot be written.
+pub fn prepare(run: &RunDir, before: &Before, facts: &NodeFacts) -> io::Result<()> {
+    match pack(before, facts) {
+        Some(packed) => super::files::replace(&run.packed(), &packed),
+        None => Ok(()),
+    }
+}
+
+/// What a worker knows of the box: what this status tells it.
+fn told(status: &StoreStatus) -> NodeFacts {
+    NodeFacts { node: status.node.clone(), ..NodeFacts::default() }
 }
 
 /// What the run directory holds, if it was published under the present supervisor.
@@ -40,9 +57,9 @@ pub fn published(run: &RunDir) -> Option<Published> {
     }
     let status: StoreStatus = serde_json::from_slice(&std::fs::read(run.source()).ok()?).ok()?;
     let active = std::fs::read(run.active_config()).ok().and_then(|text| {
-        let facts = NodeFacts { node: status.node.clone(), ..NodeFacts::default() };
-        let checked = check(&text, "active.toml", &facts).ok()?;
-        Some((text, checked))
+        let facts = told(&status);
+        let checked = prepared(run, &text, &facts).or_else(|| check(&text, "active.toml", &facts).ok())?;
+        Some(Before { text, checked })
     });
     Some(Published { status, active })
         .filter(|published| published.status.generation == 0 || published.active.is_some())
@@ -54,7 +71,7 @@ pub fn published(run: &RunDir) -> Option<Published> {
 /// # Errors
 /// Something is there that cannot be removed.
 pub fn forget(run: &RunDir) -> io::Result<()> {
-    for path in [run.active_config(), run.source(), run.state(Role::Store)] {
+    for path in [run.active_config(), run.packed(), run.source(), run.state(Role::Store)] {
         match std::fs::remove_file(path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
@@ -94,9 +111,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let run = RunDir::new(dir.path());
         assert_eq!(published(&run), None);
-        publish(&run, &status(3), Some(b"version = 1\n")).unwrap();
+        let text = b"version = 1\n".to_vec();
+        let checked = check(&text, "f", &NodeFacts::default()).unwrap();
+        publish(&run, &status(3), Some(&Before { text: text.clone(), checked })).unwrap();
         let found = published(&run).unwrap();
-        assert_eq!((found.status.generation, found.active.unwrap().0), (3, b"version = 1\n".to_vec()));
+        assert_eq!((found.status.generation, found.active.unwrap().text), (3, text));
         let active = crate::config::active(&run).unwrap().unwrap();
         assert_eq!(active.generation, 3);
         std::fs::write(run.state(Role::Store), "{\"supervisor\":1,\"started\":0}\n").unwrap();

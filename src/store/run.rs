@@ -133,7 +133,7 @@ impl Store {
             Some(before) if before.active.is_some() => {
                 log::info!("taken up: generation={} why={}", before.status.generation, before.status.why);
                 store.status = before.status;
-                store.running = before.active.map(|(text, checked)| Arc::new(Before { text, checked }));
+                store.running = before.active.map(Arc::new);
                 store.queue.extend([(Work::Peek, None), (Work::Settle, None)]);
             }
             _ => store.queue.push_back((Work::Start, None)),
@@ -244,24 +244,25 @@ impl Store {
     fn activate(&mut self, text: Vec<u8>, checked: Checked) -> std::io::Result<()> {
         self.status.generation += 1;
         self.status.node.clone_from(&checked.node);
-        publish(&self.run, &self.status, Some(&text))?;
-        let (generation, node) = (self.status.generation, checked.node.as_deref().unwrap_or("-"));
+        let running = Arc::new(Before { text, checked });
+        publish(&self.run, &self.status, Some(&running))?;
+        let (generation, node) = (self.status.generation, running.checked.node.as_deref().unwrap_or("-"));
         log::info!("configuration active: generation={generation} node={node} why={}", self.status.why);
         self.subscribers.emit(&Event::Config { generation });
-        let system = &checked.config.system;
+        let system = &running.checked.config.system;
         if !(system.ntp.is_empty() && system.syslog.is_empty()) {
             log::warn!("not acted on by this version: `ntp` and `syslog` of [system]");
         }
         if let Sources::Appliance(_) = &self.sources {
             if matches!(self.status.source, Source::Usb | Source::Partition) {
-                self.queue.push_back((Work::Keep(text.clone()), None));
+                self.queue.push_back((Work::Keep(running.text.clone()), None));
             }
             let hostname = system.hostname.as_deref().unwrap_or("director");
             if let Err(errno) = nix::unistd::sethostname(hostname) {
                 log::warn!("set host name: {hostname}: {}", errno.desc());
             }
         }
-        self.running = Some(Arc::new(Before { text, checked }));
+        self.running = Some(running);
         Ok(())
     }
 

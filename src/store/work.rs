@@ -9,7 +9,7 @@ use super::disk::{mac_of, node_facts};
 use super::grubenv::Slot;
 use super::management;
 use super::select::{Choice, Found, Offer, choose};
-use crate::config::{Before, NodeFacts, check, read_file};
+use crate::config::{Before, NodeFacts, check, prepared, read_file};
 use crate::ipc::message::{SetManagement, Source};
 use crate::paths::RunDir;
 use crate::units::Mac;
@@ -153,7 +153,18 @@ impl Plan {
 
     fn choose(&mut self) -> Choice {
         let facts = self.facts();
-        choose(self.look(), &facts, self.settled, self.running.clone().as_deref())
+        let offers = self.look();
+        let before = self.running.clone().or_else(|| self.prepared(&offers, &facts).map(Arc::new));
+        choose(offers, &facts, self.settled, before.as_deref())
+    }
+
+    /// What `director run` has found when it looked at the file before it started anybody.
+    fn prepared(&self, offers: &[Offer], facts: &NodeFacts) -> Option<Before> {
+        let text = offers.iter().find_map(|offer| match &offer.found {
+            Found::Text(text) => Some(text),
+            _ => None,
+        })?;
+        prepared(&self.run, text, facts).map(|checked| Before { text: text.clone(), checked })
     }
 
     /// On the appliance the host name comes from the file, so it cannot choose a part of the file.

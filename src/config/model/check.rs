@@ -4,10 +4,12 @@ use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::pattern::Pattern;
 
 /// A health check.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Check {
     /// What is asked.
     pub kind: CheckKind,
@@ -54,7 +56,7 @@ impl Check {
 }
 
 /// Which way a probe takes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
 pub enum ProbeRoute {
     /// To the server's own address.
     #[default]
@@ -64,7 +66,7 @@ pub enum ProbeRoute {
 }
 
 /// What a check asks. Secrets are in clear text, so `Debug` gives no more than [`CheckKind::name`].
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum CheckKind {
     /// Never asked: always up. Not in [`Server::checks`].
     None,
@@ -209,7 +211,7 @@ impl fmt::Debug for CheckKind {
 }
 
 /// What is said on a connection, and what must be heard.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
 pub struct Dialogue {
     /// Sent first; empty = nothing.
     pub send: Vec<u8>,
@@ -224,7 +226,7 @@ impl fmt::Debug for Dialogue {
 }
 
 /// The HTTP check.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Http {
     /// Method, such as `GET` or `HEAD`.
     pub method: String,
@@ -277,7 +279,7 @@ impl Http {
 }
 
 /// A TLS client (RFC 8446, RFC 5246).
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
 pub struct Tls {
     /// Server name indication, and the name that a verified certificate must have; `None` = none, or that of the protocol.
     pub name: Option<String>,
@@ -297,7 +299,7 @@ impl fmt::Debug for Tls {
 }
 
 /// Where TLS begins in a protocol that can begin without.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
 pub enum MailTls {
     /// Nowhere.
     #[default]
@@ -318,7 +320,7 @@ impl MailTls {
 }
 
 /// User and password.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Login {
     /// The user.
     pub user: String,
@@ -333,7 +335,7 @@ impl fmt::Debug for Login {
 }
 
 /// A data base.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
 pub struct Database {
     /// Who logs in; without, the handshake suffices.
     pub login: Option<Login>,

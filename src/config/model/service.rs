@@ -6,11 +6,13 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::Check;
 use crate::units::{Cidr, Weight};
 
 /// Layer 4 protocol of a service.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Protocol {
     /// Transmission control protocol.
@@ -22,7 +24,7 @@ pub enum Protocol {
 }
 
 /// How a packet reaches the real server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Method {
     /// Direct routing: rewritten MAC, the real server has the VIP too (ipvsadm -g).
@@ -36,7 +38,7 @@ pub enum Method {
 }
 
 /// How [`Method::Tun`] wraps a packet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub enum Tunnel {
     /// IP in IP (RFC 2003).
     #[default]
@@ -56,7 +58,7 @@ pub enum Tunnel {
 }
 
 /// Checksum of an outer header.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub enum TunnelChecksum {
     /// None (ipvsadm --tun-nocsum).
     #[default]
@@ -68,7 +70,7 @@ pub enum TunnelChecksum {
 }
 
 /// What clients talk to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Listen {
     /// Address and port; port 0 = every port, only with persistence.
     Address(SocketAddr),
@@ -82,7 +84,7 @@ pub enum Listen {
 }
 
 /// What makes a service unique in the kernel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ServiceKey {
     /// What clients talk to.
     pub listen: Listen,
@@ -94,8 +96,17 @@ pub struct ServiceKey {
 pub const SCHEDULERS: [&str; 14] =
     ["rr", "wrr", "lc", "wlc", "lblc", "lblcr", "sh", "mh", "dh", "fo", "ovf", "sed", "nq", "twos"];
 
+/// One of [`SCHEDULERS`].
+pub type Scheduler = &'static str;
+
+fn known_scheduler<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Scheduler, D::Error> {
+    let name = String::deserialize(deserializer)?;
+    let known = SCHEDULERS.into_iter().find(|known| *known == name);
+    known.ok_or_else(|| serde::de::Error::custom("no such scheduler"))
+}
+
 /// Persistence: a client returns to its real server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Persistence {
     /// Life of a template after the last connection, whole seconds, 1 s..=31 d.
     pub timeout: Duration,
@@ -106,14 +117,14 @@ pub struct Persistence {
 }
 
 /// A persistence engine of the kernel (net/netfilter/ipvs/ip_vs_pe_*.c).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PersistenceEngine {
     /// Call-ID of SIP.
     Sip,
 }
 
 /// A virtual service.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Service {
     /// Name in the file, in status and in events.
     pub name: String,
@@ -124,7 +135,8 @@ pub struct Service {
     /// `key` is a mark that Director itself gives to these packets by nftables; `None` = it does not.
     pub marking: Option<Marking>,
     /// One of [`SCHEDULERS`].
-    pub scheduler: &'static str,
+    #[serde(deserialize_with = "known_scheduler")]
+    pub scheduler: Scheduler,
     /// Flags of the scheduler (`sh-port`, `mh-fallback`…).
     pub flags: SchedulerFlags,
     /// One-packet scheduling: each datagram is a connection of its own (UDP only).
@@ -189,7 +201,7 @@ impl Service {
 }
 
 /// What a failed check does to a real server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum OnFail {
     /// Taken out of the table.
     #[default]
@@ -199,7 +211,7 @@ pub enum OnFail {
 }
 
 /// Who answers while the quorum is lost.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Sorry {
     /// Nobody: new connections are refused.
     #[default]
@@ -211,7 +223,7 @@ pub enum Sorry {
 }
 
 /// A real server of one service.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Server {
     /// RIP and port. DR and TUN: the port equals the service's. For a firewall mark, port 0 or several ports the port is 0.
     pub address: SocketAddr,
@@ -228,6 +240,7 @@ pub struct Server {
     /// Whether it takes part at all; `false` = weight 0 whatever the checks say, and they go on.
     pub enabled: bool,
     /// How it is asked; all must succeed. Empty = never asked, always up. Shared between servers that are asked alike.
+    #[serde(with = "super::shared")]
     pub checks: Vec<Arc<Check>>,
 }
 
@@ -249,7 +262,7 @@ impl Server {
 }
 
 /// Addresses from `first` to `last`, both included, of one family.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct AddressRange {
     /// The lowest.
     pub first: IpAddr,
@@ -313,7 +326,7 @@ impl fmt::Display for AddressRange {
 }
 
 /// Packets that get a firewall mark by the file's own rules, so that a range of addresses or ports is one service.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Marking {
     /// The protocol.
     pub protocol: Protocol,
@@ -324,7 +337,7 @@ pub struct Marking {
 }
 
 /// Flags of a scheduler as `ipvsadm -b` has them (kernel: `IP_VS_SVC_F_SCHED1..3`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct SchedulerFlags {
     /// `sh-fallback`, `mh-fallback`, `flag-1`: 0x08.
     pub flag1: bool,
@@ -336,7 +349,7 @@ pub struct SchedulerFlags {
 
 /// When a service is up: what lives reaches `need` + `hysteresis` to gain the quorum, falls below `need` − `hysteresis` (or to
 /// nothing) to lose it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Quorum {
     /// How much must live.
     pub need: Need,
@@ -345,7 +358,7 @@ pub struct Quorum {
 }
 
 /// How much must live.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Need {
     /// Sum of the configured weights of live servers, 1..
     Weight(u32),
@@ -362,7 +375,7 @@ impl Default for Quorum {
 }
 
 /// What a server is before its first verdict.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Start {
     /// As the kernel has it: unknown changes nothing.
     #[default]
@@ -374,7 +387,7 @@ pub enum Start {
 }
 
 /// `[ipvs]`: the kernel's own settings.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Ipvs {
     /// `net.ipv4.vs.*` that the operator sets in place of the profile's, by name and value.
     pub sysctls: BTreeMap<String, String>,

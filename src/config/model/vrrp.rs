@@ -3,10 +3,12 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::units::{Cidr, IfName, Priority, Vrid};
 
 /// VRRP on the wire.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum VrrpVersion {
     /// RFC 3768, IPv4 only, whole seconds.
     V2,
@@ -15,7 +17,7 @@ pub enum VrrpVersion {
 }
 
 /// Authentication of VRRP version 2 (RFC 2338; removed by RFC 3768, still spoken by old peers).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum VrrpAuth {
     /// Type 1: up to 8 bytes in clear text, zero padded. Version 2.
     Pass(heapless::Vec<u8, 8>),
@@ -26,7 +28,7 @@ pub enum VrrpAuth {
 }
 
 /// The trailer: HMAC-SHA256-128 with a sequence that begins with the time.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HmacAuth {
     /// At least one, each identifier once.
     pub keys: Vec<HmacKey>,
@@ -39,7 +41,7 @@ pub struct HmacAuth {
 }
 
 /// A key of the trailer.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HmacKey {
     /// 1..=255, on the wire beside each signature.
     pub id: u8,
@@ -55,7 +57,7 @@ impl std::fmt::Debug for HmacKey {
 }
 
 /// What keeps old messages of the trailer out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Replay {
     /// Growing sequences, and a timestamp that is off by at most so many seconds, 1..=300: needs clocks that agree.
     Time(u16),
@@ -64,7 +66,7 @@ pub enum Replay {
 }
 
 /// What is demanded and sent of the trailer; the first two are for the days of a migration.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum HmacMode {
     /// Signs nothing, verifies what is signed.
     ReceiveOnly,
@@ -75,7 +77,7 @@ pub enum HmacMode {
 }
 
 /// The IPv4 checksum of VRRP version 3: RFC 5798 was read both ways, so either is accepted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum VrrpChecksum {
     /// Over the message alone (RFC 9568 section 5.2.8; Cisco, Juniper).
@@ -86,7 +88,7 @@ pub enum VrrpChecksum {
 }
 
 /// One virtual router on one interface.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VrrpInstance {
     /// Name in the file, in status and in events.
     pub name: String,
@@ -168,7 +170,7 @@ impl VrrpInstance {
 pub const MISSED: u8 = 3;
 
 /// A box that advertisements are sent to in place of the group.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct VrrpPeer {
     /// Where it is.
     pub address: IpAddr,
@@ -187,7 +189,7 @@ impl VrrpPeer {
 }
 
 /// A VIP.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct VirtualAddress {
     /// Address and prefix as set on the interface.
     pub cidr: Cidr,
@@ -198,7 +200,7 @@ pub struct VirtualAddress {
 }
 
 /// How an address is set on its interface.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 pub struct Look {
     /// Label for old tools, IPv4 only: at most 15 bytes, beginning with the name of the interface; `None` = that name.
     pub label: Option<heapless::String<15>>,
@@ -213,7 +215,7 @@ impl From<Cidr> for VirtualAddress {
 }
 
 /// How far an address is valid (ip-address(8)).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 pub enum AddressScope {
     /// Everywhere.
     #[default]
@@ -225,7 +227,7 @@ pub enum AddressScope {
 }
 
 /// When and how often a new master announces its VIPs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Garp {
     /// Announcements of each VIP at once, 1..=100.
     pub repeat: u8,
@@ -249,7 +251,7 @@ impl Default for Garp {
 }
 
 /// A tracked object and what its failure does.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Track {
     /// What is watched.
     pub target: TrackTarget,
@@ -258,7 +260,7 @@ pub struct Track {
 }
 
 /// What is watched.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TrackTarget {
     /// Healthy while the interface is up and has carrier.
     Interface(IfName),
