@@ -7,7 +7,11 @@
 //!                            `50%`, `weight=7`, `drain`
 //! down ADDRESS…
 //! after TIME                 time passes, and what is due in it happens, each with the time since the last event
-//! restart                    the worker dies, and another one starts with the same configuration
+//! drain SERVICE SERVER [TIME] the operator takes servers out of use, for a drain at most that long (else as the file has it),
+//! disable SERVICE SERVER     at once,
+//! enable SERVICE SERVER      or back
+//! restart                    the worker dies, and another one starts with the same configuration and what was written down
+//! reboot                     the same, and the kernel has nothing any more
 //! foreign clear              somebody else changes the table: everything,
 //! foreign fwmark N           a service more,
 //! foreign delete ADDRESS     a server of every service less,
@@ -15,8 +19,8 @@
 //! refuse ADDRESS             the kernel will not take this server (again: it will)
 //! lost                       an answer of the kernel was lost
 //! show                       the table
-//!   > COMMAND                what the worker tells the kernel, `! COMMAND` what somebody else has done, `service NAME up|down`
-//!                            what it tells subscribers; written by the test itself with UPDATE=1
+//!   > COMMAND                what the worker tells the kernel, `! COMMAND` what somebody else has done, `service NAME up|down` and
+//!                            `server ADDRESS of NAME drained` what it tells subscribers; written by the test itself with UPDATE=1
 //! ```
 
 // A broken script is to end the test at its line.
@@ -32,10 +36,11 @@ use director::check::{Feedback, Reason, Target};
 use director::config::model::Config;
 use director::config::{NodeFacts, check};
 use director::ipc::client;
-use director::ipc::message::{Event, Health, Reply, Request, Source, Status, StoreStatus};
+use director::ipc::message::{AdminOrder, Event, Health, Reply, Request, Source, Status, StoreStatus};
 use director::ipvs::{Command, Failure, Family, Name, Service, ServiceId};
 use director::lvs::core::{Core, Plan};
 use director::lvs::member::Verdicts;
+use director::lvs::memory::{Clock, Record};
 use director::lvs::state::{ServiceState, State};
 use director::paths::RunDir;
 use director::role::Role;
@@ -43,7 +48,9 @@ use director::role::Role;
 const PREAMBLE: &str = "version = 1\n[[interface]]\nname = \"eth0\"\naddresses = [\"192.0.2.1/24\", \"192.0.2.2/24\", \"2001:db8::1/64\"]\n";
 
 struct World {
+    begun: Instant,
     now: Instant,
+    boots: u32,
     core: Core,
     config: Config,
     verdicts: Said,
@@ -68,8 +75,11 @@ impl Verdicts for Said {
 
 impl World {
     fn new() -> Self {
+        let now = Instant::now();
         Self {
-            now: Instant::now(),
+            begun: now,
+            now,
+            boots: 0,
             core: Core::default(),
             config: Config::default(),
             verdicts: Said::default(),
@@ -95,8 +105,22 @@ impl World {
             ["dump"] => self.dump(),
             ["up", addresses @ ..] => self.verdict(addresses, Health::Up),
             ["down", addresses @ ..] => self.verdict(addresses, Health::Down),
-            ["restart"] => {
+            ["drain", service, server] => self.order(service, server, AdminOrder::Drain { timeout_ms: None }),
+            ["drain", service, server, time] => {
+                let time = director::units::parse_duration(time).unwrap();
+                let timeout_ms = Some(Some(time.as_millis().try_into().unwrap()));
+                self.order(service, server, AdminOrder::Drain { timeout_ms });
+            }
+            ["disable", service, server] => self.order(service, server, AdminOrder::Disable),
+            ["enable", service, server] => self.order(service, server, AdminOrder::Enable),
+            [again @ ("restart" | "reboot")] => {
+                let record = Record::of(self.core.services(), &self.clock());
+                if *again == "reboot" {
+                    self.boots += 1;
+                    self.kernel = State::default();
+                }
                 self.core = Core::default();
+                self.core.recall(record.recall(&self.clock()));
                 self.verdicts = Said::default();
                 self.core.configure(self.config.services.clone());
                 self.dump();
@@ -115,6 +139,21 @@ impl World {
                 table.lines().for_each(|line| self.say(line));
             }
             other => panic!("unknown event: {other:?}"),
+        }
+    }
+
+    fn clock(&self) -> Clock {
+        let since_boot = Duration::from_secs(100) + (self.now - self.begun);
+        Clock { now: self.now, since_boot, boot: self.boots.to_string() }
+    }
+
+    fn order(&mut self, service: &str, server: &str, order: AdminOrder) {
+        match self.core.administer(service, server, order, self.now) {
+            Ok((_, events)) => {
+                let plan = self.core.conclude_changed(&self.verdicts, self.now);
+                self.carry_out(Plan { events: [events, plan.events].concat(), ..plan });
+            }
+            Err(why) => self.say(format!("refused: {why}")),
         }
     }
 
@@ -168,8 +207,14 @@ impl World {
         }
         self.core.applied(&plan.commands, &failures);
         for event in &plan.events {
-            if let Event::Service { service, up } = event {
-                self.say(format!("service {service} {}", if *up { "up" } else { "down" }));
+            match event {
+                Event::Service { service, up } => {
+                    self.say(format!("service {service} {}", if *up { "up" } else { "down" }));
+                }
+                Event::Admin { service, server, admin } => {
+                    self.say(format!("server {server} of {service} {}", format!("{admin:?}").to_lowercase()));
+                }
+                _ => {}
             }
         }
     }

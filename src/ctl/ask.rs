@@ -42,9 +42,13 @@ struct Takes {
     lines: bool,
 }
 
+/// The run directory where no other is named.
+pub(super) fn run_dir() -> RunDir {
+    std::env::var_os("DIRECTOR_RUN").map_or_else(RunDir::default, RunDir::new)
+}
+
 fn options(args: &mut lexopt::Parser, takes: Takes) -> Result<Options, Error> {
-    let run_dir = std::env::var_os("DIRECTOR_RUN").map_or_else(RunDir::default, RunDir::new);
-    let mut options = Options { run_dir, ..Options::default() };
+    let mut options = Options { run_dir: run_dir(), ..Options::default() };
     while let Some(arg) = args.next()? {
         match arg {
             Long("run-dir") => options.run_dir = RunDir::new(PathBuf::from(args.value()?)),
@@ -220,7 +224,12 @@ fn order(run_dir: &RunDir, role: Role, request: &Request, wait: Duration) -> Res
     ask(run_dir, role, request, wait).map(|_| ExitCode::SUCCESS).map_err(|error| explain(run_dir, error))
 }
 
-fn json(value: &impl serde::Serialize) -> Result<String, Error> {
+/// Asks, and explains a failure as every verb does.
+pub(super) fn from(run_dir: &RunDir, role: Role, request: &Request) -> Result<Reply, Error> {
+    ask(run_dir, role, request, WAIT).map_err(|error| explain(run_dir, error))
+}
+
+pub(super) fn json(value: &impl serde::Serialize) -> Result<String, Error> {
     serde_json::to_string_pretty(value).map(|text| text + "\n").map_err(Error::failed)
 }
 

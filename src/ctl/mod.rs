@@ -2,14 +2,17 @@
 //!
 //! A verb is a row of [`VERBS`]; the same table is the help. Exit codes: 0 done, 1 failed, 2 wrong use or a faulty file.
 
+mod admin;
 mod ask;
 mod check;
 pub mod ipvs;
 pub mod logs;
 mod ping;
+pub mod services;
 pub mod status;
 mod suggest;
 mod verbs;
+mod why;
 
 use std::ffi::{OsStr, OsString};
 use std::io::{ErrorKind, Write};
@@ -95,6 +98,30 @@ pub const VERBS: &[Verb] = &[
     Verb { name: "release", usage: "ROLE", summary: "let a held worker run again", run: ask::release },
     Verb { name: "reboot", usage: "", summary: "resign, stop and start the box again", run: ask::reboot },
     Verb { name: "poweroff", usage: "", summary: "resign, stop and switch the box off", run: ask::poweroff },
+    Verb {
+        name: "why",
+        usage: "SERVICE SERVER [--json]",
+        summary: "tell why a real server is in use or not",
+        run: why::run,
+    },
+    Verb {
+        name: "drain",
+        usage: "SERVICE SERVER [--timeout TIME|never] [--wait]",
+        summary: "give a real server no new connections, let those it has finish (at most TIME), then remove it",
+        run: admin::drain,
+    },
+    Verb {
+        name: "disable",
+        usage: "SERVICE SERVER",
+        summary: "take a real server out of use at once",
+        run: admin::disable,
+    },
+    Verb {
+        name: "enable",
+        usage: "SERVICE SERVER",
+        summary: "let a drained or disabled real server be used again",
+        run: admin::enable,
+    },
     Verb {
         name: "ipvs",
         usage: ipvs::USAGE,
@@ -214,6 +241,7 @@ fn overview() -> String {
 fn explain(verb: &Verb) -> String {
     let details = match verb.name {
         "ipvs" => format!("\n{}", ipvs::DETAILS),
+        "why" | "drain" | "disable" | "enable" => format!("\n{}", admin::DETAILS),
         _ => String::new(),
     };
     format!("usage: director {} {}\n\n{}\n{details}", verb.name, verb.usage, verb.summary)

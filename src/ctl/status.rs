@@ -4,10 +4,11 @@
 
 use std::time::Duration;
 
+pub use super::services::lvs;
 use crate::init::supervise::ALARM;
 use crate::ipc::message::{
-    Health, InitStatus, LinkStatus, LvsStatus, NetStatus, RouterState, RouterStatus, ServerStatus,
-    ServiceStatus, Source, Status, StoreStatus, VrrpStatus, WorkerStatus,
+    InitStatus, LinkStatus, NetStatus, RouterState, RouterStatus, Source, Status, StoreStatus, VrrpStatus,
+    WorkerStatus,
 };
 use crate::vrrp::packet::Reject;
 
@@ -200,67 +201,6 @@ fn advertisements(router: &RouterStatus) -> Option<String> {
     Some(format!("  advertisements: {sent} sent, {heard} heard{odd}"))
 }
 
-/// Services and their servers.
-#[must_use]
-pub fn lvs(status: &LvsStatus) -> Vec<String> {
-    let mut out: Vec<String> = status.services.iter().flat_map(service).collect();
-    if status.services.is_empty() {
-        out.push("no service is configured".to_owned());
-    }
-    if let Some(problem) = &status.problem {
-        out.push(format!("! {problem}"));
-    }
-    if status.foreign_changes > 0 {
-        out.push(format!("foreign changes repaired: {}", status.foreign_changes));
-    }
-    out
-}
-
-fn service(service: &ServiceStatus) -> Vec<String> {
-    let state = match (service.up, service.sorry) {
-        (true, _) => "UP",
-        (false, true) => "DOWN (sorry)",
-        (false, false) => "DOWN",
-    };
-    let protocol = service.protocol.map(|p| format!("{p:?} ").to_lowercase()).unwrap_or_default();
-    let persistence = service.persistence_s.map(|s| format!(" persistent {s}s")).unwrap_or_default();
-    let mut out = vec![format!(
-        "{}  {state}  {protocol}{} {}{persistence}  live weight {} of {}, {} connections",
-        service.name,
-        service.listen,
-        service.scheduler,
-        service.live_weight,
-        service.quorum,
-        service.connections
-    )];
-    out.extend(table(service.servers.iter().map(server).collect()));
-    out
-}
-
-fn server(server: &ServerStatus) -> Vec<String> {
-    let health = match server.health {
-        Health::Unknown => "unknown",
-        Health::Up => "up",
-        Health::Down => "DOWN",
-    };
-    let weight = match server.kernel_weight {
-        Some(weight) if weight == server.weight => format!("weight {weight}"),
-        Some(weight) => format!("weight {weight} (file: {})", server.weight),
-        None => "out".to_owned(),
-    };
-    let answers = server.latency_us.filter(|_| server.health == Health::Up);
-    let latency = answers.map(|us| format!(" in {}", latency(us))).unwrap_or_default();
-    let checked = server.checked_ms.map(|ms| format!(", {} ago", age(ms))).unwrap_or_default();
-    vec![
-        format!("  {}{}", server.address, if server.sorry { " sorry" } else { "" }),
-        format!("{:?}", server.method).to_lowercase(),
-        health.to_owned(),
-        weight,
-        format!("{}+{}", server.active, server.inactive),
-        format!("{}{latency}{checked}", server.reason),
-    ]
-}
-
 /// A span of time in its two largest units: `850 ms`, `12 s`, `3 m 20 s`, `5 h 1 m`, `12 d 4 h`.
 #[must_use]
 pub fn age(milliseconds: u64) -> String {
@@ -275,7 +215,9 @@ pub fn age(milliseconds: u64) -> String {
     }
 }
 
-fn latency(microseconds: u64) -> String {
+/// A short span of time: `1.2 ms`, `17 ms`.
+#[must_use]
+pub fn latency(microseconds: u64) -> String {
     if microseconds < 10_000 {
         format!("{}.{} ms", microseconds / 1_000, microseconds / 100 % 10)
     } else {
@@ -364,6 +306,51 @@ mod tests {
              192.168.61.22:80  dr  up    weight 1  3+12  200 OK in 1.2 ms, 700 ms ago\n  \
              192.168.61.33:80  dr  DOWN  out       0+0   connection refused, 1 s ago"
         );
+    }
+
+    #[test]
+    fn what_an_operator_and_checks_did_to_servers() {
+        let check = |kind: &str, health: &str, reason: &str, more: &str| {
+            format!(
+                r#"{{"kind":"{kind}","address":"10.0.0.1:80","health":"{health}","reason":"{reason}","checked_ms":700,
+                "latency_us":1234,"against":0,"turns_at":3{more}}}"#
+            )
+        };
+        let server = |last: u8, weight: &str, health: &str, more: &str| {
+            format!(
+                r#"{{"address":"10.0.0.{last}:80","method":"dr","weight":10,"kernel_weight":{weight},"sorry":false,
+                "health":"{health}","reason":"200 OK","checked_ms":700,"latency_us":1234,"active":3,"inactive":12{more}}}"#
+            )
+        };
+        let two = format!(
+            r#","checks":[{},{}]"#,
+            check("http", "up", "200 OK", r#","warning":"certificate expires in 5 d""#),
+            check("tcp", "up", "connected", r#","overdue":true"#)
+        );
+        let servers = [
+            server(1, "0", "up", r#","admin":{"state":"draining","since_ms":12000,"left_ms":288000}"#),
+            server(2, "null", "up", r#","admin":{"state":"disabled","since_ms":12000,"left_ms":null}"#),
+            server(3, "3", "up", r#","slow_start":{"percent":30,"left_ms":7000}"#),
+            server(4, "7", "up", r#","feedback":"75%""#),
+            server(5, "0", "up", r#","off":true"#),
+            server(6, "10", "up", &two),
+        ];
+        let shown = show(&format!(
+            r#"{{"role":"lvs","problem":null,"foreign_changes":0,"generation":1,"services":[
+            {{"name":"web","listen":"10.0.0.45:80","also":["10.0.0.45:443"],"protocol":"tcp","scheduler":"wlc",
+             "persistence_s":null,"up":true,"sorry":false,"live_weight":60,"quorum":40,"quorum_unit":"percent",
+             "connections":17,"servers":[{}]}}]}}"#,
+            servers.join(",")
+        ));
+        let expected = "\
+web  UP  tcp 10.0.0.45:80, 10.0.0.45:443 wlc  live 60% of 40%, 17 connections
+  10.0.0.1:80  dr  up  weight 0 (file: 10)  3+12  draining for 12 s, 4 m 48 s left; 200 OK in 1.2 ms, 700 ms ago
+  10.0.0.2:80  dr  up  out                  3+12  disabled for 12 s; 200 OK in 1.2 ms, 700 ms ago
+  10.0.0.3:80  dr  up  weight 3 (file: 10)  3+12  slow start at 30%, 7 s left; 200 OK in 1.2 ms, 700 ms ago
+  10.0.0.4:80  dr  up  weight 7 (file: 10)  3+12  takes 75%; 200 OK in 1.2 ms, 700 ms ago
+  10.0.0.5:80  dr  up  weight 0 (file: 10)  3+12  off in the file; 200 OK in 1.2 ms, 700 ms ago
+  10.0.0.6:80  dr  up  weight 10            3+12  http 200 OK in 1.2 ms, 700 ms ago; ! certificate expires in 5 d; tcp connected in 1.2 ms, 700 ms ago, ! overdue";
+        assert_eq!(shown, expected);
     }
 
     #[test]

@@ -42,7 +42,10 @@ impl Init {
             Request::Power { .. } => {
                 Err("power: this director is an ordinary process: end it by SIGTERM".to_owned())
             }
-            Request::Reload | Request::SetManagement(_) => {
+            Request::Reload
+            | Request::SetManagement(_)
+            | Request::Administer { .. }
+            | Request::Why { .. } => {
                 return crate::ipc::server::not_mine(Role::Init, &request);
             }
         };

@@ -26,6 +26,22 @@ pub enum Request {
     Reload,
     /// To `store`: give an interface a management address in the operator's file, check, write, activate.
     SetManagement(SetManagement),
+    /// To `lvs`: take real servers out of use, or back into it; [`Reply::Servers`].
+    Administer {
+        /// Name of a service; `*` or `all` = every one.
+        service: String,
+        /// Address, with or without port; `*` or `all` = every one.
+        server: String,
+        /// What shall become of them.
+        order: AdminOrder,
+    },
+    /// To `lvs`: why is a real server in or out? [`Reply::Why`], for each that fits.
+    Why {
+        /// As in [`Request::Administer`].
+        service: String,
+        /// As in [`Request::Administer`].
+        server: String,
+    },
     /// To `init`: the lines kept for `role` (or of every role), oldest first; [`Reply::Logs`].
     Logs {
         /// Whose; `None` = everybody's, merged by time.
@@ -53,6 +69,27 @@ pub enum Request {
         /// What follows.
         action: PowerAction,
     },
+}
+
+/// What the operator orders for real servers. It holds until [`AdminOrder::Enable`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "order", rename_all = "snake_case")]
+pub enum AdminOrder {
+    /// No new connections; those there are may finish.
+    Drain {
+        /// For at most so many milliseconds, then the server is removed; absent = as the file has it, null = as long as they last.
+        #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
+        timeout_ms: Option<Option<u64>>,
+    },
+    /// Out of the table at once.
+    Disable,
+    /// As file and checks say.
+    Enable,
+}
+
+/// Keeps null apart from absent.
+fn given<'de, D: serde::Deserializer<'de>>(value: D) -> Result<Option<Option<u64>>, D::Error> {
+    Option::deserialize(value).map(Some)
 }
 
 /// What an orderly end leads to.
@@ -101,6 +138,16 @@ pub enum Reply {
         /// By role.
         status: Box<Status>,
     },
+    /// Done, for these real servers.
+    Servers {
+        /// In the order of the file.
+        servers: Vec<ServerName>,
+    },
+    /// What decides about real servers.
+    Why {
+        /// In the order of the file.
+        servers: Vec<Why>,
+    },
     /// Log lines, oldest first.
     Logs {
         /// The lines.
@@ -145,6 +192,15 @@ pub enum Event {
         health: Health,
         /// Why.
         reason: String,
+    },
+    /// The operator took a real server out or back, or the time of a drain is over (from `lvs`).
+    Admin {
+        /// Service.
+        service: String,
+        /// Address.
+        server: SocketAddr,
+        /// What holds from now on.
+        admin: Admin,
     },
     /// A virtual router changed its state (from `vrrp`).
     Router {
@@ -553,4 +609,65 @@ pub struct CheckStatus {
     /// The last answer is older than it may be: this box is too slow.
     #[serde(default, skip_serializing_if = "is_false")]
     pub overdue: bool,
+}
+
+/// A real server of a service.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServerName {
+    /// Name of the service.
+    pub service: String,
+    /// Its address in the file.
+    pub server: SocketAddr,
+}
+
+/// Why a real server is in the table, or is not.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Why {
+    /// Its service, without servers.
+    pub service: ServiceStatus,
+    /// As the status shows it.
+    pub server: ServerStatus,
+    /// What decides about it while real servers answer.
+    pub cause: Cause,
+    /// Its last changes, oldest first.
+    pub history: Vec<ChangeStatus>,
+}
+
+/// What decides about a real server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cause {
+    /// It answers.
+    Lives,
+    /// It answers, and gets its weight in steps.
+    SlowStart,
+    /// It answers, and says itself how much it can take.
+    Feedback,
+    /// A check fails.
+    Fails,
+    /// No verdict yet: as the kernel has it.
+    Kept,
+    /// No verdict yet, and the file wants it in until there is one.
+    StartsUp,
+    /// No verdict yet, and the file wants it out until there is one.
+    StartsDown,
+    /// The file has it switched off.
+    Off,
+    /// The operator drains it.
+    Drains,
+    /// The operator drained it, and the time is over.
+    Drained,
+    /// The operator disabled it.
+    Disabled,
+}
+
+/// One change of a real server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangeStatus {
+    /// When, milliseconds ago.
+    pub ago_ms: u64,
+    /// To what: `up`, `down`, `draining`, `drained`, `disabled`, `enabled`.
+    pub what: String,
+    /// Why.
+    pub why: String,
 }

@@ -9,13 +9,15 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::admin::{give, name_of, select};
 use super::diff::{Difference, diff};
 use super::member::Verdicts;
+use super::memory::Recalled;
 use super::state::State;
 use super::watched::{Watched, sorry_servers};
 use crate::check::Target;
 use crate::config::model::{Check, Service, Sorry};
-use crate::ipc::message::Event;
+use crate::ipc::message::{AdminOrder, Event, ServerName};
 use crate::ipvs::{Command, Failure, ServiceId};
 
 /// What is to be done and told.
@@ -42,9 +44,16 @@ pub struct Core {
     kernel: Option<State>,
     adopted: bool,
     foreign: u64,
+    /// What the last life left, until the first configuration.
+    recalled: Recalled,
 }
 
 impl Core {
+    /// Takes what the last life of this worker left, before the first configuration.
+    pub fn recall(&mut self, recalled: Recalled) {
+        self.recalled = recalled;
+    }
+
     /// Takes another configuration; what was concluded about services that go on stays.
     pub fn configure(&mut self, services: Vec<Service>) {
         let mut before = Predecessors::new(std::mem::take(&mut self.services));
@@ -54,11 +63,12 @@ impl Core {
             self.services.push(match before.take(&service) {
                 Some(old) if old.service == service => old,
                 Some(old) => old.succeed(service),
-                None => Watched::new(service),
+                None => self.recalled.new_watched(service),
             });
         }
         drop(before);
         drop(interned);
+        self.recalled = Recalled::default();
         self.index();
         self.checks.retain(|check| Arc::strong_count(check) > 1);
     }
@@ -194,6 +204,29 @@ impl Core {
         there.filter(|id| !self.by_id.contains_key(id)).map(|id| Command::DeleteService(*id))
     }
 
+    /// Takes an order of the operator. Returns whom it concerns and what subscribers shall know;
+    /// [`Self::conclude_changed`] does the rest.
+    ///
+    /// # Errors
+    /// It concerns nobody, in words.
+    pub fn administer(
+        &mut self,
+        service: &str,
+        server: &str,
+        order: AdminOrder,
+        now: Instant,
+    ) -> Result<(Vec<ServerName>, Vec<Event>), String> {
+        let places = select(&self.services, service, server)?;
+        let mut events = Vec::new();
+        for (index, at) in &places {
+            let Some(watched) = self.services.get_mut(*index) else { continue };
+            events.extend(give(watched, *at, order, now));
+            self.stale.insert(*index);
+        }
+        let names = places.into_iter().filter_map(|place| name_of(&self.services, place));
+        Ok((names.collect(), events))
+    }
+
     /// Takes the kernel's answer to `commands`; `failures` in their order.
     pub fn applied(&mut self, commands: &[Command], failures: &[Failure]) {
         let Some(kernel) = self.kernel.as_mut() else { return };
@@ -250,6 +283,18 @@ impl Core {
     #[must_use]
     pub const fn foreign(&self) -> u64 {
         self.foreign
+    }
+}
+
+impl Recalled {
+    /// A service with what the last life left of it.
+    fn new_watched(&mut self, service: Service) -> Watched {
+        let mut watched = Watched::new(service);
+        watched.had = self.services.remove(&watched.service.name);
+        for (server, member) in watched.service.servers.iter().zip(&mut watched.members) {
+            member.order = self.orders.remove(&(watched.service.name.clone(), server.address));
+        }
+        watched
     }
 }
 

@@ -1,17 +1,19 @@
 //! The worker that owns IPVS.
 //!
 //! [`member`] and [`quorum`]: what should become of a server and of a service · [`watched`]: both together, with [`ramp`] (slow
-//! start), [`order`] (the operator's), [`history`] · [`desired`]: that in the kernel's words · [`diff`]: how to get there ·
-//! [`core`]: what is known and concluded · [`kernel`]: reading and changing the table · [`surroundings`] and
-//! [`settings`]: what it needs beside that · [`status`]: what is shown · [`sorry`]: the page that clients see when nobody else
-//! answers · [`run`]: the loop.
+//! start), [`order`] and [`admin`] (the operator's), [`history`], [`memory`] (for the next life) · [`desired`]: that in the kernel's
+//! words · [`diff`]: how to get there · [`core`]: what is known and concluded · [`kernel`]: reading and changing the table ·
+//! [`surroundings`] and [`settings`]: what it needs beside that · [`status`], [`why`]: what is shown · [`sorry`]: the page that
+//! clients see when nobody else answers · [`run`]: the loop.
 
+pub mod admin;
 pub mod core;
 pub mod desired;
 pub mod diff;
 pub mod history;
 pub mod kernel;
 pub mod member;
+pub mod memory;
 pub mod order;
 pub mod quorum;
 pub mod ramp;
@@ -22,3 +24,4 @@ pub mod state;
 pub mod status;
 pub mod surroundings;
 pub mod watched;
+pub mod why;

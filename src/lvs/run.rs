@@ -9,17 +9,20 @@ use futures_util::FutureExt;
 use log::{error, info, warn};
 use tokio::sync::mpsc;
 
+use super::admin::select;
 use super::core::{Core, Plan};
 use super::desired::local_pages;
 use super::kernel::Kernel;
+use super::memory::Memory;
 use super::sorry::Sorry;
 use super::state::State;
 use super::status;
 use super::surroundings::Surroundings;
+use super::why::why;
 use crate::check::plan::Verdict;
 use crate::check::runner::{Runner, probes_allowed};
 use crate::config::{self, Watcher};
-use crate::ipc::message::{Event, Health, LvsStatus, Reply, Request, Status};
+use crate::ipc::message::{Admin, AdminOrder, Event, Health, LvsStatus, Reply, Request, Status};
 use crate::ipc::server::{self, Call, Subscribers};
 use crate::ipvs::client::batch;
 use crate::ipvs::{Command, ServiceEntry};
@@ -54,6 +57,7 @@ async fn serve(run: &RunDir) -> Result<(), Box<dyn Error>> {
     let mut worker = Worker::new(run.clone(), calls);
     worker.load().await;
     loop {
+        worker.obey().await;
         let compare = tokio::time::sleep_until(worker.next.into());
         let woken = sleep_until(worker.core.deadline());
         tokio::select! {
@@ -79,6 +83,9 @@ struct Worker {
     kernel: Kernel,
     surroundings: Surroundings,
     core: Core,
+    memory: Memory,
+    /// The operator gave orders that are not in the table yet.
+    ordered: bool,
     configured: bool,
     /// Of the configuration in force.
     generation: u64,
@@ -93,6 +100,9 @@ struct Worker {
 
 impl Worker {
     fn new(run: RunDir, calls: mpsc::Receiver<Call>) -> Self {
+        let memory = Memory(run.state(Role::Lvs));
+        let mut core = Core::default();
+        core.recall(memory.recall());
         Self {
             run,
             calls,
@@ -101,7 +111,9 @@ impl Worker {
             pages: Sorry::default(),
             kernel: Kernel::default(),
             surroundings: Surroundings::default(),
-            core: Core::default(),
+            core,
+            memory,
+            ordered: false,
             configured: false,
             generation: 0,
             table: Vec::new(),
@@ -138,6 +150,14 @@ impl Worker {
         self.open_pages();
         let plan = self.core.conclude_changed(self.checks.plan(), Instant::now());
         self.do_or_look(plan).await;
+    }
+
+    /// Carries out what the operator ordered.
+    async fn obey(&mut self) {
+        if std::mem::take(&mut self.ordered) {
+            let plan = self.core.conclude_changed(self.checks.plan(), Instant::now());
+            self.do_or_look(plan).await;
+        }
     }
 
     /// Something is due: a step of a slow start, the end of a drain.
@@ -231,11 +251,20 @@ impl Worker {
     /// Changes the kernel first, then tells; calls are answered between batches. The error is a sentence for the operator.
     async fn carry_out(&mut self, plan: Plan) -> Result<(), String> {
         let done = self.change(&plan.commands).await;
-        for event in &plan.events {
+        self.tell(&plan.events);
+        done
+    }
+
+    fn tell(&mut self, events: &[Event]) {
+        for event in events {
             log_event(event);
             self.subscribers.emit(event);
         }
-        done
+        if events.iter().any(|event| matches!(event, Event::Service { .. } | Event::Admin { .. }))
+            && let Err(error) = self.memory.keep(self.core.services())
+        {
+            error!("the next life will not know of orders: {}: {error}", self.memory.0.display());
+        }
     }
 
     async fn change(&mut self, commands: &[Command]) -> Result<(), String> {
@@ -286,8 +315,35 @@ impl Worker {
                 let present: Vec<Event> = self.present();
                 self.subscribers.add(call.answer, &present);
             }
+            Request::Administer { service, server, order } => {
+                call.answer.reply(&self.administer(&service, &server, order));
+            }
+            Request::Why { service, server } => call.answer.reply(&self.why(&service, &server)),
             other => call.answer.reply(&server::not_mine(Role::Lvs, &other)),
         }
+    }
+
+    /// Notes an order, for the next life too; the table follows as soon as the caller has its answer.
+    fn administer(&mut self, service: &str, server: &str, order: AdminOrder) -> Reply {
+        match self.core.administer(service, server, order, Instant::now()) {
+            Ok((servers, events)) => {
+                self.tell(&events);
+                self.ordered = true;
+                Reply::Servers { servers }
+            }
+            Err(message) => Reply::Error { message },
+        }
+    }
+
+    fn why(&mut self, service: &str, server: &str) -> Reply {
+        let places = match select(self.core.services(), service, server) {
+            Ok(places) => places,
+            Err(message) => return Reply::Error { message },
+        };
+        self.refresh();
+        let (services, plan, now) = (self.core.services(), self.checks.plan(), Instant::now());
+        let found = places.into_iter().filter_map(|place| why(services, place, &self.table, plan, now));
+        Reply::Why { servers: found.collect() }
     }
 
     /// The state of everything as events: services first, somebody waits for them.
@@ -302,10 +358,23 @@ impl Worker {
                 reason: member.reason(self.checks.plan()).into_owned(),
             })
         });
-        self.core.told().chain(servers).collect()
+        self.core.told().chain(servers).chain(self.orders()).collect()
     }
 
-    fn status(&mut self) -> LvsStatus {
+    /// The operator's orders as events.
+    fn orders(&self) -> impl Iterator<Item = Event> {
+        let now = Instant::now();
+        self.core.services().iter().flat_map(move |watched| {
+            let both = watched.service.servers.iter().zip(&watched.members);
+            both.filter_map(move |(server, member)| {
+                let admin = status::admin(&member.order?, now).state;
+                Some(Event::Admin { service: watched.service.name.clone(), server: server.address, admin })
+            })
+        })
+    }
+
+    /// Reads the table again where what is known of it is old.
+    fn refresh(&mut self) {
         if !self.core.is_blind() && self.read.is_none_or(|read| read.elapsed() > FRESH) {
             match self.kernel.observe() {
                 Ok(table) => {
@@ -318,6 +387,10 @@ impl Worker {
                 }
             }
         }
+    }
+
+    fn status(&mut self) -> LvsStatus {
+        self.refresh();
         LvsStatus {
             services: status::services(self.core.services(), &self.table, self.checks.plan(), Instant::now()),
             problem: self.problem.clone(),
@@ -344,6 +417,15 @@ fn log_event(event: &Event) {
         }
         Event::Server { service, server, reason, .. } => {
             info!("server up: service={service} server={server} reason={reason}");
+        }
+        Event::Admin { service, server, admin } => {
+            let word = match admin {
+                Admin::Enabled => "enabled",
+                Admin::Draining => "draining",
+                Admin::Drained => "drained",
+                Admin::Disabled => "disabled",
+            };
+            info!("server {word}: service={service} server={server}");
         }
         Event::Router { .. } | Event::Config { .. } => {}
     }

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Instant;
 
+use super::admin::drained;
 use super::desired::{here, keys, local_page, server_of, service_of};
 use super::member::{Cause, Fate, Member, Rules, Verdicts};
 use super::quorum::{Judgement, Quorum, judge};
@@ -38,8 +39,8 @@ pub struct Watched {
     pub states: Vec<ServiceState>,
     /// When something changes without anybody saying anything.
     pub wake: Option<Instant>,
-    /// Real servers that took connections when this process came.
-    found_live: bool,
+    /// Whether it had its quorum when this process came: as the last one wrote down, or else as the table looked.
+    pub had: Option<bool>,
 }
 
 impl Watched {
@@ -58,7 +59,7 @@ impl Watched {
             judgement: None,
             states: Vec::new(),
             wake: None,
-            found_live: false,
+            had: None,
             service,
         }
     }
@@ -66,7 +67,7 @@ impl Watched {
     /// The same service by another file: what is known of it and of servers that stay, stays.
     #[must_use]
     pub fn succeed(self, service: Service) -> Self {
-        let Self { service: old, members, substitutes, up, sorry, found_live, .. } = self;
+        let Self { service: old, members, substitutes, up, sorry, had, .. } = self;
         let heirs = |servers: &[Server], old: &[Server], members: Vec<Member>| -> Vec<Member> {
             let mut known: BTreeMap<SocketAddr, Member> =
                 old.iter().map(|server| server.address).zip(members).collect();
@@ -88,7 +89,7 @@ impl Watched {
             judgement: None,
             states: Vec::new(),
             wake: None,
-            found_live,
+            had,
             service,
         }
     }
@@ -118,7 +119,7 @@ impl Watched {
         });
         let real = self.service.servers.iter().any(|server| alive(server) && !is_substitute(server));
         self.sorry = !real && (page_answers || sorry_servers(&self.service).iter().any(alive));
-        self.found_live = !self.sorry && self.service.servers.iter().any(alive);
+        self.had = self.had.or(Some(!self.sorry && self.service.servers.iter().any(alive)));
         for (server, member) in self.service.servers.iter().zip(&mut self.members) {
             member.present = weight(server).filter(|_| !(self.sorry && is_substitute(server)));
         }
@@ -132,7 +133,7 @@ impl Watched {
         let fates: Vec<Fate> = servers().map(|(server, member)| member.fate(rules, server, now)).collect();
         let votes =
             self.service.servers.iter().zip(&fates).map(|(server, fate)| (server.weight.get(), fate.vote));
-        let judgement = judge(self.service.quorum, self.up.unwrap_or(self.found_live), votes);
+        let judgement = judge(self.service.quorum, self.up.or(self.had).unwrap_or(false), votes);
         let substitutes = self.live_substitutes();
         self.sorry = substitutes
             && match judgement.quorum {
@@ -151,7 +152,10 @@ impl Watched {
         }
         self.up = up;
         self.judgement = Some(judgement);
+        let causes: Vec<Cause> = self.members.iter().map(|member| member.cause).collect();
         self.enter(&fates);
+        let drained = causes.into_iter().enumerate().filter_map(|(at, cause)| drained(self, at, cause, now));
+        events.extend(drained.collect::<Vec<_>>());
         self.wake = self.members.iter().filter_map(|member| member.wake(now)).min();
         events
     }

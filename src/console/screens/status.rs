@@ -4,6 +4,7 @@ use super::{HEIGHT, Input, Screen, Step, WIDTH, pager};
 use crate::console::ascii::wrap;
 use crate::console::session::{Answer, Command};
 use crate::console::snapshot::Snapshot;
+use crate::ctl::services::order;
 use crate::ctl::status;
 use crate::ipc::message::{Health, LvsStatus};
 use crate::role::Role;
@@ -100,8 +101,14 @@ fn brief(lvs: &LvsStatus) -> Vec<String> {
             "{}  {state}  {}  {live} of {all} servers live{sorry}",
             service.name, service.listen
         ));
-        for server in service.servers.iter().filter(|s| s.health == Health::Down) {
-            out.push(format!("  {}  DOWN  {}", server.address, server.reason));
+        for server in &service.servers {
+            if let Some(admin) = &server.admin {
+                let left = server.active.saturating_add(server.inactive);
+                out.push(format!("  {}  {}, {left} connections", server.address, order(admin)));
+            }
+            if server.health == Health::Down {
+                out.push(format!("  {}  DOWN  {}", server.address, server.reason));
+            }
         }
     }
     out.extend(lvs.problem.iter().map(|problem| format!("! {problem}")));

@@ -1,0 +1,204 @@
+//! What a life of the worker leaves to the next: the operator's orders, and which services had their quorum.
+//!
+//! One file in the run directory, written at each change. Times are milliseconds of the clock that counts from the boot
+//! (CLOCK_BOOTTIME); in a file of another boot the times mean nothing, but the orders hold.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use nix::time::{ClockId, clock_gettime};
+use serde::{Deserialize, Serialize};
+
+use super::order::{Kind, Order};
+use super::watched::Watched;
+
+/// What is known at the start of a life.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Recalled {
+    /// By service and server.
+    pub orders: BTreeMap<(String, SocketAddr), Order>,
+    /// Whether a service had its quorum.
+    pub services: BTreeMap<String, bool>,
+}
+
+/// The contents of the file.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Record {
+    boot: String,
+    services: BTreeMap<String, bool>,
+    orders: Vec<OrderRecord>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct OrderRecord {
+    service: String,
+    server: SocketAddr,
+    order: Word,
+    since_ms: u64,
+    until_ms: Option<u64>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Word {
+    Drain,
+    Disable,
+}
+
+/// The same moment by two clocks, and the boot to which the second one belongs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Clock {
+    /// For this process.
+    pub now: Instant,
+    /// For the next one, since the boot.
+    pub since_boot: Duration,
+    /// `/proc/sys/kernel/random/boot_id`.
+    pub boot: String,
+}
+
+impl Record {
+    /// What is to be kept of these services.
+    #[must_use]
+    pub fn of(services: &[Watched], clock: &Clock) -> Self {
+        let up = services.iter().filter_map(|it| Some((it.service.name.clone(), it.up?)));
+        let orders = services.iter().flat_map(|watched| {
+            let servers = watched.service.servers.iter().zip(&watched.members);
+            servers.filter_map(|(server, member)| {
+                let order = member.order?;
+                let (word, until) = match order.kind {
+                    Kind::Drain { until } => (Word::Drain, until),
+                    Kind::Disable => (Word::Disable, None),
+                };
+                Some(OrderRecord {
+                    service: watched.service.name.clone(),
+                    server: server.address,
+                    order: word,
+                    since_ms: clock.millis(order.since),
+                    until_ms: until.map(|until| clock.millis(until)),
+                })
+            })
+        });
+        Self { boot: clock.boot.clone(), services: up.collect(), orders: orders.collect() }
+    }
+
+    /// What it tells the next life. In another boot no connection is left that a drain would wait for.
+    #[must_use]
+    pub fn recall(self, clock: &Clock) -> Recalled {
+        let same = self.boot == clock.boot;
+        let orders = self.orders.into_iter().map(|record| {
+            let kind = match record.order {
+                Word::Disable => Kind::Disable,
+                Word::Drain => Kind::Drain {
+                    until: record.until_ms.map(|until| if same { clock.instant(until) } else { clock.now }),
+                },
+            };
+            let since = if same { clock.instant(record.since_ms) } else { clock.now };
+            ((record.service, record.server), Order { kind, since })
+        });
+        Recalled { orders: orders.collect(), services: if same { self.services } else { BTreeMap::new() } }
+    }
+}
+
+impl Clock {
+    /// Reads both clocks.
+    #[must_use]
+    pub fn read() -> Self {
+        let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+        let since_boot = clock_gettime(ClockId::CLOCK_BOOTTIME).map(Duration::from).unwrap_or_default();
+        Self { now: Instant::now(), since_boot, boot: boot.trim().to_owned() }
+    }
+
+    fn millis(&self, at: Instant) -> u64 {
+        let since_boot = match at.checked_duration_since(self.now) {
+            Some(ahead) => self.since_boot.saturating_add(ahead),
+            None => self.since_boot.saturating_sub(self.now.saturating_duration_since(at)),
+        };
+        u64::try_from(since_boot.as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn instant(&self, millis: u64) -> Instant {
+        let at = Duration::from_millis(millis);
+        let moved = match at.checked_sub(self.since_boot) {
+            Some(ahead) => self.now.checked_add(ahead),
+            None => self.now.checked_sub(self.since_boot.saturating_sub(at)),
+        };
+        moved.unwrap_or(self.now)
+    }
+}
+
+/// The file.
+#[derive(Debug)]
+pub struct Memory(pub PathBuf);
+
+impl Memory {
+    /// What the last life left; nothing where there was none, or nobody can read it.
+    #[must_use]
+    pub fn recall(&self) -> Recalled {
+        let record: Option<Record> =
+            std::fs::read(&self.0).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        record.map(|record| record.recall(&Clock::read())).unwrap_or_default()
+    }
+
+    /// Writes down what is to be kept, as a whole or not at all.
+    ///
+    /// # Errors
+    /// The directory cannot be written.
+    pub fn keep(&self, services: &[Watched]) -> io::Result<()> {
+        let bytes = serde_json::to_vec(&Record::of(services, &Clock::read())).map_err(io::Error::other)?;
+        let next = self.0.with_extension("next");
+        std::fs::write(&next, bytes)?;
+        std::fs::rename(next, &self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::model::{Listen, Method, Protocol, Server, Service, ServiceKey};
+
+    #[test]
+    fn orders_are_recalled_with_their_times_and_after_a_boot_without() {
+        let listen = Listen::Address("192.0.2.1:80".parse().unwrap());
+        let servers = ["10.0.0.1:80", "10.0.0.2:80", "10.0.0.3:80"];
+        let servers = servers.map(|address| Server::new(address.parse().unwrap(), Method::Dr)).to_vec();
+        let key = ServiceKey { listen, protocol: Some(Protocol::Tcp) };
+        let mut watched = Watched::new(Service { servers, ..Service::new("web", key) });
+        let second = Duration::from_secs(1);
+        let clock =
+            Clock { now: Instant::now() + 100 * second, since_boot: 50 * second, boot: "a".to_owned() };
+        let now = clock.now;
+        watched.up = Some(true);
+        watched.members[0].order = Some(Order::drain(now - 10 * second, Some(60 * second)));
+        watched.members[1].order = Some(Order::disable(now - 10 * second));
+        let record = Record::of(&[watched], &clock);
+        let text = serde_json::to_string(&record).unwrap();
+        assert!(text.contains("\"order\":\"drain\",\"since_ms\":40000,\"until_ms\":100000"), "{text}");
+
+        let name = |address: &str| ("web".to_owned(), address.parse().unwrap());
+        let next = Clock { now: now + 7 * second, since_boot: 57 * second, boot: "a".to_owned() };
+        let recalled = record.clone().recall(&next);
+        assert_eq!(recalled.services["web"], true);
+        assert_eq!(recalled.orders[&name("10.0.0.1:80")], Order::drain(now - 10 * second, Some(60 * second)));
+        assert_eq!(recalled.orders[&name("10.0.0.2:80")], Order::disable(now - 10 * second));
+
+        let boot = Clock { since_boot: second, boot: "b".to_owned(), ..next };
+        let recalled = record.recall(&boot);
+        assert!(recalled.services.is_empty());
+        assert!(!recalled.orders[&name("10.0.0.1:80")].lets_finish(boot.now));
+        assert_eq!(recalled.orders.len(), 2);
+    }
+
+    #[test]
+    fn a_missing_or_broken_file_is_an_empty_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let memory = Memory(folder.path().join("lvs.json"));
+        assert_eq!(memory.recall(), Recalled::default());
+        memory.keep(&[]).unwrap();
+        assert_eq!(memory.recall(), Recalled::default());
+        std::fs::write(&memory.0, "{").unwrap();
+        assert_eq!(memory.recall(), Recalled::default());
+    }
+}
