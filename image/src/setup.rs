@@ -37,6 +37,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("musl-tools", "binary: a C compiler for the cryptography in it"),
     ("nftables", "test: the packet filter's rules as others read them"),
     ("nginx-light", "test: a real server as people have them"),
+    ("openssl", "test: an authority and its certificates"),
     ("ovmf", "run: UEFI firmware for QEMU"),
     ("perl-base", "kernel: tables made by its scripts"),
     ("qemu-system-x86", "run: the box to boot an image in"),

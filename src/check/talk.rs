@@ -115,11 +115,12 @@ impl Talk {
                 line.truncate(line.trim_ascii_end().len());
                 return Ok(line);
             }
-            if self.heard.len() >= LINE || self.room == 0 {
-                let limit =
-                    if self.room == 0 { "answer larger than 64 KiB" } else { "line longer than 8 KiB" };
+            if self.room == 0 {
+                return Err(self.failure("answer larger than 64 KiB"));
+            }
+            if self.heard.len() >= LINE {
                 let said = self.secrets.quote(&self.heard);
-                return Err(self.failure(&format!("{limit}, got {said}")));
+                return Err(self.failure(&format!("line longer than 8 KiB, got {said}")));
             }
             let room = self.room.min(LINE - self.heard.len());
             let read = (&mut self.stream).take(room as u64).read_buf(&mut self.heard).await?;

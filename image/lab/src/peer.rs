@@ -52,6 +52,39 @@ impl Peer {
         command.env("LD_LIBRARY_PATH", libraries.join(":")).env("LC_ALL", "C").stdin(Stdio::null());
         command
     }
+
+    /// The same for a program whose children outlive it when it is killed: all of them are in a process namespace of their own,
+    /// which ends with it.
+    pub fn contained(&self, program: &str) -> Command {
+        let plain = self.command(program);
+        let mut command = bound("unshare");
+        if !nix::unistd::geteuid().is_root() {
+            command.args(["--user", "--map-current-user"]);
+        }
+        command.args(["--pid", "--fork", "--kill-child", "--"]).arg(self.root.join(program));
+        command.envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?)))).stdin(Stdio::null());
+        command
+    }
+
+    /// A program as if the packages were installed, for those whose paths are fixed: in a mount namespace of its own the tree's
+    /// `/usr` lies over the host's and `etc` over `/etc`, and `/run`, `/var/lib` and `/var/spool` are empty but for `folders`.
+    /// Needs root. It dies with the thread that starts it.
+    pub fn installed(&self, etc: &Path, folders: &[&str], program: &str) -> Command {
+        let mut script = format!(
+            "set -e
+             mount -t overlay overlay -o lowerdir='{}':/usr /usr
+             mount -t overlay overlay -o lowerdir='{}':/etc /etc
+             for empty in /run /var/lib /var/spool; do mount -t tmpfs -o mode=755 tmpfs $empty; done\n",
+            self.path("usr").display(),
+            etc.display()
+        );
+        folders.iter().for_each(|folder| script.push_str(&format!("mkdir -p -m 711 '{folder}'\n")));
+        script.push_str("exec \"$@\"\n");
+        let mut command = bound("unshare");
+        command.args(["--mount", "--", "sh", "-c", &script, "sh", program]);
+        command.env("LC_ALL", "C").stdin(Stdio::null());
+        command
+    }
 }
 
 fn unpack(folder: &Path, packages: &[&str]) -> Result<()> {
