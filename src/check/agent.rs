@@ -55,7 +55,7 @@ pub fn judge(said: &[u8]) -> Outcome {
     };
     let why = Reason::Owned(match why.trim() {
         "" => format!("says {quoted}"),
-        why => format!("says {quoted}: {}", reason::quote(why.as_bytes())),
+        why => format!("says {quoted}: {}", reason::told(why.as_bytes())),
     });
     let percent = said.iter().rev().find_map(|word| match word {
         Word::Percent(percent) => Some(*percent),

@@ -2,10 +2,12 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::os::fd::AsRawFd;
 
-use nix::sys::socket::setsockopt;
 use nix::sys::socket::sockopt::{Ipv4RecvErr, Ipv6RecvErr};
+use nix::sys::socket::{MsgFlags, recv, setsockopt};
 use socket2::{Domain, Protocol, Socket, Type};
+use tokio::io::Interest;
 use tokio::net::UdpSocket;
 
 use super::Target;
@@ -32,23 +34,22 @@ pub fn icmp(target: &Target) -> io::Result<Socket> {
     connected(target, address, Type::RAW, protocol)
 }
 
+/// What a socket is waited for: a datagram, or an error alone, which the event loop does not take for something to read.
+pub const ANSWER: Interest = Interest::READABLE.add(Interest::ERROR);
+
 /// Receives one datagram into a buffer of its own.
 ///
 /// # Errors
 /// What recv(2) returns, ICMP errors among it.
 pub async fn receive(socket: &UdpSocket) -> io::Result<Vec<u8>> {
-    loop {
-        socket.readable().await?;
-        let mut buffer = vec![0; LARGEST];
-        match socket.try_recv(&mut buffer) {
-            Ok(length) => {
-                buffer.truncate(length);
-                return Ok(buffer);
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) => return Err(error),
-        }
-    }
+    socket
+        .async_io(ANSWER, || {
+            let mut buffer = vec![0; LARGEST];
+            let length = recv(socket.as_raw_fd(), &mut buffer, MsgFlags::empty())?;
+            buffer.truncate(length);
+            Ok(buffer)
+        })
+        .await
 }
 
 fn connected(target: &Target, address: SocketAddr, kind: Type, protocol: Protocol) -> io::Result<Socket> {

@@ -66,7 +66,7 @@ fn told(target: &Target) -> [String; 4] {
 fn judge(status: Option<WaitStatus>, output: &Output, weight: bool) -> Outcome {
     let said = match output.last_line() {
         [] => String::new(),
-        line => format!(": {}", reason::quote(line)),
+        line => format!(": {}", reason::told(line)),
     };
     match status {
         Some(WaitStatus::Exited(_, 0)) => Outcome::Success(Reason::Owned(format!("exit status 0{said}"))),

@@ -91,8 +91,8 @@ async fn converse(
         }
     }
     match entries {
-        1 => Ok(Reason::Owned(format!("found {}", reason::quote(base.as_bytes())))),
-        0 => Err(Outcome::Failure(Reason::Owned(format!("found no {}", reason::quote(base.as_bytes()))))),
+        1 => Ok(Reason::Owned(format!("found {}", reason::told(base.as_bytes())))),
+        0 => Err(Outcome::Failure(Reason::Owned(format!("found no {}", reason::told(base.as_bytes()))))),
         more => Err(Outcome::Failure(Reason::Owned(format!("found {more} entries, wanted one")))),
     }
 }
@@ -124,7 +124,7 @@ fn result(answer: &[u8], id: u32, wanted: u8, what: &str) -> Step<()> {
     if code == 0 && !notice {
         return Ok(());
     }
-    let said = if said.is_empty() { String::new() } else { format!(": {}", reason::quote(said)) };
+    let said = if said.is_empty() { String::new() } else { format!(": {}", reason::told(said)) };
     Err(Outcome::Failure(Reason::Owned(format!("{what}: {}{said}", name(code)))))
 }
 

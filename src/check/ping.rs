@@ -33,7 +33,7 @@ async fn exchange(socket: socket2::Socket, target: IpAddr) -> io::Result<Heard> 
     socket.send(&question(target, ident, seq))?;
     let socket = async_fd(socket)?;
     loop {
-        let mut ready = socket.readable().await?;
+        let mut ready = socket.ready(datagram::ANSWER).await?;
         let mut buffer = [0; LONGEST];
         match recv(socket.get_ref().as_raw_fd(), &mut buffer, MsgFlags::empty()) {
             // A connected socket hears its target alone.

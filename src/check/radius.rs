@@ -112,7 +112,7 @@ impl Request<'_> {
             return Outcome::Failure(Reason::Borrowed("answer is not signed with the secret"));
         }
         let said = match answer.find(attribute::REPLY_MESSAGE) {
-            Some(message) => format!(": {}", reason::quote(message)),
+            Some(message) => format!(": {}", reason::told(message)),
             None => String::new(),
         };
         match (answer.code, self.login) {

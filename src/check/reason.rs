@@ -51,9 +51,22 @@ pub fn opening(error: &io::Error, kind: &str) -> Outcome {
 /// Most characters of a quotation.
 const QUOTED: usize = 40;
 
+/// Most characters of a message that a server or a program addresses to people.
+const TOLD: usize = 120;
+
 /// What somebody said, in quotation marks: its first 40 characters, control characters escaped.
 #[must_use]
 pub fn quote(said: &[u8]) -> String {
+    quoted(said, QUOTED)
+}
+
+/// What somebody said to people, in quotation marks: its first 120 characters, control characters escaped.
+#[must_use]
+pub fn told(said: &[u8]) -> String {
+    quoted(said, TOLD)
+}
+
+fn quoted(said: &[u8], most: usize) -> String {
     let mut quoted = String::from("\"");
     let mut written = 0;
     for chunk in said.utf8_chunks() {
@@ -61,7 +74,7 @@ pub fn quote(said: &[u8]) -> String {
         let invalid = chunk.invalid().iter().map(|byte| format!("\\x{byte:02x}"));
         for piece in valid.chain(invalid) {
             let width = piece.chars().count();
-            if written + width > QUOTED {
+            if written + width > most {
                 return quoted + "…\"";
             }
             written += width;

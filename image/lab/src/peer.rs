@@ -47,7 +47,18 @@ impl Peer {
 
     /// A program of the tree, such as `usr/sbin/nsd`, with the libraries of the tree. It dies with the thread that starts it.
     pub fn command(&self, program: &str) -> Command {
-        let mut command = bound(&self.root.join(program).to_string_lossy());
+        self.with_libraries(bound(&self.root.join(program).to_string_lossy()))
+    }
+
+    /// The same for a program that refuses to run as root: it sees another user, and has the files of this one.
+    pub fn command_as_nobody(&self, program: &str) -> Command {
+        let mut command = Command::new("unshare");
+        command.args(["--user", "--map-user=65534", "--map-group=65534", "--"]);
+        command.args(["setpriv", "--pdeathsig", "KILL", "--"]).arg(self.root.join(program));
+        self.with_libraries(command)
+    }
+
+    fn with_libraries(&self, mut command: Command) -> Command {
         let libraries = LIBRARIES.map(|folder| self.root.join(folder).to_string_lossy().into_owned());
         command.env("LD_LIBRARY_PATH", libraries.join(":")).env("LC_ALL", "C").stdin(Stdio::null());
         command

@@ -56,7 +56,7 @@ async fn converse(
     database: &Database,
 ) -> Step<Reason> {
     let encrypted = matches!(stream, Stream::Tls(_));
-    let version = String::from_utf8_lossy(greeting.version).into_owned();
+    let version = greeting.server();
     // A client that ends within the handshake is counted, and at `max_connect_errors` the server shuts this box out. So who
     // has no log-in is denied in order, as nobody without a password.
     let nobody = Login { user: String::new(), password: String::new() };
@@ -66,12 +66,12 @@ async fn converse(
     send(stream, &mut number, &response).await?;
     let entered = log_in(stream, number, login, encrypted).await?;
     match (entered, &database.login) {
-        (_, None) => return Ok(Reason::Owned(format!("MySQL {version}"))),
+        (_, None) => return Ok(Reason::Owned(version)),
         (Err(packet), Some(_)) => return Err(refused("log-in", &packet)),
         (Ok(()), Some(_)) => {}
     }
     let Some(query) = &database.query else {
-        return Ok(Reason::Owned(format!("logged in to MySQL {version}")));
+        return Ok(Reason::Owned(format!("logged in to {version}")));
     };
     frame::write(stream, &packet::command(packet::QUERY, query.as_bytes())).await?;
     row(stream).await?;
@@ -159,7 +159,7 @@ async fn send(stream: &mut (impl AsyncWrite + Unpin), number: &mut u8, payload: 
 
 fn refused(what: &str, packet: &[u8]) -> Outcome {
     let Some(refusal) = Refusal::parse(packet) else { return not_mysql(packet) };
-    let said = reason::quote(refusal.message);
+    let said = reason::told(refusal.message);
     Outcome::Failure(Reason::Owned(format!("{what}: error {}: {said}", refusal.code)))
 }
 

@@ -92,6 +92,20 @@ impl<'a> Greeting<'a> {
     }
 }
 
+impl Greeting<'_> {
+    /// The server and its version for people: `MySQL 8.0.36`, `MariaDB 10.11.6`.
+    #[must_use]
+    pub fn server(&self) -> String {
+        // What MariaDB puts in front, so that old replicas of MySQL take it for newer than themselves.
+        let version = self.version.strip_prefix(b"5.5.5-").unwrap_or(self.version);
+        let version = String::from_utf8_lossy(version);
+        let name = if version.contains("MariaDB") { "MariaDB" } else { "MySQL" };
+        let number: String =
+            version.chars().take_while(|c| c.is_ascii_digit() || *c == '.').take(20).collect();
+        format!("{name} {number}")
+    }
+}
+
 /// What an error packet says.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Refusal<'a> {
@@ -197,7 +211,9 @@ mod tests {
             nonce: *b"abcdefghijklmnopqrst",
             method: b"caching_sha2_password",
         };
-        assert_eq!(Greeting::parse(&packet), Some(wanted));
+        assert_eq!(Greeting::parse(&packet).as_ref(), Some(&wanted));
+        assert_eq!(wanted.server(), "MySQL 8.0.36");
+        assert_eq!(Greeting { version: b"5.5.5-10.11.6-MariaDB-1", ..wanted }.server(), "MariaDB 10.11.6");
         assert_eq!(Greeting::parse(b"SSH-2.0"), None);
     }
 

@@ -184,7 +184,7 @@ fn error(what: &str, body: &[u8]) -> Outcome {
 }
 
 fn refused(what: &str, notice: &Notice) -> Outcome {
-    let said = reason::quote(notice.message);
+    let said = reason::told(notice.message);
     let state = String::from_utf8_lossy(notice.state);
     Outcome::Failure(Reason::Owned(format!("{what}: error {state}: {said}")))
 }

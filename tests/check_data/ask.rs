@@ -1,0 +1,63 @@
+//! One probe, its outcome, and its verdict.
+
+use std::collections::BTreeSet;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use director::check::runner::Runner;
+use director::check::tls::Clients;
+use director::check::{Outcome, Target, probe};
+use director::config::model::{Check, CheckKind};
+use director::ipc::message::Health;
+use director_lab::peer::Peer;
+
+/// Of checks that must time out.
+pub const TIMEOUT: Duration = Duration::from_millis(300);
+
+pub fn block_on<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
+}
+
+pub fn local(port: u16) -> SocketAddr {
+    SocketAddr::from((Ipv4Addr::LOCALHOST, port))
+}
+
+pub fn free_port() -> u16 {
+    director_lab::peer::free_port().unwrap()
+}
+
+/// `None`, having said so, where the packages cannot be had.
+pub fn fetch(packages: &[&str]) -> Option<Peer> {
+    Peer::fetch(packages).inspect_err(|why| eprintln!("skipped: {why:#}")).ok()
+}
+
+/// What one probe learns, however long the machine takes.
+pub fn ask(server: SocketAddr, kind: CheckKind) -> Outcome {
+    let target = Target::new(server, Arc::new(Check::new(kind)));
+    let clients = Clients::default();
+    block_on(async {
+        tokio::time::timeout(Duration::from_secs(30), probe::probe(&target, &clients)).await.unwrap()
+    })
+}
+
+pub fn good(reason: impl Into<String>) -> Outcome {
+    Outcome::Success(reason.into().into())
+}
+
+pub fn bad(reason: impl Into<String>) -> Outcome {
+    Outcome::Failure(reason.into().into())
+}
+
+/// The first verdict of the running checks, with a short timeout.
+pub fn verdict(server: SocketAddr, kind: CheckKind) -> (Health, String) {
+    let interval = Duration::from_millis(500);
+    let check = Check { interval, fast: interval, timeout: TIMEOUT, ..Check::new(kind) };
+    let target = Target::new(server, Arc::new(check));
+    let verdict = block_on(async {
+        let mut runner = Runner::new(16);
+        runner.set(Instant::now(), &BTreeSet::from([target]));
+        tokio::time::timeout(Duration::from_secs(5), runner.next()).await.unwrap()
+    });
+    (verdict.health, verdict.reason.into_owned())
+}

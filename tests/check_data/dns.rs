@@ -1,0 +1,82 @@
+//! DNS against NSD.
+
+use director::check::Outcome;
+use director::config::model::CheckKind;
+use director_lab::peer::Daemon;
+
+use crate::ask::{ask, bad, fetch, free_port, good, local};
+
+const PACKAGES: &[&str] = &["nsd", "libevent-2.1-7", "libfstrm0", "libprotobuf-c1", "libssl3"];
+
+const ZONE: &str = r#"
+$ORIGIN example.com.
+$TTL 60
+@ SOA ns admin 1 3600 900 86400 60
+@ NS ns
+ns A 192.0.2.53
+www A 192.0.2.1
+www AAAA 2001:db8::1
+@ MX 10 mail
+@ TXT "v=spf1 -all"
+@ CAA 0 issue "ca.example.net"
+@ TYPE65280 \# 4 0a000001
+alias CNAME www
+"#;
+
+fn dns(name: &str, record: &str, expect: &[&str], tcp: bool) -> CheckKind {
+    let expect = expect.iter().map(|&wanted| wanted.to_owned()).collect();
+    CheckKind::Dns { name: name.to_owned(), record: record.to_owned(), expect, tcp }
+}
+
+#[test]
+fn nsd_is_asked_for_every_type() {
+    let Some(peer) = fetch(PACKAGES) else { return };
+    let (folder, port) = (tempfile::tempdir().unwrap(), free_port());
+    let at = folder.path().display();
+    // More addresses than fit into 512 bytes, which UDP answers without EDNS may have.
+    let many: String = (0..100).map(|n| format!("many A 198.51.100.{n}\n")).collect();
+    std::fs::write(folder.path().join("zone"), format!("{ZONE}{many}")).unwrap();
+    let config = folder.path().join("nsd.conf");
+    let text = format!(
+        "server:\n ip-address: 127.0.0.1@{port}\n username: \"\"\n chroot: \"\"\n database: \"\"\n pidfile: \"\"\n \
+         zonesdir: {at}\n zonelistfile: {at}/list\n xfrdfile: {at}/xfrd\n xfrdir: {at}\n logfile: \"\"\n \
+         server-count: 1\n\
+         remote-control:\n control-enable: no\n\
+         zone:\n name: example.com\n zonefile: zone\n"
+    );
+    std::fs::write(&config, text).unwrap();
+    let mut command = peer.command("usr/sbin/nsd");
+    command.arg("-d").arg("-c").arg(&config);
+    let log = folder.path().join("log");
+    let soa = || dns("example.com", "SOA", &[], false);
+    let ready = || matches!(ask(local(port), soa()), Outcome::Success(_));
+    let _nsd = Daemon::start(command, &log, ready).unwrap();
+
+    let of = |name: &str, record: &str, expect: &[&str]| {
+        let udp = ask(local(port), dns(name, record, expect, false));
+        let tcp = ask(local(port), dns(name, record, expect, true));
+        assert_eq!(udp, tcp, "{name} {record}");
+        udp
+    };
+    assert_eq!(of("www.example.com", "A", &["192.0.2.1"]), good("answered 192.0.2.1"));
+    assert_eq!(of("www.example.com.", "AAAA", &["2001:DB8:0::1"]), good("answered 2001:db8::1"));
+    assert_eq!(of("example.com", "MX", &["10 mail.example.com"]), good("answered 10 mail.example.com."));
+    assert_eq!(of("example.com", "TXT", &["\"v=spf1 -all\""]), good("answered \"v=spf1 -all\""));
+    assert_eq!(of("example.com", "CAA", &[]), good("answered 0 issue \"ca.example.net\""));
+    assert_eq!(of("example.com", "TYPE65280", &["\\# 4 0A000001"]), good("answered \\# 4 0a 00 00 01"));
+    let wanted = "ns.example.com. admin.example.com. 1 3600 900 86400 60";
+    assert_eq!(of("example.com", "SOA", &[wanted]), good(format!("answered {wanted}")));
+    assert_eq!(of("www.example.com", "MX", &[]), good("answered without a record"));
+    assert_eq!(of("alias.example.com", "A", &["192.0.2.1"]), good("answered 192.0.2.1"));
+    assert_eq!(
+        of("many.example.com", "A", &["198.51.100.99"]),
+        good("answered 198.51.100.99"),
+        "cut short over UDP, so asked by TCP"
+    );
+    assert_eq!(
+        of("www.example.com", "A", &["192.0.2.9", "192.0.2.8"]),
+        bad("answered 192.0.2.1, wanted 192.0.2.9 or 192.0.2.8")
+    );
+    assert_eq!(of("no.example.com", "A", &[]), bad("NXDOMAIN for no.example.com A"));
+    assert_eq!(of("example.net", "A", &[]), bad("REFUSED for example.net A"));
+}

@@ -1,0 +1,15 @@
+//! Health checks over binary protocols, datagrams and programs: against the servers that Debian ships, unpacked and not
+//! installed, and against servers that misbehave in each known way.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
+
+mod ask; // one probe, its outcome, and its verdict
+mod bad; // servers that misbehave
+mod datagrams; // udp, ping
+mod dns; // against NSD
+mod ldap; // against slapd
+mod leaks; // many probes leave nothing behind
+mod mysql; // against MariaDB
+mod pgsql; // against PostgreSQL
+mod programs; // exec, file, agent
+mod radius; // against FreeRADIUS
