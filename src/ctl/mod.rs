@@ -8,6 +8,7 @@ mod check;
 pub mod ipvs;
 pub mod logs;
 mod ping;
+mod realserver;
 pub mod services;
 pub mod status;
 mod suggest;
@@ -129,6 +130,12 @@ pub const VERBS: &[Verb] = &[
         run: ipvs::run,
     },
     Verb {
+        name: "realserver",
+        usage: realserver::USAGE,
+        summary: "prepare the host that this runs on as a real server: VIPs on lo, ARP, tunnels",
+        run: realserver::run,
+    },
+    Verb {
         name: "ping",
         usage: "ADDRESS [-c N] [-i INTERVAL] [-W TIMEOUT]",
         summary: "ask an address for an echo (4 times, every 1s, waiting 1s each)",
@@ -242,6 +249,7 @@ fn explain(verb: &Verb) -> String {
     let details = match verb.name {
         "ipvs" => format!("\n{}", ipvs::DETAILS),
         "why" | "drain" | "disable" | "enable" => format!("\n{}", admin::DETAILS),
+        "realserver" => format!("\n{}", realserver::DETAILS),
         _ => String::new(),
     };
     format!("usage: director {} {}\n\n{}\n{details}", verb.name, verb.usage, verb.summary)

@@ -80,13 +80,13 @@ impl Writer {
         self.framed(kind, flags, sequence, [command, 1, 0, 0], body);
     }
 
-    /// A message with another four bytes in the place of `genlmsghdr`, such as `nfgenmsg`.
-    pub fn framed(
+    /// A message with another header in the place of `genlmsghdr`, such as `nfgenmsg`; its length is a multiple of four.
+    pub fn framed<const N: usize>(
         &mut self,
         kind: u16,
         flags: u16,
         sequence: u32,
-        header: [u8; GENERIC_HEADER],
+        header: [u8; N],
         body: impl FnOnce(&mut Self),
     ) {
         let start = self.bytes.len();

@@ -12,7 +12,7 @@ mod appliance; // the sources of the appliance, together
 mod cmdline; // what the boot loader told the kernel
 mod disk; // block devices and NICs as /sys shows them
 mod fat; // is it a FAT file system, and what is its label
-mod files; // replacing a file so that a power cut leaves the old or the new one
+pub(crate) mod files; // replacing a file so that a power cut leaves the old or the new one
 mod grubenv; // the boot loader's 1024 bytes: slots and their counters
 mod keepsakes; // clock and random seed, kept on `data`
 mod management; // a management address into the operator's file, comments kept
