@@ -61,7 +61,7 @@ fn up_is_idempotent_and_down_takes_back_what_up_did() {
     );
     let addresses = host.ip("-o address show dev lo").unwrap();
     assert!(addresses.contains("inet 192.0.2.1/32 scope host lo:vip"), "{addresses}");
-    assert!(addresses.contains("inet6 2001:db8::1/128 scope global deprecated"), "{addresses}");
+    assert!(addresses.contains("inet6 2001:db8::1/128 scope global nodad deprecated"), "{addresses}");
     assert_eq!(realserver(&host, run, &format!("show --check {both}")).0, 0);
 
     assert_eq!(realserver(&host, run, &format!("up {both}")).1, "nothing to change\n");
