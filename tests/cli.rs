@@ -38,6 +38,17 @@ fn wrong_use() {
     wrong(&["worker", "init"], "init is not a worker");
     wrong(&["init"], "only the kernel starts it, as PID 1");
     wrong(&["check"], "no file given");
+    wrong(&["realserver"], "realserver: what to do is missing: one of show, up, down");
+    wrong(&["realserver", "pu"], "did you mean `up`?");
+    wrong(&["realserver", "up"], "realserver: --vip ADDRESS is missing");
+    wrong(&["realserver", "up", "--vip", "192.0.2.1/32"], "an address without prefix length is needed");
+    wrong(&["realserver", "up", "--vip", "127.0.0.1"], "it cannot be a VIP");
+    wrong(
+        &["realserver", "up", "--vip", "192.0.2.1", "--method", "nat"],
+        "its way back through the director",
+    );
+    wrong(&["realserver", "up", "--vip", "192.0.2.1", "--port", "80"], "--port is for --tunnel gue");
+    wrong(&["realserver", "up", "--vip", "192.0.2.1", "--tunnel", "vxlan"], "one of ipip, gre, gue");
     wrong(&["ipvs"], "ipvs: what to show is missing: one of services, connections, rates, timeouts, zero");
     wrong(&["ipvs", "servces"], "ipvs: unknown word `servces`: did you mean `services`?");
     wrong(&["ipvs", "services", "--watch"], "invalid option '--watch'");
@@ -109,6 +120,7 @@ fn help_is_no_failure() {
         &["help", "run"],
         &["run", "--help"],
         &["ipvs", "--help"],
+        &["realserver", "--help"],
         &["version"],
         &["--version"],
     ] {

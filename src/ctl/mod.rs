@@ -108,7 +108,7 @@ pub const VERBS: &[Verb] = &[
     Verb {
         name: "drain",
         usage: "SERVICE SERVER [--timeout TIME|never] [--wait]",
-        summary: "give a real server no new connections, let those it has finish (at most TIME), then remove it",
+        summary: "give a real server no new connections, let the others finish (within TIME), remove it",
         run: admin::drain,
     },
     Verb {

@@ -12,7 +12,8 @@ enum Row {
 /// Services, their servers, and what they counted.
 #[must_use]
 pub fn services(table: &Table, digits: Digits) -> String {
-    let limited = table.services.iter().flat_map(|service| &service.servers).any(|server| server.upper > 0);
+    let limited =
+        table.services.iter().flat_map(|service| &service.servers).any(|server| server.max_connections > 0);
     let mut head = ["", "method", "weight", "active", "inactive", "persistent"].map(str::to_owned).to_vec();
     if limited {
         head.push("limits".to_owned());
@@ -108,7 +109,11 @@ fn method(server: &Server) -> String {
 }
 
 fn limits(server: &Server) -> String {
-    if server.upper == 0 { "-".to_owned() } else { format!("{}/{}", server.upper, server.lower) }
+    if server.max_connections == 0 {
+        "-".to_owned()
+    } else {
+        format!("{}/{}", server.max_connections, server.min_connections)
+    }
 }
 
 fn written(table: &Table, rows: &[Row]) -> String {

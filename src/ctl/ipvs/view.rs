@@ -65,9 +65,9 @@ pub struct Server {
     /// Weight.
     pub weight: u32,
     /// Connections from which it is passed over; 0 = no limit.
-    pub upper: u32,
+    pub max_connections: u32,
     /// Connections below which it is used again.
-    pub lower: u32,
+    pub min_connections: u32,
     /// Established connections.
     pub active: u32,
     /// Other connections.
@@ -197,8 +197,8 @@ fn real_server(id: &ServiceId, entry: &ServerEntry, book: &Book) -> Server {
         method: method.to_owned(),
         tunnel: (server.forward == Forward::Tunnel).then(|| tunnel_name(server.tunnel)),
         weight: server.weight,
-        upper: server.upper,
-        lower: server.lower,
+        max_connections: server.upper,
+        min_connections: server.lower,
         active: connections.active,
         inactive: connections.inactive,
         persistent: connections.persistent,
