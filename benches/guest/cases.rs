@@ -3,6 +3,8 @@
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use director_lab::process::{self, Memory};
+
 use super::peers::{Peer, Running};
 use super::place::{Place, bare};
 use super::raw;
@@ -145,10 +147,7 @@ const ADOPTED: &str = "table adopted:";
 
 /// Kills the worker, and waits until the next one knows the table.
 fn crash(running: &Running) {
-    let lvs = running.processes().into_iter().find(|process| {
-        let words = std::fs::read(format!("/proc/{process}/cmdline")).unwrap_or_default();
-        words.split(|byte| *byte == 0).any(|word| word == b"lvs")
-    });
+    let lvs = running.processes().into_iter().find(|process| process::was_called_with(*process, "lvs"));
     let before = running.log().matches(ADOPTED).count();
     let begun = Instant::now();
     director_lab::command::output("kill", &["-KILL".to_owned(), lvs.unwrap().to_string()]).unwrap();
@@ -165,23 +164,34 @@ pub fn memory(rounds: usize) {
                 let running = Running::start(peer, &place, table);
                 until_full(&mut place, Instant::now(), table);
                 settle(&running, peer);
-                let sizes = running.processes().into_iter().map(resident);
-                let (whole, own) = sizes.fold((0, 0), |(a, b), (c, d)| (a + c, b + d));
+                let Memory { whole, anonymous } = running
+                    .processes()
+                    .into_iter()
+                    .map(process::memory)
+                    .fold(Memory::default(), |sum, one| sum + one);
                 println!("measured resident-{words} {} {:.2} MB", peer.name(), whole as f64 / 1024.0);
-                println!("measured anonymous-{words} {} {:.2} MB", peer.name(), own as f64 / 1024.0);
+                println!("measured anonymous-{words} {} {:.2} MB", peer.name(), anonymous as f64 / 1024.0);
             }
         }
     }
 }
 
-/// KiB of a process: its share of resident memory, and what of it is its own. Pages that processes share count once.
-fn resident(process: u32) -> (u64, u64) {
-    let text = std::fs::read_to_string(format!("/proc/{process}/smaps_rollup")).unwrap_or_default();
-    let value = |key: &str| {
-        let line = text.lines().find_map(|line| line.strip_prefix(key));
-        line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(0)
-    };
-    (value("Pss:"), value("Pss_Anon:"))
+/// Processor time for a TCP check, of the programs alone.
+pub fn check_cost(rounds: usize) {
+    let table = Table { services: 100, check: Some(5), ..Table::LARGE };
+    for _ in 0..rounds {
+        for peer in BOTH {
+            let mut place = Place::new();
+            let running = Running::start(peer, &place, table);
+            until_full(&mut place, Instant::now(), table);
+            settle(&running, peer);
+            let (time, checks) = (processor_time(&running), place.accepted());
+            std::thread::sleep(Duration::from_secs(20));
+            let checks = u32::try_from(place.accepted() - checks).unwrap();
+            measured("processor-for-a-check", peer.name(), (processor_time(&running) - time) / checks.max(1));
+            counted("checks-in-20s", peer.name(), usize::try_from(checks).unwrap());
+        }
+    }
 }
 
 /// The table of a size that ldirectord bears.
@@ -211,26 +221,21 @@ fn until_full(place: &mut Place, begun: Instant, table: Table) {
 fn settle(running: &Running, peer: Peer) {
     let begun = Instant::now();
     let patience = if peer == Peer::Director { 20 } else { 60 };
-    let mut before = ticks(running);
+    let mut before = processor_time(running);
     while begun.elapsed() < Duration::from_secs(patience) {
         std::thread::sleep(Duration::from_secs(1));
-        let now = ticks(running);
+        let now = processor_time(running);
         // Half of the processor is what checks may take.
-        if now - before < 50 {
+        if now.saturating_sub(before) < Duration::from_millis(500) {
             return;
         }
         before = now;
     }
 }
 
-/// Processor time of all its processes, in hundredths of a second.
-fn ticks(running: &Running) -> u64 {
-    let of = |process: u32| {
-        let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
-        let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace().skip(11);
-        fields.take(2).filter_map(|field| field.parse::<u64>().ok()).sum::<u64>()
-    };
-    running.processes().into_iter().map(of).sum()
+/// Of all its processes.
+fn processor_time(running: &Running) -> Duration {
+    running.processes().into_iter().map(process::processor_time).sum()
 }
 
 fn restore(place: &Place, table: Table) -> Duration {

@@ -22,6 +22,7 @@ const CASES: &[Case] = &[
     ("reload-weight", cases::reload_weight),
     ("reload-schedulers", cases::reload_schedulers),
     ("restart", cases::restart),
+    ("check-cost", cases::check_cost),
     ("memory", cases::memory),
     ("ldirectord", cases::ldirectord),
 ];

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-use director_lab::command;
+use director_lab::{command, process};
 
 use super::place::{PATIENCE, Place};
 use super::table::Table;
@@ -106,14 +106,7 @@ impl Running {
 
     /// Its process and those that it has started.
     pub fn processes(&self) -> Vec<u32> {
-        let parents = parents();
-        let mut found = vec![self.life.0.id()];
-        let mut at = 0;
-        while let Some(parent) = found.get(at).copied() {
-            found.extend(parents.iter().filter(|(_, of)| *of == parent).map(|(child, _)| *child));
-            at += 1;
-        }
-        found
+        process::family(self.life.0.id())
     }
 
     fn signal(&self, signal: &str) {
@@ -148,17 +141,4 @@ fn command_of(peer: Peer, folder: &Path) -> std::process::Command {
         }
     }
     command
-}
-
-/// Every process with its parent.
-fn parents() -> Vec<(u32, u32)> {
-    let processes = std::fs::read_dir("/proc").unwrap().flatten();
-    let parent = |entry: std::fs::DirEntry| {
-        let id: u32 = entry.file_name().to_str()?.parse().ok()?;
-        let stat = std::fs::read_to_string(entry.path().join("stat")).ok()?;
-        // The name, in parentheses, may hold anything.
-        let parent = stat.rsplit(')').next()?.split_whitespace().nth(1)?.parse().ok()?;
-        Some((id, parent))
-    };
-    processes.filter_map(parent).collect()
 }

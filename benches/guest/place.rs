@@ -1,6 +1,8 @@
 //! Where one program runs: a network namespace with an empty table, and real servers that answer.
 
 use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use director::ipvs::{Client, ServerEntry, ServiceEntry, ServiceId};
@@ -15,6 +17,7 @@ const LOOK: Duration = Duration::from_millis(2);
 pub struct Place {
     namespace: Namespace,
     client: Client,
+    accepted: Arc<AtomicU64>,
 }
 
 impl Place {
@@ -26,15 +29,26 @@ impl Place {
         namespace.ip("link set eth0 up").unwrap();
         namespace.ip("route add local 10.128.0.0/9 dev lo").unwrap();
         let listener = namespace.run(|| TcpListener::bind("0.0.0.0:80").unwrap()).unwrap();
+        let accepted = Arc::new(AtomicU64::new(0));
+        let count = Arc::clone(&accepted);
         // Ends with this process: nobody closes the listener before.
-        std::thread::spawn(move || listener.incoming().for_each(drop));
+        std::thread::spawn(move || {
+            for _ in listener.incoming() {
+                count.fetch_add(1, Ordering::Relaxed);
+            }
+        });
         let client = namespace.run(|| Client::connect().unwrap()).unwrap();
-        Self { namespace, client }
+        Self { namespace, client, accepted }
     }
 
     /// The namespace.
     pub const fn namespace(&self) -> &Namespace {
         &self.namespace
+    }
+
+    /// Connections that the real servers have accepted.
+    pub fn accepted(&self) -> u64 {
+        self.accepted.load(Ordering::Relaxed)
     }
 
     /// The whole table, sorted.

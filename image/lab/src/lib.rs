@@ -15,6 +15,7 @@
 //! - [`qmp`]        QEMU's control channel: reset, power button, keys, screen
 //! - [`disk`]       private copies of disk images, with an operator's file put onto them
 //! - [`server`]     tiny real servers; [`client`] tiny clients
+//! - [`crowd`]     ten thousand real servers in one thread; [`scale`] Director checking them; [`process`] what processes cost
 //! - [`prober`]     a client that asks at a steady rate, and what it noticed
 //! - [`peer`]       servers of other projects as Debian builds them, unpacked and not installed
 //! - [`cache`]      slow products, kept from run to run
@@ -27,6 +28,7 @@
 pub mod cache;
 pub mod client;
 pub mod command;
+pub mod crowd;
 pub mod disk;
 pub mod guest;
 pub mod machine;
@@ -34,7 +36,9 @@ pub mod namespace;
 pub mod peer;
 pub mod preflight;
 pub mod prober;
+pub mod process;
 pub mod qmp;
+pub mod scale;
 pub mod scratch;
 pub mod segment;
 pub mod serial;

@@ -4,12 +4,17 @@
 //! there. The guest is emulated, so a number says little and a ratio much. `checks` runs here, in a namespace of its own.
 //! [`table`] turns measurements into medians and ratios. doc/benchmarks.md says how to read them.
 
+mod checks;
 mod guest;
 mod table;
 
+use std::time::Duration;
+
 use anyhow::{Result, bail};
 
+use crate::build::binary;
 use crate::{WrongUse, setup};
+use director_lab::preflight;
 use table::{Goal, Measurement};
 
 /// What to measure.
@@ -24,6 +29,9 @@ pub struct Args {
     /// How often each case is repeated; the median counts
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=99))]
     rounds: u8,
+    /// How long `checks` watches
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=120))]
+    minutes: u8,
 }
 
 /// A case: what it does, and what is hoped for.
@@ -31,6 +39,14 @@ struct Case {
     name: &'static str,
     about: &'static str,
     goals: &'static [Goal],
+    place: Place,
+}
+
+/// Where a case runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Guest,
+    Here,
 }
 
 const CASES: &[Case] = &[
@@ -42,6 +58,7 @@ const CASES: &[Case] = &[
             Goal::ratio("file-to-table", "ipvsadm-R", 1.0),
             Goal::ratio("write-alone", "raw-netlink", 1.0 / 0.7),
         ],
+        place: Place::Guest,
     },
     Case {
         name: "reload-weight",
@@ -51,21 +68,43 @@ const CASES: &[Case] = &[
             Goal::most("lines-changed", 1.0),
             Goal::most("commands-sent", 1.0),
         ],
+        place: Place::Guest,
     },
     Case {
         name: "reload-schedulers",
         about: "the scheduler of 1000 services changes",
         goals: &[Goal::ratio("reload-schedulers", "keepalived", 1.0 / 20.0)],
+        place: Place::Guest,
     },
     Case {
         name: "restart",
         about: "stop and start with 10,000 servers in the table, and a crash of the worker",
         goals: &[Goal::ratio("start-to-adopted", "keepalived", 0.1)],
+        place: Place::Guest,
     },
     Case {
         name: "memory",
         about: "resident memory of all processes, with 10 and with 10,000 checked servers",
         goals: &[Goal::most("resident-idle", 12.0), Goal::most("resident-large", 40.0)],
+        place: Place::Guest,
+    },
+    Case {
+        name: "check-cost",
+        about: "processor time of the programs for one TCP check of 1000 servers",
+        goals: &[Goal::ratio("processor-for-a-check", "keepalived", 0.4 / 1.3)],
+        place: Place::Guest,
+    },
+    Case {
+        name: "checks",
+        about: "10,000 servers checked by HTTP every 2 s, ten black holes among them; on this host",
+        goals: &[
+            Goal::most("late-p99.9", 0.2),
+            Goal::most("processor-for-a-check", 0.0004),
+            Goal::most("memory-growth", 1.0),
+            Goal::most("black-holes-missed", 0.0),
+            Goal::most("wrongly-down", 0.0),
+        ],
+        place: Place::Here,
     },
 ];
 
@@ -81,14 +120,19 @@ pub fn run(args: &Args) -> Result<()> {
         return Ok(());
     }
     setup::ensure()?;
-    let names: Vec<&str> = chosen.iter().map(|case| case.name).collect();
-    let bench = guest::Bench::prepare(args.rounds)?;
+    if chosen.iter().any(|case| case.place == Place::Here) {
+        preflight::become_root()?;
+    }
+    let guests = chosen.iter().any(|case| case.place == Place::Guest);
+    let bench = if guests { Some(guest::Bench::prepare(args.rounds)?) } else { None };
     for case in chosen {
         eprintln!("── {}: {}", case.name, case.about);
-        let measurements: Vec<Measurement> = bench.run(case.name)?;
+        let measurements: Vec<Measurement> = match &bench {
+            Some(bench) if case.place == Place::Guest => bench.run(case.name)?,
+            _ => checks::run(&binary::ensure()?, Duration::from_secs(60) * u32::from(args.minutes))?,
+        };
         println!("\n{}: {}\n{}", case.name, case.about, table::show(&measurements, case.goals));
     }
-    eprintln!("measured: {}", names.join(", "));
     Ok(())
 }
 
