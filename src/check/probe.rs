@@ -1,15 +1,53 @@
 //! From the kind of a check to the file that asks so.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
+use std::sync::Arc;
+
 use super::tls::Clients;
 use super::{
     Outcome, Reason, Target, agent, dns, exec, file, ftp, http, imap, ldap, mysql, nntp, pgsql, ping, pop3,
-    proxy, radius, sip, smtp, tcp, tls, udp,
+    proxy, radius, reason, sip, smtp, tcp, tls, udp,
 };
-use crate::config::model::CheckKind;
+use crate::config::model::{Check, CheckKind, ProbeRoute};
 
 /// Asks once, without a limit of time: the caller has it. Dropping the future ends the probe and frees all that it holds.
 /// `clients` keeps what TLS needs from probe to probe.
 pub async fn probe(target: &Target, clients: &Clients) -> Outcome {
+    match by_way(target) {
+        Ok(None) => ask(target, clients).await,
+        Ok(Some(target)) => ask(&target, clients).await,
+        Err(outcome) => outcome,
+    }
+}
+
+/// A probe to the VIP needs a source: on a master the VIP would be its own, which the real server has, too. It is the address
+/// that this box has for the real server.
+fn by_way(target: &Target) -> Result<Option<Target>, Outcome> {
+    let Some(front) = target.front.as_ref().filter(|_| target.check.route == ProbeRoute::Vip) else {
+        return Ok(None);
+    };
+    let lacking = |why: &str| Outcome::Inconclusive(Reason::Owned(format!("cannot ask by the VIP: {why}")));
+    if target.check.source.is_some() || target.check.address.is_none() {
+        return Ok(None);
+    }
+    if front.server.is_ipv4() != target.address.is_ipv4() {
+        return Err(lacking("the real server is of the other family: the check needs a `source`"));
+    }
+    let source = source_to(front.server.ip()).map_err(|error| lacking(&reason::words(&error)))?;
+    let check = Check { source: Some(source), ..Check::clone(&target.check) };
+    Ok(Some(Target { check: Arc::new(check), ..target.clone() }))
+}
+
+/// The address of this box by which the kernel would talk to `server`; nothing is sent.
+fn source_to(server: IpAddr) -> std::io::Result<IpAddr> {
+    let any: IpAddr =
+        if server.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    let socket = UdpSocket::bind((any, 0))?;
+    socket.connect((server, 9))?;
+    Ok(socket.local_addr()?.ip())
+}
+
+async fn ask(target: &Target, clients: &Clients) -> Outcome {
     match &target.check.kind {
         CheckKind::None => Outcome::Success(Reason::Borrowed("not checked")),
         CheckKind::Tcp(dialogue) => tcp::probe(target, dialogue).await,

@@ -2,6 +2,9 @@
 
 use log::info;
 
+use super::diff::diff;
+use super::state::State;
+use super::ways::is_way;
 use crate::ipvs::codec::Timeouts;
 use crate::ipvs::{Client, Command, Error, Failure, ServiceEntry};
 
@@ -9,19 +12,38 @@ use crate::ipvs::{Client, Command, Error, Failure, ServiceEntry};
 #[derive(Debug, Default)]
 pub struct Kernel {
     client: Option<Client>,
+    /// The services of [`super::ways`] as they were seen last, and made since.
+    ways: State,
 }
 
 impl Kernel {
-    /// Reads the whole table; connects first where that has not been done.
+    /// Reads the table without the ways of probes; connects first where that has not been done.
     ///
     /// # Errors
     /// [`Error`]; the next call connects anew.
     pub fn observe(&mut self) -> Result<Vec<ServiceEntry>, Error> {
-        let result = self.client().and_then(Client::table);
-        if result.is_err() {
-            self.client = None;
+        let table = self.client().and_then(Client::table).inspect_err(|_| self.client = None)?;
+        let (ways, table): (Vec<_>, Vec<_>) = table.into_iter().partition(|entry| is_way(&entry.id));
+        self.ways = State::of(&ways);
+        Ok(table)
+    }
+
+    /// Makes the ways of probes those that are wanted.
+    ///
+    /// # Errors
+    /// When it is not known what the kernel did.
+    pub fn keep_ways(&mut self, wanted: &State) -> Result<Vec<Failure>, Error> {
+        let commands = diff(&self.ways, wanted);
+        if commands.is_empty() {
+            return Ok(Vec::new());
         }
-        result
+        let failures = self.apply(&commands)?;
+        for command in &commands {
+            if !failures.iter().any(|failure| failure.command == *command) {
+                self.ways.apply(command);
+            }
+        }
+        Ok(failures)
     }
 
     /// Sends commands; see [`Client::apply`].

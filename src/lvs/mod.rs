@@ -3,7 +3,7 @@
 //! [`member`] and [`quorum`]: what should become of a server and of a service · [`watched`]: both together, with [`ramp`] (slow
 //! start), [`order`] and [`admin`] (the operator's), [`history`], [`memory`] (for the next life) · [`desired`]: that in the kernel's
 //! words · [`diff`]: how to get there · [`core`]: what is known and concluded · [`kernel`]: reading and changing the table ·
-//! [`surroundings`] and [`settings`]: what it needs beside that · [`status`], [`why`]: what is shown · [`sorry`]: the page that
+//! [`surroundings`] and [`settings`]: what it needs beside that · [`ways`]: those of probes that ask the VIP · [`status`], [`why`]: what is shown · [`sorry`]: the page that
 //! clients see when nobody else answers · [`run`]: the loop.
 
 pub mod admin;
@@ -24,4 +24,5 @@ pub mod state;
 pub mod status;
 pub mod surroundings;
 pub mod watched;
+pub mod ways;
 pub mod why;

@@ -18,6 +18,7 @@ use super::sorry::Sorry;
 use super::state::State;
 use super::status;
 use super::surroundings::Surroundings;
+use super::ways;
 use super::why::why;
 use crate::check::plan::Verdict;
 use crate::check::runner::{Runner, probes_allowed};
@@ -132,8 +133,10 @@ impl Worker {
             Err(error) => return error!("configuration is not taken: {error}"),
         };
         self.generation = active.generation;
-        let prepared = !self.surroundings.configure(&active.checked.config);
-        let services = active.checked.config.services;
+        let mut config = active.checked.config;
+        let ways = ways::lay(&mut config.services);
+        let prepared = !self.surroundings.configure(&config, ways);
+        let services = config.services;
         if self.configured && self.core.has(&services) {
             if !prepared {
                 self.reconcile().await;

@@ -1,4 +1,4 @@
-//! What services need of the kernel beside the table: settings of IPVS, idle times, rules of the packet filter.
+//! What services need of the kernel beside the table: settings of IPVS, idle times, rules of the packet filter, ways of probes.
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -8,6 +8,7 @@ use log::{info, warn};
 
 use super::kernel::Kernel;
 use super::settings::{self, Setting};
+use super::state::State;
 use crate::config::model::Config;
 use crate::ipvs::codec::Timeouts;
 use crate::nft::{self, Done, Keeper, Ruleset};
@@ -27,6 +28,7 @@ struct Wanted {
     settings: BTreeMap<String, Setting>,
     timeouts: Timeouts,
     ruleset: Ruleset,
+    ways: State,
     /// Whether all of it was set once, so that a difference is somebody else's doing.
     settled: bool,
 }
@@ -43,16 +45,19 @@ impl Default for Surroundings {
 }
 
 impl Surroundings {
-    /// Takes another configuration; `true` if it wants other surroundings.
-    pub fn configure(&mut self, config: &Config) -> bool {
+    /// Takes another configuration, and the ways that its probes take; `true` if it wants other surroundings.
+    pub fn configure(&mut self, config: &Config, ways: State) -> bool {
         let settings = settings::profile(config);
         let timeouts = settings::timeouts(&config.ipvs);
         let ruleset = nft::desired(config);
         let same = self.wanted.as_ref().is_some_and(|wanted| {
-            wanted.settings == settings && wanted.timeouts == timeouts && wanted.ruleset == ruleset
+            wanted.settings == settings
+                && wanted.timeouts == timeouts
+                && wanted.ruleset == ruleset
+                && wanted.ways == ways
         });
         if !same {
-            self.wanted = Some(Wanted { settings, timeouts, ruleset, settled: false });
+            self.wanted = Some(Wanted { settings, timeouts, ruleset, ways, settled: false });
         }
         !same
     }
@@ -73,6 +78,12 @@ impl Surroundings {
             Ok(Some(_)) => {
                 let Timeouts { tcp, tcp_fin, udp } = wanted.timeouts;
                 info!("timeouts set: tcp={tcp}s tcp_fin={tcp_fin}s udp={udp}s");
+            }
+            Err(error) => faults.push(error.to_string()),
+        }
+        match kernel.keep_ways(&wanted.ways) {
+            Ok(failures) => {
+                faults.extend(failures.first().map(|failure| format!("way of probes: {failure}")))
             }
             Err(error) => faults.push(error.to_string()),
         }

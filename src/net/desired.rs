@@ -7,7 +7,7 @@ use super::dhcp::lease::Lease;
 use super::memory::Leased;
 use super::state::{Address, IPV6_METRIC, Link, Route, State};
 use super::sysctl::{self, Forwarding};
-use crate::config::model::{Config, Interface, InterfaceSelector, Method, ServiceKey};
+use crate::config::model::{Config, Interface, InterfaceSelector, Method, ProbeRoute, Service, ServiceKey};
 use crate::config::model::{Listen, Route as FileRoute, RouteKind};
 use crate::owner;
 use crate::units::{Cidr, IfName, Mac, Refused};
@@ -72,6 +72,7 @@ pub fn desired(config: &Config, facts: Facts<'_>) -> Desired {
     let ipv6 = links_with_ipv6(config, &out.state);
     let links = out.configured.iter().map(|name| (name, ipv6.contains(name)));
     out.state.sysctls = sysctl::wanted(links, forwarding(config), facts.raised);
+    out.state.sysctls.extend(sysctl::accept_local(&out.configured, probes_by_vip(config)));
     out
 }
 
@@ -247,6 +248,12 @@ fn links_with_ipv6(config: &Config, wanted: &State) -> BTreeSet<IfName> {
         })
     });
     addressed.chain(virtual_ones).collect()
+}
+
+/// Whether a probe asks a VIP past the VIP's own box.
+fn probes_by_vip(config: &Config) -> bool {
+    let mut checks = config.services.iter().flat_map(Service::everybody).flat_map(|server| &server.checks);
+    checks.any(|check| check.route == ProbeRoute::Vip)
 }
 
 /// Real servers behind NAT answer through this box.

@@ -95,6 +95,16 @@ pub fn wanted<'a>(
     values
 }
 
+/// Whether links take packets with a source that is an address of this box: only for probes by way of a VIP, whose answers come
+/// from there. While this box is master the VIP is its own, and they would be dropped as martians.
+pub fn accept_local<'a>(
+    links: impl IntoIterator<Item = &'a IfName>,
+    needed: bool,
+) -> BTreeMap<String, String> {
+    let value = u8::from(needed).to_string();
+    links.into_iter().map(|link| (format!("ipv4/conf/{link}/accept_local"), value.clone())).collect()
+}
+
 /// Notes in `raised` that forwarding is about to be switched; `true` if that is news.
 pub fn note(raised: &mut Forwarding, path: &str, value: &str) -> bool {
     let on = value != "0";

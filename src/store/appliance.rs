@@ -227,12 +227,31 @@ impl Appliance {
     }
 
     fn confirm_slot(&self) -> Result<Option<Slot>, String> {
-        let (Some(disk), Some(slot)) = (&self.disk, self.args.slot) else { return Ok(None) };
+        let Some(slot) = self.args.slot else { return Ok(None) };
+        self.on_grubenv(|path| slot::confirm(path, slot))
+    }
+
+    /// Sets how large the kernel's table of connections is from the next boot on: `bits` as of `[ipvs]`, or by the memory.
+    ///
+    /// # Errors
+    /// "what failed: on what: why".
+    pub fn set_table_bits(&self, bits: Option<u8>) -> Result<(), String> {
+        let by_memory =
+            || std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| memory(&text)).map(table_bits);
+        let Some(bits) = bits.or_else(by_memory) else { return Ok(()) };
+        if self.on_grubenv(|path| slot::set_table_bits(path, bits))? == Some(true) {
+            log::info!("from the next boot on: connection_table_bits={bits}");
+        }
+        Ok(())
+    }
+
+    fn on_grubenv<T>(&self, work: impl FnOnce(&Path) -> std::io::Result<T>) -> Result<Option<T>, String> {
+        let Some(disk) = &self.disk else { return Ok(None) };
         let part =
             self.sys.partition(disk, "state").ok_or_else(|| format!("find partition: {disk}: no state"))?;
         let mounted = Mounted::ext4(&device(&part), Path::new("/state"), Access::Write)?;
-        let path = mounted.path().join("grub/grubenv");
-        slot::confirm(&path, slot).map(Some).map_err(|error| format!("write grubenv: {part}: {error}"))
+        let done = work(&mounted.path().join("grub/grubenv"));
+        done.map(Some).map_err(|error| format!("write grubenv: {part}: {error}"))
     }
 
     fn mount_data(&self) -> Option<PathBuf> {
@@ -339,6 +358,19 @@ fn read(path: &Path) -> Found {
     }
 }
 
+/// KiB of memory, from the text of /proc/meminfo.
+fn memory(text: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
+/// A bucket for every 4 KiB of memory, at least 2^18 and at most 2^22 (32 MiB): a connection takes some 300 bytes, so there are
+/// few to a bucket even when they take a tenth of the memory.
+fn table_bits(memory_kib: u64) -> u8 {
+    let buckets = (memory_kib / 4).clamp(1 << 18, 1 << 22).next_power_of_two();
+    u8::try_from(buckets.trailing_zeros()).unwrap_or(18)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -357,5 +389,12 @@ mod tests {
     fn the_factory_file_is_without_fault() {
         let checked = crate::config::check(FACTORY, FILE, &crate::config::NodeFacts::default());
         assert!(checked.is_ok_and(|checked| checked.config.vrrp.is_empty()));
+    }
+
+    #[test]
+    fn the_table_grows_with_the_memory() {
+        assert_eq!(memory("MemTotal:        1014084 kB\nMemFree: 1 kB\n"), Some(1_014_084));
+        let sizes = [500_000, 1_014_084, 3_900_000, 16_000_000, 500_000_000].map(table_bits);
+        assert_eq!(sizes, [18, 18, 20, 22, 22]);
     }
 }

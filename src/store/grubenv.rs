@@ -1,12 +1,16 @@
 //! GRUB's environment block: 1024 bytes, a header line, `KEY=VALUE` lines, `#` to the end (grub-core/lib/envblk.c).
 //!
 //! `ORDER` lists the slots, preferred first. For each slot `_ST` is `good`, `try` or `bad`, and `_N` has one `x` for each boot
-//! since the system last cleared it. GRUB leaves a slot whose counter is full; see board/common/grub/grub.cfg.
+//! since the system last cleared it. GRUB leaves a slot whose counter is full; see board/common/grub/grub.cfg. `TABLE_BITS` is the
+//! size of the table of connections that the kernel is started with.
 
 use std::collections::BTreeMap;
 
 const SIZE: usize = 1024;
 const HEADER: &str = "# GRUB Environment Block\n";
+
+/// What the kernel is started with otherwise (board/pc/cmdline.txt).
+const TABLE_BITS: u8 = 18;
 
 /// The variables of the block, in the order of their names.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,6 +78,17 @@ impl GrubEnv {
         self.0.insert(format!("{slot}_ST"), "good".to_owned());
         self.0.insert(format!("{slot}_N"), String::new());
         Slot::Confirmed
+    }
+}
+
+impl GrubEnv {
+    /// Sets with how many buckets, as a power of two, the kernel's table of connections begins.
+    pub fn set_table_bits(&mut self, bits: u8) {
+        if bits == TABLE_BITS {
+            self.0.remove("TABLE_BITS");
+        } else {
+            self.0.insert("TABLE_BITS".to_owned(), bits.to_string());
+        }
     }
 }
 

@@ -257,6 +257,7 @@ impl Store {
             if matches!(self.status.source, Source::Usb | Source::Partition) {
                 self.queue.push_back((Work::Keep(running.text.clone()), None));
             }
+            self.queue.push_back((Work::TableBits(running.checked.config.ipvs.table_bits), None));
             let hostname = system.hostname.as_deref().unwrap_or("director");
             if let Err(errno) = nix::unistd::sethostname(hostname) {
                 log::warn!("set host name: {hostname}: {}", errno.desc());

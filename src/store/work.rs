@@ -29,6 +29,8 @@ pub(super) enum Work {
     Keep(Vec<u8>),
     /// Take up clock and seed, and tell the boot loader that this slot came up.
     Settle,
+    /// Tell the boot loader how large the table of connections is to be: as the file has it, or by the memory.
+    TableBits(Option<u8>),
 }
 
 #[derive(Debug, Clone)]
@@ -120,6 +122,10 @@ impl Plan {
             }
             Work::Settle => {
                 slot = self.on_appliance(Appliance::settle).flatten();
+                None
+            }
+            Work::TableBits(bits) => {
+                self.on_appliance(|appliance| appliance.set_table_bits(*bits));
                 None
             }
         };

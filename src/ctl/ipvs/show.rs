@@ -17,6 +17,7 @@ use crate::ctl::status::table;
 use crate::ctl::{Error, complain, gone, print, put};
 use crate::ipvs::connections::{Connection, LIST};
 use crate::ipvs::{Client, ServiceEntry, ServiceId};
+use crate::lvs::ways::is_way;
 
 /// 0 where the kernel estimates no rates.
 const ESTIMATES: &str = "/proc/sys/net/ipv4/vs/run_estimation";
@@ -161,7 +162,12 @@ fn book(options: &Options) -> Book {
 
 /// The table, or those of it that were asked for.
 fn read(client: &mut Client, options: &Options, book: &Book) -> Result<Vec<ServiceEntry>, Error> {
-    let Some(word) = &options.service else { return client.table().map_err(Error::failed) };
+    let Some(word) = &options.service else {
+        let mut table = client.table().map_err(Error::failed)?;
+        // Those of probes belong to no service of the file.
+        table.retain(|entry| !is_way(&entry.id));
+        return Ok(table);
+    };
     let mut services = client.services().map_err(Error::failed)?;
     let ids: Vec<ServiceId> = services.iter().map(|entry| entry.id).collect();
     let meant = book.select(word, &ids).map_err(Error::Failed)?;

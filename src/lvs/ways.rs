@@ -1,0 +1,193 @@
+//! Probes that go to the VIP by the way that clients' packets take to one real server (`probe = "vip"`). Pure.
+//!
+//! For each VIP, real server and method there is a service of IPVS by a firewall mark that nobody else uses, with that server
+//! alone. A probe asks the VIP and bears the mark, so IPVS sends it to this server, on a master as on a backup. These services
+//! are none of the file's: they are kept beside its table and shown nowhere.
+
+use std::collections::hash_map::DefaultHasher;
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{Hash, Hasher};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use super::desired::server_of;
+use super::state::{ServiceState, State};
+use crate::config::model::{Check, CheckKind, Listen, Method, ProbeRoute, Server, Service, Sorry, Tunnel};
+use crate::ipvs::{self, Family, Name, ServiceId};
+
+/// The marks of ways: 0x4450_0000 and 2^20 more. Those that Director gives to packets of ranges lie below.
+const FIRST: u32 = 0x4450_0000;
+const COUNT: u32 = 1 << 20;
+
+/// Whether a service of the kernel's table is a way.
+#[must_use]
+pub const fn is_way(id: &ServiceId) -> bool {
+    match id {
+        ServiceId::Fwmark { mark, .. } => *mark >= FIRST && *mark - FIRST < COUNT,
+        ServiceId::Address { .. } => false,
+    }
+}
+
+/// What tells ways apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+struct Way {
+    vip: IpAddr,
+    server: IpAddr,
+    method: Method,
+    tunnel: Tunnel,
+}
+
+impl Way {
+    /// `None` where the VIP is not known, or packets come back by this box.
+    fn of(service: &Service, server: &Server) -> Option<Self> {
+        let vip = match (service.key.listen, &service.marking) {
+            (Listen::Address(vip), _) => vip.ip(),
+            (Listen::Fwmark { .. }, Some(marking)) => marking.addresses.first()?.first,
+            (Listen::Fwmark { .. }, None) => return None,
+        };
+        let one_way = matches!(server.method, Method::Dr | Method::Tun);
+        one_way.then_some(Self {
+            vip,
+            server: server.address.ip(),
+            method: server.method,
+            tunnel: server.tunnel,
+        })
+    }
+}
+
+/// Turns the checks by way of the VIP into what is asked: the VIP, under the mark of the way. Returns the services that IPVS
+/// needs for that.
+pub fn lay(services: &mut [Service]) -> State {
+    let marks = marks(services);
+    let mut state = State::default();
+    for service in services {
+        let mut servers: Vec<Server> = std::mem::take(&mut service.servers);
+        for server in &mut servers {
+            turn(service, server, &marks, &mut state);
+        }
+        service.servers = servers;
+        if let Sorry::Servers(mut servers) = std::mem::take(&mut service.sorry) {
+            for server in &mut servers {
+                turn(service, server, &marks, &mut state);
+            }
+            service.sorry = Sorry::Servers(servers);
+        }
+    }
+    state
+}
+
+fn turn(service: &Service, server: &mut Server, marks: &BTreeMap<Way, u32>, state: &mut State) {
+    let Some((way, mark)) = Way::of(service, server).and_then(|way| Some((way, *marks.get(&way)?))) else {
+        return;
+    };
+    let port = match (server.address.port(), service.key.listen) {
+        (0, Listen::Address(vip)) => Some(vip.port()).filter(|port| *port != 0),
+        (0, Listen::Fwmark { .. }) => None,
+        (port, _) => Some(port),
+    };
+    for check in server.checks.iter_mut().filter(|check| goes(check)) {
+        let asked = Check { address: Some(way.vip), port: check.port.or(port), mark, ..Check::clone(check) };
+        *check = Arc::new(asked);
+    }
+    let family = if way.vip.is_ipv4() { Family::V4 } else { Family::V6 };
+    let only = ipvs::Service {
+        scheduler: Name::try_from("rr").unwrap_or_default(),
+        flags: 0,
+        persistence: None,
+        engine: None,
+    };
+    let plain = Server { upper: 0, lower: 0, ..server.clone() };
+    let servers = BTreeMap::from([(SocketAddr::new(way.server, 0), server_of(&plain, 1))]);
+    state.services.insert(ServiceId::Fwmark { mark, family }, ServiceState { service: only, servers });
+}
+
+/// Only what has ports is balanced.
+fn goes(check: &Check) -> bool {
+    let ports = !matches!(
+        check.kind,
+        CheckKind::None | CheckKind::Ping | CheckKind::Arp | CheckKind::Exec { .. } | CheckKind::File { .. }
+    );
+    check.route == ProbeRoute::Vip && ports
+}
+
+/// A mark for each way: by its hash, so that it stays when others come and go, or the next that is free.
+fn marks(services: &[Service]) -> BTreeMap<Way, u32> {
+    let ways: BTreeSet<Way> = services
+        .iter()
+        .flat_map(|service| service.everybody().map(move |server| (service, server)))
+        .filter(|(_, server)| server.checks.iter().any(|check| goes(check)))
+        .filter_map(|(service, server)| Way::of(service, server))
+        .collect();
+    let mut taken = BTreeSet::new();
+    let mut marks = BTreeMap::new();
+    // More ways than marks: what is left over asks the server itself.
+    for way in ways.into_iter().take(usize::try_from(COUNT).unwrap_or(usize::MAX)) {
+        let mut hasher = DefaultHasher::new();
+        way.hash(&mut hasher);
+        let mut at = u32::try_from(hasher.finish() % u64::from(COUNT)).unwrap_or(0);
+        while !taken.insert(at) {
+            at = (at + 1) % COUNT;
+        }
+        marks.insert(way, FIRST + at);
+    }
+    marks
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::model::{Dialogue, Protocol, ServiceKey};
+
+    fn service(vip: &str, method: Method, servers: &[&str], route: ProbeRoute) -> Service {
+        let check = Arc::new(Check { route, ..Check::new(CheckKind::Tcp(Dialogue::default())) });
+        let listen = Listen::Address(vip.parse().unwrap());
+        let server = |address: &&str| Server {
+            checks: vec![Arc::clone(&check)],
+            ..Server::new(address.parse().unwrap(), method)
+        };
+        Service {
+            servers: servers.iter().map(server).collect(),
+            ..Service::new("s", ServiceKey { listen, protocol: Some(Protocol::Tcp) })
+        }
+    }
+
+    #[test]
+    fn a_probe_by_the_vip_asks_it_under_a_mark_of_its_own() {
+        let mut services = vec![
+            service("192.0.2.1:80", Method::Dr, &["10.0.0.1:80", "10.0.0.2:80"], ProbeRoute::Vip),
+            service("192.0.2.1:443", Method::Dr, &["10.0.0.1:443"], ProbeRoute::Vip),
+            service("192.0.2.1:25", Method::Nat, &["10.0.0.1:25"], ProbeRoute::Vip),
+            service("192.0.2.2:80", Method::Dr, &["10.0.0.1:80"], ProbeRoute::Server),
+        ];
+        let state = lay(&mut services);
+        assert_eq!(state.services.len(), 2, "one for each VIP and server");
+        assert!(state.services.keys().all(is_way));
+        let asked =
+            |service: usize, server: usize| Check::clone(&services[service].servers[server].checks[0]);
+        let first = asked(0, 0);
+        assert_eq!((first.address, first.port), (Some("192.0.2.1".parse().unwrap()), Some(80)));
+        assert_ne!(first.mark, asked(0, 1).mark);
+        assert_eq!((first.mark, asked(1, 0).port), (asked(1, 0).mark, Some(443)));
+        assert_eq!((asked(2, 0).address, asked(3, 0).address), (None, None));
+        let id = ServiceId::Fwmark { mark: first.mark, family: Family::V4 };
+        assert_eq!(
+            state.services[&id].servers.keys().collect::<Vec<_>>(),
+            [&"10.0.0.1:0".parse::<SocketAddr>().unwrap()]
+        );
+    }
+
+    #[test]
+    fn marks_stay_when_other_ways_come_and_never_meet() {
+        let vips: Vec<String> = (0..2000).map(|at| format!("10.1.{}.{}:80", at / 250, at % 250)).collect();
+        let mut all: Vec<Service> =
+            vips.iter().map(|vip| service(vip, Method::Tun, &["10.0.0.1:80"], ProbeRoute::Vip)).collect();
+        let mut few = all.split_off(1000);
+        let alone = lay(&mut few);
+        all.extend(few.iter().cloned());
+        assert_eq!(lay(&mut all).services.len(), 2000);
+        let stay = all[1000..].iter().zip(&few).filter(|(a, b)| a.servers == b.servers).count();
+        assert!(stay >= 990, "{stay} of {}", alone.services.len());
+        assert!(!is_way(&ServiceId::Fwmark { mark: FIRST - 1, family: Family::V4 }));
+        assert!(!is_way(&ServiceId::Fwmark { mark: FIRST + COUNT, family: Family::V4 }));
+    }
+}
