@@ -34,8 +34,16 @@ const LONGEST_LINE: usize = 200;
 /// (keepalived's `misc_dynamic`).
 pub async fn probe(target: &Target, command: &str, args: &[String], weight: bool) -> Outcome {
     let given = told(target);
-    let words = [command].into_iter().chain(given.iter().chain(args).map(String::as_str));
-    let child = match Child::start(words) {
+    execute(command, given.iter().chain(args).map(String::as_str), weight).await
+}
+
+/// Runs `command` with `args` alone: a program that says how something else than a server is.
+pub async fn run<'a>(command: &'a str, args: impl Iterator<Item = &'a str>) -> Outcome {
+    execute(command, args, false).await
+}
+
+async fn execute<'a>(command: &'a str, args: impl Iterator<Item = &'a str>, weight: bool) -> Outcome {
+    let child = match Child::start([command].into_iter().chain(args)) {
         Ok(child) => child,
         Err(error) => {
             let why = reason::words(&error);

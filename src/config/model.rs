@@ -19,8 +19,8 @@ pub use service::{
     Quorum, SCHEDULERS, SchedulerFlags, Server, Service, ServiceKey, Sorry, Start, Tunnel, TunnelChecksum,
 };
 pub use vrrp::{
-    AddressScope, Garp, HmacAuth, HmacKey, HmacMode, Look, MISSED, Replay, Track, TrackTarget,
-    VirtualAddress, VrrpAuth, VrrpChecksum, VrrpInstance, VrrpPeer, VrrpVersion,
+    AddressScope, Garp, HmacAuth, HmacKey, HmacMode, Look, MISSED, Probe, ProbeKind, Replay, START_WAIT,
+    Sync, Track, TrackTarget, VirtualAddress, VrrpAuth, VrrpChecksum, VrrpInstance, VrrpPeer, VrrpVersion,
 };
 
 /// The whole of `director.toml`, with the section of this node merged in.
@@ -38,6 +38,8 @@ pub struct Config {
     pub services: Vec<Service>,
     /// `[ipvs]`.
     pub ipvs: Ipvs,
+    /// `[sync]`.
+    pub sync: Option<Sync>,
 }
 
 /// What concerns the box as a whole.

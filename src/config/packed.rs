@@ -36,7 +36,7 @@ struct Head {
 #[must_use]
 pub fn pack(before: &Before, facts: &NodeFacts) -> Option<Vec<u8>> {
     let Checked { config, node } = &before.checked;
-    let Config { system, interfaces, routes, vrrp, services, ipvs } = config;
+    let Config { system, interfaces, routes, vrrp, services, ipvs, sync } = config;
     let head = Head {
         label: Label::of(&before.text)?,
         facts: facts.clone(),
@@ -48,6 +48,7 @@ pub fn pack(before: &Before, facts: &NodeFacts) -> Option<Vec<u8>> {
             vrrp: vrrp.clone(),
             services: Vec::new(),
             ipvs: ipvs.clone(),
+            sync: sync.clone(),
         },
     };
     let bytes = postcard::to_allocvec(&head).ok()?;

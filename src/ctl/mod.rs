@@ -13,6 +13,7 @@ pub mod services;
 pub mod status;
 mod suggest;
 mod verbs;
+pub mod vrrp;
 mod why;
 
 use std::ffi::{OsStr, OsString};
@@ -122,6 +123,12 @@ pub const VERBS: &[Verb] = &[
         usage: "SERVICE SERVER",
         summary: "let a drained or disabled real server be used again",
         run: admin::enable,
+    },
+    Verb {
+        name: "vrrp",
+        usage: vrrp::USAGE,
+        summary: "show the virtual routers; hand mastership over, give it up, hold, release",
+        run: vrrp::run,
     },
     Verb {
         name: "ipvs",
@@ -250,6 +257,7 @@ fn explain(verb: &Verb) -> String {
         "ipvs" => format!("\n{}", ipvs::DETAILS),
         "why" | "drain" | "disable" | "enable" => format!("\n{}", admin::DETAILS),
         "realserver" => format!("\n{}", realserver::DETAILS),
+        "vrrp" => format!("\n{}", vrrp::DETAILS),
         _ => String::new(),
     };
     format!("usage: director {} {}\n\n{}\n{details}", verb.name, verb.usage, verb.summary)

@@ -7,8 +7,8 @@ use std::time::Duration;
 pub use super::services::lvs;
 use crate::init::supervise::ALARM;
 use crate::ipc::message::{
-    InitStatus, LinkStatus, NetStatus, RouterState, RouterStatus, Source, Status, StoreStatus, VrrpStatus,
-    WorkerStatus,
+    InitStatus, LinkStatus, NetStatus, RouterState, RouterStatus, Source, Status, StoreStatus, TrackerStatus,
+    VrrpStatus, WorkerStatus,
 };
 use crate::vrrp::packet::Reject;
 
@@ -144,7 +144,9 @@ pub fn vrrp(status: &VrrpStatus) -> Vec<String> {
     let unknown = status.counters.get("vrid_err").copied().unwrap_or_default();
     let strangers = (unknown > 0)
         .then(|| format!("! {unknown} advertisements of virtual routers that are not configured here"));
-    status.instances.iter().flat_map(router).chain(strangers).collect()
+    let daemons = status.sync.iter().map(|daemon| format!("connection synchronisation: {daemon}"));
+    let problem = status.sync_problem.iter().map(|problem| format!("! {problem}"));
+    status.instances.iter().flat_map(router).chain(strangers).chain(daemons).chain(problem).collect()
 }
 
 fn router(router: &RouterStatus) -> Vec<String> {
@@ -177,11 +179,31 @@ fn router(router: &RouterStatus) -> Vec<String> {
             router.vrid,
             router.version
         ),
-        format!("  {}{master}", router.reason),
+        format!("  {}{master}{}", router.reason, order(router.order.as_deref())),
         format!("  {}", join(&router.addresses)),
     ];
+    lines.extend(router.trackers.iter().map(tracker));
     lines.extend(advertisements(router));
     lines
+}
+
+/// What the operator has ordered, if that still counts.
+fn order(order: Option<&str>) -> &'static str {
+    match order {
+        Some("yields") => ", has handed over and leaves a living master alone until released",
+        Some(_) | None => "",
+    }
+}
+
+fn tracker(tracker: &TrackerStatus) -> String {
+    let weight = tracker.weight.map(|weight| format!(" weight {weight}")).unwrap_or_default();
+    let state = match (tracker.healthy, &tracker.reason) {
+        (None, _) => "not known yet".to_owned(),
+        (Some(true), _) => "up".to_owned(),
+        (Some(false), Some(reason)) => format!("DOWN: {reason}"),
+        (Some(false), None) => "DOWN".to_owned(),
+    };
+    format!("  tracks {}{weight}: {state}", tracker.what)
 }
 
 /// What was sent and heard, and each kind of what was not heeded; nothing before there was anything.

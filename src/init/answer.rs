@@ -45,7 +45,8 @@ impl Init {
             Request::Reload
             | Request::SetManagement(_)
             | Request::Administer { .. }
-            | Request::Why { .. } => {
+            | Request::Why { .. }
+            | Request::Router { .. } => {
                 return crate::ipc::server::not_mine(Role::Init, &request);
             }
         };

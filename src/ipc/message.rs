@@ -42,6 +42,13 @@ pub enum Request {
         /// As in [`Request::Administer`].
         server: String,
     },
+    /// To `vrrp`: about one virtual router, and those of its group with it.
+    Router {
+        /// What.
+        order: RouterOrder,
+        /// Its name in the file.
+        name: String,
+    },
     /// To `init`: the lines kept for `role` (or of every role), oldest first; [`Reply::Logs`].
     Logs {
         /// Whose; `None` = everybody's, merged by time.
@@ -90,6 +97,20 @@ pub enum AdminOrder {
 /// Keeps null apart from absent.
 fn given<'de, D: serde::Deserializer<'de>>(value: D) -> Result<Option<Option<u64>>, D::Error> {
     Option::deserialize(value).map(Some)
+}
+
+/// What the operator may want of a virtual router.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RouterOrder {
+    /// A master gives its place to another box, and leaves it alone until that fails or this router is released.
+    Failover,
+    /// A master gives up its place, and takes part in the next election as ever.
+    Resign,
+    /// Takes no part in any election until released.
+    Hold,
+    /// As ever again.
+    Release,
 }
 
 /// What an orderly end leads to.
@@ -359,8 +380,27 @@ pub struct VrrpStatus {
     /// Messages that belong to no instance, by kind of fault; `vrid_err` counts unknown virtual routers.
     #[serde(default)]
     pub counters: BTreeMap<String, u64>,
+    /// The IPVS synchronisation daemons that run here: what each does, where, and under which number.
+    #[serde(default)]
+    pub sync: Vec<String>,
+    /// Why the daemons are not as the file wants them.
+    #[serde(default)]
+    pub sync_problem: Option<String>,
     /// Generation of the configuration in force.
     pub generation: u64,
+}
+
+/// What a tracker says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrackerStatus {
+    /// `interface eth1`, `service web`, `gateway 192.168.61.1`, `file /data/drain`, `program /data/check`.
+    pub what: String,
+    /// `None`: nothing is known yet, which changes nothing.
+    pub healthy: Option<bool>,
+    /// Of the file; `None`: a failure is a FAULT.
+    pub weight: Option<i16>,
+    /// Why it is not healthy.
+    pub reason: Option<String>,
 }
 
 /// State of a virtual router (RFC 9568 section 6.4), and FAULT for one that may not take part.
@@ -406,6 +446,15 @@ pub struct RouterStatus {
     pub interval_us: u64,
     /// VIPs.
     pub addresses: Vec<Cidr>,
+    /// What each tracker says, in the order of the file.
+    #[serde(default)]
+    pub trackers: Vec<TrackerStatus>,
+    /// `held` or `yields`, if the operator wants it so.
+    #[serde(default)]
+    pub order: Option<String>,
+    /// How late an advertisement was at most since this router became master, microseconds.
+    #[serde(default)]
+    pub late_us: u64,
     /// How the peer sums version 3 over IPv4, once heard: `rfc9568` or `pseudo-header`.
     #[serde(default)]
     pub peer_checksum: Option<String>,

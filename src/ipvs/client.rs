@@ -255,7 +255,7 @@ impl Client {
     }
 
     /// Asks a question and decodes all that comes back; asks again when the kernel says that it was interrupted.
-    fn ask<T>(
+    pub(super) fn ask<T>(
         &mut self,
         what: &'static str,
         flags: u16,

@@ -12,7 +12,10 @@ use tokio::sync::mpsc;
 use super::facts::Link;
 use super::kernel::Kernel;
 use super::punctual::help_in_real_time;
+use super::sync::{Agreed, Keeper};
 use super::vips::Op;
+use crate::ipvs::client;
+use crate::ipvs::daemon::Daemon;
 use crate::units::IfName;
 
 const STACK: usize = 256 * 1024;
@@ -29,6 +32,8 @@ pub enum Job {
         /// Whether somebody else has made it necessary.
         repair: bool,
     },
+    /// Make the synchronisation daemons so.
+    Sync(Vec<Daemon>),
 }
 
 /// What has been done.
@@ -43,6 +48,8 @@ pub enum Done {
         /// As in the job.
         repair: bool,
     },
+    /// The daemons that run, and each change.
+    Synced(Result<Agreed, client::Error>),
 }
 
 /// Starts the thread, which ends with the sender of jobs.
@@ -57,8 +64,9 @@ pub fn start(kernel: Kernel) -> io::Result<(std::sync::mpsc::Sender<Job>, mpsc::
     builder.spawn(move || {
         help_in_real_time();
         let mut kernel = kernel;
+        let mut keeper = Keeper::default();
         for job in jobs {
-            if tell.send(perform(&mut kernel, job)).is_err() {
+            if tell.send(perform(&mut kernel, &mut keeper, job)).is_err() {
                 return;
             }
         }
@@ -66,7 +74,7 @@ pub fn start(kernel: Kernel) -> io::Result<(std::sync::mpsc::Sender<Job>, mpsc::
     Ok((ask, done))
 }
 
-fn perform(kernel: &mut Kernel, job: Job) -> Done {
+fn perform(kernel: &mut Kernel, keeper: &mut Keeper, job: Job) -> Done {
     match job {
         Job::Look => {
             let started = Instant::now();
@@ -79,6 +87,7 @@ fn perform(kernel: &mut Kernel, job: Job) -> Done {
             }
             Done::Looked(links, started.elapsed())
         }
+        Job::Sync(desired) => Done::Synced(keeper.agree(&desired)),
         Job::Apply { ops, repair } => {
             let apply = |(op, index): (Op, u32)| {
                 let result = kernel.apply(&op, index);

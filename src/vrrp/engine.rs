@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::time::Instant;
 
 use crate::config::model::VrrpInstance;
-use crate::ipc::message::{Event, RouterState, VrrpStatus};
+use crate::ipc::message::{Event, RouterOrder, RouterState, VrrpStatus};
 use crate::units::IfName;
 
 use super::effect::Effect;
@@ -32,6 +32,8 @@ pub struct Engine {
     effects: Vec<Effect>,
     /// Groups all of whose members were master when they were last looked at.
     leading: BTreeSet<String>,
+    /// Since when a new process waits for the first word about these services.
+    awaited: Option<(Instant, BTreeSet<String>)>,
 }
 
 impl Engine {
@@ -120,10 +122,11 @@ impl Engine {
         let ipv6 = envelope.source.is_ipv6();
         let mine = self.instances.iter_mut().find(|instance| {
             let config = instance.config();
-            config.vrid.get() == vrid && config.interface == *interface && is_ipv6(config) == ipv6
+            let hears = config.interface == *interface || config.heartbeat.contains(interface);
+            config.vrid.get() == vrid && hears && is_ipv6(config) == ipv6
         });
         match mine {
-            Some(instance) => instance.receive(now, envelope, payload, &mut self.effects),
+            Some(instance) => instance.receive(now, interface, envelope, payload, &mut self.effects),
             None => self.unclaimed(now, interface, envelope.source, Reject::Vrid(vrid)),
         }
         self.align(now);
@@ -147,15 +150,117 @@ impl Engine {
 
     /// Time has passed.
     pub fn tick(&mut self, now: Instant) {
-        let waiting = group::waiting(&self.instances, now);
+        let mut waiting = group::waiting(&self.instances, now);
+        let unready: BTreeSet<String> =
+            self.instances.iter().filter_map(|instance| self.unready(now, instance)).collect();
+        for instance in self.instances.iter().filter(|instance| unready.contains(&instance.config().name)) {
+            waiting.extend(instance.config().group.clone());
+        }
         for instance in &mut self.instances {
-            let held_back = instance.config().group.as_ref().is_some_and(|group| waiting.contains(group));
+            let held_back = instance.config().group.as_ref().is_some_and(|group| waiting.contains(group))
+                || unready.contains(&instance.config().name);
             if instance.state() == RouterState::Master || !held_back {
                 instance.timer(now, &mut self.effects);
             }
         }
+        for instance in &mut self.instances {
+            instance.let_go(now, &mut self.effects);
+        }
         self.align(now);
+        self.honour(now);
         self.announce(now);
+    }
+
+    /// A new process claims no VIP before something was said about each of these services, or its `start_wait` has passed.
+    pub fn await_services(&mut self, now: Instant, services: BTreeSet<String>) {
+        self.awaited = Some((now, services));
+    }
+
+    /// Whether somebody still waits for them.
+    #[must_use]
+    pub fn awaits_services(&self, now: Instant) -> bool {
+        self.awaited.is_some() && self.instances.is_empty()
+            || self.instances.iter().any(|instance| self.waits_until(instance).is_some_and(|at| now < at))
+    }
+
+    /// Until when an instance has to wait for word about the services; `None` when it need not.
+    fn waits_until(&self, instance: &Instance) -> Option<Instant> {
+        let (since, services) = self.awaited.as_ref()?;
+        let all = services.iter().all(|service| self.facts.services.contains_key(service));
+        (!all).then(|| *since + instance.config().start_wait)
+    }
+
+    /// The name of a backup that has to wait still.
+    fn unready(&self, now: Instant, instance: &Instance) -> Option<String> {
+        let waits =
+            instance.state() == RouterState::Backup && self.waits_until(instance).is_some_and(|at| now < at);
+        waits.then(|| instance.config().name.clone())
+    }
+
+    /// Does what the operator wants of a virtual router and its group.
+    ///
+    /// # Errors
+    /// There is none of this name, or there is nothing to do.
+    pub fn order(&mut self, now: Instant, order: RouterOrder, name: &str) -> Result<(), String> {
+        let Some(named) = self.instances.iter().find(|instance| instance.config().name == name) else {
+            let known: Vec<&str> =
+                self.instances.iter().map(|instance| instance.config().name.as_str()).collect();
+            let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+            return Err(format!("no virtual router is named {name}: there are: {known}"));
+        };
+        let group = named.config().group.clone();
+        let together = |instance: &Instance| {
+            instance.config().name == name || (group.is_some() && instance.config().group == group)
+        };
+        let members: BTreeSet<String> =
+            self.instances.iter().filter(|i| together(i)).map(|i| i.config().name.clone()).collect();
+        let facts = &self.facts;
+        let ordered = members.iter().any(|name| facts.held.contains(name) || facts.yielding.contains(name));
+        match order {
+            RouterOrder::Failover | RouterOrder::Resign if named.state() != RouterState::Master => {
+                let state = format!("{:?}", named.state()).to_lowercase();
+                return Err(format!("{name} is not master here, it is {state}: {}", named.reason()));
+            }
+            RouterOrder::Release if !ordered => {
+                return Err(format!("{name} is neither held nor has it handed over: nothing to release"));
+            }
+            RouterOrder::Failover | RouterOrder::Resign | RouterOrder::Hold | RouterOrder::Release => {}
+        }
+        log::info!("operator: {order:?}: routers={}", members.iter().cloned().collect::<Vec<_>>().join(","));
+        // First of all the resignation: it is what a client waits for.
+        if matches!(order, RouterOrder::Failover | RouterOrder::Resign) {
+            for instance in self.instances.iter_mut().filter(|i| members.contains(&i.config().name)) {
+                instance.resign(now, &mut self.effects);
+            }
+        }
+        self.observe(now, |facts| match order {
+            RouterOrder::Failover => facts.yielding.extend(members.iter().cloned()),
+            RouterOrder::Resign => {}
+            RouterOrder::Hold => facts.held.extend(members.iter().cloned()),
+            RouterOrder::Release => {
+                facts.held.retain(|name| !members.contains(name));
+                facts.yielding.retain(|name| !members.contains(name));
+            }
+        });
+        self.align(now);
+        self.effects.push(Effect::Remember);
+        Ok(())
+    }
+
+    /// Who has handed over and is master again, because the other one is gone, stands in elections as ever.
+    fn honour(&mut self, now: Instant) {
+        if self.facts.yielding.is_empty() {
+            return;
+        }
+        let back: Vec<String> = self
+            .masters()
+            .map(|instance| instance.config().name.clone())
+            .filter(|name| self.facts.yielding.contains(name))
+            .collect();
+        if !back.is_empty() {
+            self.observe(now, |facts| facts.yielding.retain(|name| !back.contains(name)));
+            self.effects.push(Effect::Remember);
+        }
     }
 
     /// The process ends: every master resigns.
@@ -169,13 +274,18 @@ impl Engine {
     /// When [`Self::tick`] is due next.
     #[must_use]
     pub fn deadline(&self, now: Instant) -> Option<Instant> {
-        let timers = self.instances.iter().filter_map(|instance| group::deadline(&self.instances, instance));
+        let timers = self.instances.iter().filter_map(|instance| {
+            let own = group::deadline(&self.instances, instance)?;
+            let wait = self.waits_until(instance).filter(|_| instance.state() == RouterState::Backup);
+            Some(wait.map_or(own, |wait| own.max(wait)))
+        });
         let announcements = self.instances.iter().filter_map(|instance| {
             let at = instance.announcement_at(now)?;
             let gate = instance.next_announced().and_then(|interface| self.gates.get(interface));
             Some(gate.map_or(at, |gate| at.max(*gate)))
         });
-        timers.chain(announcements).min()
+        let lingering = self.instances.iter().filter_map(Instance::lingers);
+        timers.chain(announcements).chain(lingering).min()
     }
 
     /// What has to be done, and forgets it.
@@ -214,8 +324,10 @@ impl Engine {
     #[must_use]
     pub fn status(&self, now: Instant, generation: u64) -> VrrpStatus {
         VrrpStatus {
-            instances: self.instances.iter().map(|instance| instance.status(now)).collect(),
+            instances: self.instances.iter().map(|instance| instance.status(now, &self.facts)).collect(),
             counters: self.counters.iter().map(|(name, n)| ((*name).to_owned(), *n)).collect(),
+            sync: Vec::new(),
+            sync_problem: None,
             generation,
         }
     }
@@ -227,8 +339,10 @@ impl Engine {
             .map(|instance| (instance.config(), instance.router().params().source))
             .collect();
         let verdicts = judge_all(&all, &self.facts);
+        let unheard =
+            self.instances.iter().any(|instance| self.waits_until(instance).is_some_and(|at| now < at));
         for ((instance, verdict), entry) in self.instances.iter_mut().zip(verdicts).zip(entries) {
-            instance.assess(now, verdict, entry, &mut self.effects);
+            instance.assess(now, verdict, entry, unheard, &mut self.effects);
         }
     }
 

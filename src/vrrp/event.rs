@@ -20,6 +20,8 @@ pub struct Params {
     pub missed: u8,
     /// Whether we take over from a living master of lower priority. The owner always does.
     pub preempt: bool,
+    /// Whether we leave a living master alone whatever its priority and ours.
+    pub yields: bool,
     /// How long we leave it alone all the same, from the first time we hear it.
     pub preempt_delay: Duration,
     /// Our primary address: the greater one wins between equal priorities.
@@ -49,6 +51,8 @@ pub enum Event {
     Fail,
     /// Another member of the group has a better master: give way with it.
     Yield,
+    /// The operator takes mastership from us.
+    Resign,
     /// The process ends in order, or the instance leaves the file.
     Stop,
     /// An advertisement that passed every check.
@@ -85,6 +89,8 @@ pub enum Reason {
     Slept(Duration),
     /// Another member of the group has given way.
     Group,
+    /// The operator has taken mastership from it.
+    Told,
     /// The instance may not take part; the facts say why.
     Failed,
     /// Told to end.
@@ -105,6 +111,7 @@ impl fmt::Display for Reason {
                 write!(f, "this process slept for {} ms, longer than the backups wait", time.as_millis())
             }
             Self::Group => f.write_str("the group gives way"),
+            Self::Told => f.write_str("resigned, as the operator wanted"),
             Self::Failed => f.write_str("may not take part"),
             Self::Stopped => f.write_str("stopped"),
         }

@@ -1,9 +1,9 @@
 //! What the kernel and the other workers say: everything about the outside that decides something here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::socket::Place;
-use crate::config::model::Look;
+use crate::config::model::{Look, Probe};
 use crate::units::{Cidr, IfName, Mac};
 
 /// The outside as it was last seen.
@@ -13,6 +13,14 @@ pub struct Facts {
     pub links: BTreeMap<IfName, Link>,
     /// Services that `lvs` has spoken of: whether they have quorum. Who is not here is unknown, and changes nothing.
     pub services: BTreeMap<String, bool>,
+    /// Verdicts on what is asked, with the answer that decided. Who is not here is unknown, and changes nothing.
+    pub probes: BTreeMap<Probe, (bool, String)>,
+    /// What files say.
+    pub files: BTreeMap<String, FileWord>,
+    /// Virtual routers that the operator keeps from taking part.
+    pub held: BTreeSet<String>,
+    /// Virtual routers that leave a living master alone, because the operator has handed mastership over.
+    pub yielding: BTreeSet<String>,
     /// Interfaces on which no socket could be opened, and why.
     pub closed: BTreeMap<Place, String>,
 }
@@ -21,6 +29,33 @@ impl Facts {
     /// The link with this kernel index.
     pub fn link_by_index(&mut self, index: u32) -> Option<&mut Link> {
         self.links.values_mut().find(|link| link.index == index)
+    }
+}
+
+/// What a tracked file says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FileWord {
+    /// A number; 0 is what a missing and an empty file mean, and `up`.
+    Number(i32),
+    /// `down`: a failure whatever the weight.
+    Down,
+    /// Nothing that can be understood, and why: it changes nothing.
+    Unreadable(String),
+}
+
+impl FileWord {
+    /// Understands the contents of a file.
+    #[must_use]
+    pub fn parse(text: &str) -> Self {
+        let word = text.trim();
+        match word.to_ascii_lowercase().as_str() {
+            "" | "up" | "ok" => Self::Number(0),
+            "down" | "fail" | "fault" => Self::Down,
+            _ => word.parse().map_or_else(
+                |_| Self::Unreadable(format!("it says {word:?}, neither a number nor up or down")),
+                Self::Number,
+            ),
+        }
     }
 }
 

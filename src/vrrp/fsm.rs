@@ -138,6 +138,11 @@ impl Router {
                 let backup = self.listen(now, self.params.interval, now);
                 enter(backup, RouterState::Backup, Reason::Group, &mut out)
             }
+            (State::Master(_), Event::Resign) => {
+                self.resign(&mut out);
+                let backup = self.listen(now, self.params.interval, now);
+                enter(backup, RouterState::Backup, Reason::Told, &mut out)
+            }
             (State::Backup(backup), Event::Advert { peer, interval }) => {
                 State::Backup(self.backup_hears(now, backup, peer, interval))
             }
@@ -161,14 +166,20 @@ impl Router {
                 State::Master(self.master_params(now, master, params, &mut out))
             }
             // A packet or a timer from before the end: no router there to hear it (RFC 9568 section 6.4.1).
-            (State::Initialize, Event::Advert { .. } | Event::Timer | Event::Stop | Event::Yield) => {
-                State::Initialize
-            }
+            (
+                State::Initialize,
+                Event::Advert { .. } | Event::Timer | Event::Stop | Event::Yield | Event::Resign,
+            ) => State::Initialize,
             (
                 State::Fault,
-                Event::Advert { .. } | Event::Timer | Event::Fail | Event::Resume | Event::Yield,
+                Event::Advert { .. }
+                | Event::Timer
+                | Event::Fail
+                | Event::Resume
+                | Event::Yield
+                | Event::Resign,
             ) => State::Fault,
-            (State::Backup(backup), Event::Ready { .. } | Event::Resume | Event::Yield) => {
+            (State::Backup(backup), Event::Ready { .. } | Event::Resume | Event::Yield | Event::Resign) => {
                 State::Backup(backup)
             }
             (State::Master(master), Event::Ready { .. } | Event::Resume) => State::Master(master),
@@ -355,9 +366,9 @@ impl Router {
         }
     }
 
-    /// RFC 9568 section 6.1: the owner preempts whatever the file says.
+    /// RFC 9568 section 6.1: the owner preempts whatever the file says. The operator's word goes above both.
     const fn preempts(&self) -> bool {
-        self.params.preempt || self.params.priority == u8::MAX
+        !self.params.yields && (self.params.preempt || self.params.priority == u8::MAX)
     }
 }
 

@@ -14,9 +14,9 @@ use super::effect::Effect;
 use super::event::{Action, Announce, Event, Params, Peer, Reason};
 use super::fsm::Router;
 use super::garp::Pacer;
-use super::packet::{self, Addresses, Advertisement, Envelope, GROUP_V4, GROUP_V6, Reject, TTL};
+use super::packet::{self, Addresses, Advertisement, Envelope, GROUP_V4, GROUP_V6, Packet, Reject, TTL};
 use super::quiet::Quiet;
-use super::seal::{Seal, Wall};
+use super::seal::{Form, Seal, Wall};
 use super::status::word;
 use super::track::{Verdict, is_ipv6};
 
@@ -31,6 +31,10 @@ const COUNTERS: [&str; 8] = [
     "addr_list_err",
     "second_master_rcvd",
 ];
+
+/// How long VIPs stay that were handed over, unless the next master is heard before: longer than any skew after a resignation
+/// in version 3, shorter than anybody's patience.
+const LINGER: Duration = Duration::from_millis(100);
 
 /// How an instance that is allowed to take part begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +60,12 @@ pub struct Instance {
     /// Claims of others heard since we are master.
     pub(super) rivals: u32,
     pub(super) quiet: Quiet,
+    /// The greatest lateness of an advertisement since we are master.
+    pub(super) late: Duration,
+    /// Until when the VIPs stay after they were handed over: the other one is about to claim them.
+    lingers: Option<Instant>,
+    /// What was heard last with heartbeats: the same comes again by another way.
+    last: Option<(Instant, IfName, IpAddr, Packet)>,
 }
 
 impl Instance {
@@ -74,6 +84,9 @@ impl Instance {
             odd_list: false,
             rivals: 0,
             quiet: Quiet::default(),
+            late: Duration::ZERO,
+            lingers: None,
+            last: None,
             config,
         }
     }
@@ -96,6 +109,12 @@ impl Instance {
         self.theirs
     }
 
+    /// Why it is in its state.
+    #[must_use]
+    pub fn reason(&self) -> &str {
+        &self.reason
+    }
+
     /// The state machine inside.
     #[must_use]
     pub const fn router(&self) -> &Router {
@@ -116,7 +135,7 @@ impl Instance {
 
     /// The VIPs that should be in the kernel now.
     pub fn held(&self) -> impl Iterator<Item = (&IfName, &VirtualAddress)> {
-        let master = self.state() == RouterState::Master;
+        let master = self.state() == RouterState::Master || self.lingers.is_some();
         self.config
             .vips()
             .filter(move |_| master)
@@ -124,16 +143,27 @@ impl Instance {
     }
 
     /// Follows the judgement on the facts: takes part, changes its priority, or does not take part.
-    pub fn assess(&mut self, now: Instant, verdict: Verdict, entry: Entry, out: &mut Vec<Effect>) {
+    /// `unready`: the services have yet to be heard of.
+    pub fn assess(
+        &mut self,
+        now: Instant,
+        verdict: Verdict,
+        entry: Entry,
+        unready: bool,
+        out: &mut Vec<Effect>,
+    ) {
         match verdict {
-            Verdict::Ready { priority, source } => {
-                let wanted = params(&self.config, priority, source);
+            Verdict::Ready { priority, source, yields } => {
+                let wanted = Params { yields, ..params(&self.config, priority, source) };
                 if wanted != *self.router.params() {
                     self.step(now, Event::Params(wanted), out);
                 }
                 if matches!(self.state(), RouterState::Initialize | RouterState::Fault) {
                     let event = match entry {
-                        Entry::Listen => Event::Ready { hold: self.config.start_delay },
+                        // An owner does not wait by itself: any hold makes it listen first.
+                        Entry::Listen => Event::Ready {
+                            hold: self.config.start_delay.max(Duration::from_nanos(unready.into())),
+                        },
                         Entry::Resume(theirs) => {
                             self.theirs = theirs;
                             Event::Resume
@@ -171,6 +201,26 @@ impl Instance {
         self.step(now, Event::Stop, out);
     }
 
+    /// The operator takes mastership from it. The VIPs stay for a moment: what clients send before the other one has claimed
+    /// them is still answered.
+    pub fn resign(&mut self, now: Instant, out: &mut Vec<Effect>) {
+        self.lingers = Some(now + LINGER);
+        self.step(now, Event::Resign, out);
+    }
+
+    /// Until when VIPs that were handed over stay.
+    #[must_use]
+    pub const fn lingers(&self) -> Option<Instant> {
+        self.lingers
+    }
+
+    /// Lets go of VIPs that were handed over, when their time has passed.
+    pub fn let_go(&mut self, now: Instant, out: &mut Vec<Effect>) {
+        if self.lingers.take_if(|until| *until <= now).is_some() {
+            out.push(Effect::Addresses);
+        }
+    }
+
     /// Another member of the group has given way.
     pub fn give_way(&mut self, now: Instant, out: &mut Vec<Effect>) {
         self.step(now, Event::Yield, out);
@@ -184,7 +234,17 @@ impl Instance {
     }
 
     /// A message for this virtual router's interface and number.
-    pub fn receive(&mut self, now: Instant, envelope: Envelope, payload: &[u8], out: &mut Vec<Effect>) {
+    pub fn receive(
+        &mut self,
+        now: Instant,
+        interface: &IfName,
+        envelope: Envelope,
+        payload: &[u8],
+        out: &mut Vec<Effect>,
+    ) {
+        if !self.config.heartbeat.is_empty() && self.came_before(now, interface, envelope.source, payload) {
+            return;
+        }
         let accepted = packet::decode(envelope, payload).and_then(|decoded| {
             accept(&self.config, self.router.params(), &envelope, &decoded)?;
             self.seal.verify(now, &self.config, &envelope, &decoded, payload).map(|()| decoded)
@@ -193,6 +253,9 @@ impl Instance {
             Ok(decoded) => {
                 let advert = &decoded.advert;
                 self.count("advert_rcvd");
+                if advert.priority > 0 && self.lingers.take().is_some() {
+                    out.push(Effect::Addresses);
+                }
                 if advert.priority == 0 {
                     self.count("pri_zero_rcvd");
                 } else if self.state() == RouterState::Master {
@@ -207,9 +270,28 @@ impl Instance {
         }
     }
 
+    /// Whether this is what another interface has just brought.
+    fn came_before(&mut self, now: Instant, interface: &IfName, source: IpAddr, payload: &[u8]) -> bool {
+        let recent = self.router.interval() / 2;
+        if let Some((at, from, whose, said)) = &self.last
+            && from != interface
+            && *whose == source
+            && now.saturating_duration_since(*at) < recent
+            && said.as_slice() == payload
+        {
+            return true;
+        }
+        let said = payload.iter().copied().take(packet::MAX_LENGTH).collect();
+        self.last = Some((now, interface.clone(), source, said));
+        false
+    }
+
     /// Time has passed: the state machine's timer.
     pub fn timer(&mut self, now: Instant, out: &mut Vec<Effect>) {
-        if self.router.deadline().is_some_and(|at| at <= now) {
+        if let Some(at) = self.router.deadline().filter(|at| *at <= now) {
+            if self.state() == RouterState::Master {
+                self.late = self.late.max(now.saturating_duration_since(at));
+            }
             self.step(now, Event::Timer, out);
         }
     }
@@ -331,10 +413,14 @@ impl Instance {
     ) {
         self.since = now;
         self.rivals = 0;
+        if state != RouterState::Backup {
+            self.lingers = None;
+        }
         if before == RouterState::Master {
             self.count("release_master");
         }
         if state == RouterState::Master {
+            self.late = Duration::ZERO;
             self.count("become_master");
         }
         if reason == Reason::Resumed {
@@ -367,11 +453,14 @@ impl Instance {
         let source = self.router.params().source;
         let checksum = self.config.checksum.or(self.theirs).unwrap_or_default();
         let made = self.seal.make(now, &self.config, &advert, source, checksum);
-        let mut send = |destination: IpAddr, ttl: u8| {
+        let mut send = |interface: &IfName, destination: IpAddr, ttl: u8| {
             let (form, packet) = made.to(destination, ttl);
+            // The kernel sends a link-local source on its own link only.
+            let form =
+                if source.is_ipv6() && *interface != self.config.interface { Form::Frame } else { form };
             out.push(Effect::Send {
                 instance: self.config.name.clone(),
-                interface: self.config.interface.clone(),
+                interface: interface.clone(),
                 source,
                 destination,
                 ttl,
@@ -380,9 +469,13 @@ impl Instance {
             });
         };
         if self.config.peers.is_empty() {
-            send(if source.is_ipv4() { GROUP_V4.into() } else { GROUP_V6.into() }, TTL);
+            let group: IpAddr = if source.is_ipv4() { GROUP_V4.into() } else { GROUP_V6.into() };
+            for interface in std::iter::once(&self.config.interface).chain(&self.config.heartbeat) {
+                send(interface, group, TTL);
+            }
         } else {
-            self.config.peers.iter().for_each(|peer| send(peer.address, self.config.ttl));
+            let interface = &self.config.interface;
+            self.config.peers.iter().for_each(|peer| send(interface, peer.address, self.config.ttl));
         }
     }
 
@@ -412,6 +505,7 @@ fn params(config: &VrrpInstance, priority: u8, source: IpAddr) -> Params {
         interval: packet::wire_interval(config.version, config.interval),
         missed: config.missed,
         preempt: config.preempt,
+        yields: false,
         preempt_delay: config.preempt_delay,
         source,
     }

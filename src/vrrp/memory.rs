@@ -4,7 +4,7 @@
 //! advertisement is written over, at its place, in one small system call. The times are right-aligned numbers of a fixed
 //! width, so the file is JSON at every moment.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::model::{VrrpChecksum, VrrpInstance};
 use crate::units::IfName;
 
+use super::facts::Facts;
 use super::instance::Instance;
 use super::track::is_ipv6;
 
@@ -81,6 +82,12 @@ struct Contents {
 pub struct Life {
     /// What the services said last: a new life knows no less.
     pub services: BTreeMap<String, bool>,
+    /// Whom the operator keeps from taking part.
+    #[serde(default)]
+    pub held: BTreeSet<String>,
+    /// Who has handed over.
+    #[serde(default)]
+    pub yielding: BTreeSet<String>,
     /// Who was master.
     pub masters: Vec<Record>,
 }
@@ -114,18 +121,19 @@ impl Memory {
     ///
     /// # Errors
     /// The directory cannot be written.
-    pub fn keep<'a>(
-        &mut self,
-        masters: impl Iterator<Item = &'a Instance>,
-        services: &BTreeMap<String, bool>,
-    ) -> io::Result<()> {
+    pub fn keep<'a>(&mut self, masters: impl Iterator<Item = &'a Instance>, facts: &Facts) -> io::Result<()> {
         let sent = |config: &VrrpInstance| self.sent.get(&config.name).copied().unwrap_or_default();
         let record = |instance: &Instance| {
             let config = instance.config();
             Record::new(config, instance.peer_checksum(), sent(config))
         };
-        let records: Vec<Record> = masters.map(record).collect();
-        let (text, places) = compose(&self.boot, services, &records)?;
+        let life = Life {
+            services: facts.services.clone(),
+            held: facts.held.clone(),
+            yielding: facts.yielding.clone(),
+            masters: masters.map(record).collect(),
+        };
+        let (text, places) = compose(&self.boot, &life)?;
         let next = self.path.with_extension("next");
         let mut file = File::create(&next)?;
         file.write_all(text.as_bytes())?;
@@ -171,16 +179,15 @@ fn micros(time: Duration) -> u64 {
 }
 
 /// The text, and where the number of each record is in it.
-fn compose(
-    boot: &str,
-    services: &BTreeMap<String, bool>,
-    records: &[Record],
-) -> io::Result<(String, Vec<(String, u64)>)> {
+fn compose(boot: &str, life: &Life) -> io::Result<(String, Vec<(String, u64)>)> {
     const KEY: &str = "\"sent_us\":";
-    let (boot, services) = (serde_json::to_string(boot)?, serde_json::to_string(services)?);
-    let mut text = format!("{{\"boot\":{boot},\n\"services\":{services},\n\"masters\":[");
+    let (boot, services) = (serde_json::to_string(boot)?, serde_json::to_string(&life.services)?);
+    let (held, yielding) = (serde_json::to_string(&life.held)?, serde_json::to_string(&life.yielding)?);
+    let mut text = format!(
+        "{{\"boot\":{boot},\n\"services\":{services},\n\"held\":{held},\n\"yielding\":{yielding},\n\"masters\":["
+    );
     let mut places = Vec::new();
-    for (i, record) in records.iter().enumerate() {
+    for (i, record) in life.masters.iter().enumerate() {
         let line = serde_json::to_string(record)?;
         // The number is the last field, whatever the names before it contain.
         let head = line.rfind(KEY).and_then(|at| line.get(..at + KEY.len())).unwrap_or_default();
@@ -212,9 +219,11 @@ mod tests {
     fn the_file_is_json_before_and_after_a_number_is_written_over() {
         let records = [record("VI_1"), record("odd \"sent_us\": name")];
         let services = BTreeMap::from([("web".to_owned(), false)]);
-        let (mut text, places) = compose("b", &services, &records).unwrap();
+        let life =
+            Life { services, held: ["VI_2".to_owned()].into(), masters: records.to_vec(), ..Life::default() };
+        let (mut text, places) = compose("b", &life).unwrap();
         let contents: Contents = serde_json::from_str(&text).unwrap();
-        assert_eq!(contents.life, Life { services, masters: records.to_vec() });
+        assert_eq!(contents.life, life);
         let place = usize::try_from(places[1].1).unwrap();
         text.replace_range(place..place + WIDTH, &format!("{:>WIDTH$}", u64::MAX));
         let contents: Contents = serde_json::from_str(&text).unwrap();
@@ -224,7 +233,7 @@ mod tests {
 
     #[test]
     fn nobody_is_master_of_an_empty_list() {
-        let (text, places) = compose("b", &BTreeMap::new(), &[]).unwrap();
+        let (text, places) = compose("b", &Life::default()).unwrap();
         assert!(places.is_empty());
         assert!(serde_json::from_str::<Contents>(&text).unwrap().life.masters.is_empty());
     }
@@ -240,10 +249,11 @@ mod tests {
     fn another_boot_is_another_life() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("vrrp.json");
-        fs::write(&path, compose("another boot", &BTreeMap::new(), &[record("VI_1")]).unwrap().0).unwrap();
+        let life = Life { masters: vec![record("VI_1")], ..Life::default() };
+        fs::write(&path, compose("another boot", &life).unwrap().0).unwrap();
         assert_eq!(Memory::recall(&path).1, Life::default());
         let (memory, _) = Memory::recall(&path);
-        fs::write(&path, compose(&memory.boot, &BTreeMap::new(), &[record("VI_1")]).unwrap().0).unwrap();
+        fs::write(&path, compose(&memory.boot, &life).unwrap().0).unwrap();
         assert_eq!(Memory::recall(&path).1.masters, [record("VI_1")]);
         fs::write(&path, "{").unwrap();
         assert_eq!(Memory::recall(&path).1, Life::default());

@@ -35,6 +35,8 @@ pub mod run; // the worker
 pub mod seal; // what authentication remembers
 pub mod socket; // raw sockets
 pub mod status; // the state for people and programs
+pub mod sync; // the IPVS synchronisation daemons
 pub mod track; // may it take part, with which priority, from which address
 pub mod trailer; // the signed trailer of keepalived 2.4
 pub mod vips; // which addresses to set and to take off
+pub mod watcher; // the thread that asks gateways, files and programs

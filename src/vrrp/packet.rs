@@ -50,8 +50,8 @@ pub const MAX_ADDRESSES: usize = 255;
 
 const HEADER: usize = 8;
 const AUTH: usize = 8;
-/// An IP header, an authentication header and a trailer around the longest message.
-pub const MAX_LENGTH: usize = 40 + ah::LENGTH + HEADER + MAX_ADDRESSES * 16 + trailer::LENGTH;
+/// Headers of Ethernet and IP, an authentication header and a trailer around the longest message.
+pub const MAX_LENGTH: usize = 14 + 40 + ah::LENGTH + HEADER + MAX_ADDRESSES * 16 + trailer::LENGTH;
 const TYPE_ADVERTISEMENT: u8 = 1;
 const MAX_CENTISECONDS: u128 = 0x0fff;
 

@@ -24,15 +24,19 @@ use super::memory::{Memory, Record, monotonic};
 use super::packet::wire_interval;
 use super::punctual::{be_punctual, ended, never_wait_for_the_log};
 use super::quiet::Quiet;
-use super::seal::Wall;
+use super::seal::{self, Form, Wall};
 use super::socket::{Place, Wire, places};
+use super::sync::{self, Agreed};
 use super::vips::{self, Op};
+use super::watcher::{self, News, Subject, Wanted};
 use super::{arp, nd};
-use crate::config::model::{TrackTarget, VrrpInstance};
+use crate::config::model::{self, TrackTarget, VrrpInstance};
 use crate::config::{self, Watcher};
 use crate::ipc::client::{Heard, subscribe};
 use crate::ipc::message::{Event, Reply, Request, RouterState, Status, VrrpStatus};
 use crate::ipc::server::{self, Call, Subscribers};
+use crate::ipvs::client;
+use crate::ipvs::daemon::Daemon;
 use crate::net::watch::{ADDRESSES, Watch};
 use crate::paths::RunDir;
 use crate::role::Role;
@@ -96,6 +100,10 @@ struct Worker {
     /// 0 = no configuration yet: nothing is touched.
     generation: u64,
     services: Option<mpsc::Receiver<Heard>>,
+    /// The thread that asks what trackers want to know, once there is anything to ask.
+    watcher: Option<mpsc::UnboundedSender<Wanted>>,
+    news: Option<mpsc::UnboundedReceiver<News>>,
+    sync: Daemons,
     subscribers: Subscribers,
     /// Changes that the kernel refused, and its words; said once.
     refused: BTreeMap<Op, String>,
@@ -121,6 +129,8 @@ impl Worker {
         engine.observe(Instant::now(), |facts| {
             facts.links = links;
             facts.services = life.services;
+            facts.held = life.held;
+            facts.yielding = life.yielding;
         });
         let worker = Self {
             run: run.clone(),
@@ -138,6 +148,9 @@ impl Worker {
             previous: life.masters,
             generation: 0,
             services: None,
+            watcher: None,
+            news: None,
+            sync: Daemons::default(),
             subscribers: Subscribers::default(),
             refused: BTreeMap::new(),
             quiet: Quiet::default(),
@@ -181,6 +194,7 @@ impl Worker {
                     None => return Err("the thread that talks to the kernel has ended".into()),
                 },
                 Some(heard) = next(&mut self.services) => self.service(heard),
+                Some(news) = found_out(&mut self.news) => self.found_out(news),
                 changed = inbox.configs.changed() => {
                     changed?;
                     self.load();
@@ -189,7 +203,10 @@ impl Worker {
                     Some(call) => self.answer(call),
                     None => return Err("the socket of this role is closed".into()),
                 },
-                _ = period.tick() => self.look_at = Some(Instant::now()),
+                _ = period.tick() => {
+                    self.look_at = Some(Instant::now());
+                    self.agree_on_daemons();
+                }
             }
         }
     }
@@ -214,7 +231,10 @@ impl Worker {
 
     /// Takes the configuration that `store` has activated; a faulty one changes nothing.
     fn load(&mut self) {
-        let active = match config::active_without_services(&self.run) {
+        // Whoever goes on as master waits for no services, and is in a hurry.
+        let cold = self.generation == 0 && self.previous.is_empty();
+        let found = if cold { config::active(&self.run) } else { config::active_without_services(&self.run) };
+        let active = match found {
             Ok(Some(active)) => active,
             Ok(None) => return,
             Err(error) => return log::error!("configuration not taken: {error}"),
@@ -222,10 +242,18 @@ impl Worker {
         if active.generation == self.generation {
             return;
         }
+        let services: BTreeSet<String> =
+            active.checked.config.services.into_iter().map(|service| service.name).collect();
         let configs = active.checked.config.vrrp;
         log::info!("configuration taken: generation={} instances={}", active.generation, configs.len());
-        self.generation = active.generation;
+        let first = std::mem::replace(&mut self.generation, active.generation) == 0;
+        if first && !services.is_empty() {
+            self.services = Some(subscribe(&self.run, Role::Lvs));
+            self.engine.await_services(Instant::now(), services);
+        }
         self.listen_to_services(&configs);
+        self.watch(&configs);
+        self.sync.config = active.checked.config.sync;
         // Sockets of those that come before, of those that go after: they have yet to resign.
         let mut needed: BTreeSet<Place> = configs.iter().flat_map(places).collect();
         needed.extend(self.engine.instances().iter().flat_map(|instance| places(instance.config())));
@@ -238,11 +266,85 @@ impl Worker {
         self.carry_out();
         self.remember();
         self.open_sockets();
+        self.agree_on_daemons();
+    }
+
+    /// Tells the thread that asks what there is to ask, and forgets what nobody wants to know any more.
+    fn watch(&mut self, configs: &[VrrpInstance]) {
+        let wanted = watcher::wanted(configs);
+        self.engine.observe(Instant::now(), |facts| {
+            facts.probes.retain(|probe, _| wanted.contains(&Subject::Probe(probe.clone())));
+            facts.files.retain(|path, _| wanted.contains(&Subject::File(path.clone())));
+        });
+        if self.watcher.is_none() && !wanted.is_empty() {
+            match watcher::start() {
+                Ok((ask, news)) => (self.watcher, self.news) = (Some(ask), Some(news)),
+                Err(error) => log::error!("cannot watch gateways, files and programs: {error}"),
+            }
+        }
+        if let Some(watcher) = &self.watcher {
+            // A thread that has ended has left its last word, which stays.
+            let _ = watcher.send(wanted);
+        }
+    }
+
+    fn found_out(&mut self, news: News) {
+        match &news {
+            News::Probe(probe, healthy, why) => {
+                let word = if *healthy { "up" } else { "down" };
+                log::info!("tracker {word}: {} reason={why}", probe.kind);
+            }
+            News::File(path, word) => log::info!("tracker: file {path} says {word:?}"),
+        }
+        self.engine.observe(Instant::now(), |facts| match news {
+            News::Probe(probe, healthy, why) => drop(facts.probes.insert(probe, (healthy, why))),
+            News::File(path, word) => drop(facts.files.insert(path, word)),
+        });
+    }
+
+    /// Has the synchronisation daemons made so; one question at a time.
+    fn agree_on_daemons(&mut self) {
+        if self.generation == 0 {
+            return;
+        }
+        let engine = &self.engine;
+        let masters = |name: &str| engine.masters().any(|instance| instance.config().name == name);
+        let desired = sync::desired(self.sync.config.as_ref(), masters);
+        if !self.sync.asked && (!desired.is_empty() || !self.sync.clean) {
+            self.sync.clean = desired.is_empty();
+            self.sync.asked = self.jobs.send(Job::Sync(desired)).is_ok();
+        }
+    }
+
+    fn synced(&mut self, agreed: Result<Agreed, client::Error>) {
+        self.sync.asked = false;
+        let wanted = self.sync.config.is_some();
+        let mut problem = None;
+        match agreed {
+            Ok(Agreed { changes, running }) => {
+                for (change, error) in changes {
+                    match error {
+                        None => log::info!("{change}"),
+                        Some(error) => problem = Some(format!("cannot {change}: {error}")),
+                    }
+                }
+                self.sync.running = running;
+            }
+            // Without IPVS there are no daemons that might be left over.
+            Err(error) if wanted => problem = Some(error.to_string()),
+            Err(_) => {}
+        }
+        if let Some(problem) = problem.as_ref().filter(|problem| self.sync.problem.as_ref() != Some(*problem))
+        {
+            log::error!("{problem}");
+        }
+        self.sync.problem = problem;
     }
 
     fn listen_to_services(&mut self, configs: &[VrrpInstance]) {
         let tracks = configs.iter().flat_map(|config| &config.track);
-        let wanted = tracks.into_iter().any(|track| matches!(track.target, TrackTarget::Service(_)));
+        let tracked = tracks.into_iter().any(|track| matches!(track.target, TrackTarget::Service(_)));
+        let wanted = tracked || self.engine.awaits_services(Instant::now());
         if !wanted {
             self.services = None;
         } else if self.services.is_none() {
@@ -267,6 +369,7 @@ impl Worker {
                     }
                 }
             }
+            Done::Synced(agreed) => self.synced(agreed),
             Done::Applied { results, repair } => {
                 self.applying = false;
                 self.applied(results, repair);
@@ -320,7 +423,13 @@ impl Worker {
         for effect in self.engine.effects() {
             match effect {
                 Effect::Send { instance, interface, source, destination, ttl, form, packet } => {
-                    match self.wire.send(&interface, (source, destination), ttl, form, &packet) {
+                    let sent = match form {
+                        Form::Frame => self.send_frame(&interface, source, &packet),
+                        Form::Message | Form::Datagram => {
+                            self.wire.send(&interface, (source, destination), ttl, form, &packet)
+                        }
+                    };
+                    match sent {
                         // A memory that cannot be written costs a failover after a crash, no more.
                         Ok(()) => drop(self.memory.spoke(&instance)),
                         // That a dead link carries no resignation needs no words.
@@ -340,6 +449,17 @@ impl Worker {
                 Effect::Remember => self.remember(),
                 Effect::State(event) => self.tell(&event),
             }
+        }
+    }
+
+    /// The same advertisement on another interface, under the address of the first.
+    fn send_frame(&self, interface: &IfName, source: IpAddr, message: &[u8]) -> io::Result<()> {
+        let link = self.engine.facts().links.get(interface);
+        match (link.and_then(|link| Some((link.index, link.mac?))), source) {
+            (Some((index, mac)), IpAddr::V6(source)) => {
+                self.wire.announce(index, &seal::frame(mac, source, message))
+            }
+            _ => Err(io::Error::from_raw_os_error(libc::ENODEV)),
         }
     }
 
@@ -445,10 +565,13 @@ impl Worker {
         }
         self.subscribers.emit(event);
         self.remember();
+        if self.sync.config.as_ref().is_some_and(|sync| sync.follow.is_some()) {
+            self.agree_on_daemons();
+        }
     }
 
     fn remember(&mut self) {
-        if let Err(error) = self.memory.keep(self.engine.masters(), &self.engine.facts().services)
+        if let Err(error) = self.memory.keep(self.engine.masters(), self.engine.facts())
             && self.quiet.may_say(Instant::now(), "remember")
         {
             log::warn!("cannot remember: {}: {error}", self.run.state(Role::Vrrp).display());
@@ -462,6 +585,12 @@ impl Worker {
                 let status = Status::Vrrp(self.status());
                 call.answer.reply(&Reply::Status { status: Box::new(status) });
             }
+            Request::Router { order, name } => {
+                let done = self.engine.order(Instant::now(), order, &name);
+                // On the wire before the answer.
+                self.carry_out();
+                call.answer.reply(&done.map_or_else(|message| Reply::Error { message }, |()| Reply::Ok));
+            }
             Request::Subscribe => self.subscribers.add(call.answer, &self.engine.events()),
             other => call.answer.reply(&server::not_mine(Role::Vrrp, &other)),
         }
@@ -470,6 +599,8 @@ impl Worker {
     /// The state of everybody, and what the kernel refuses a master.
     fn status(&self) -> VrrpStatus {
         let mut status = self.engine.status(Instant::now(), self.generation);
+        status.sync = self.sync.running.iter().map(show_daemon).collect();
+        status.sync_problem.clone_from(&self.sync.problem);
         for router in status.instances.iter_mut().filter(|router| router.state == RouterState::Master) {
             let missing = self.refused.iter().filter_map(|(op, error)| match op {
                 Op::Add { cidr, .. } if router.addresses.contains(cidr) => {
@@ -503,6 +634,23 @@ impl Worker {
     }
 }
 
+/// The synchronisation daemons as the file wants them and as they are.
+#[derive(Debug, Default)]
+struct Daemons {
+    config: Option<model::Sync>,
+    /// The kernel has been asked and has not answered.
+    asked: bool,
+    /// What somebody may have left behind was looked for.
+    clean: bool,
+    running: Vec<Daemon>,
+    problem: Option<String>,
+}
+
+fn show_daemon(daemon: &Daemon) -> String {
+    let Daemon { interface, id, group, port, .. } = daemon;
+    format!("{} on {interface}, id {id}, group {group} port {port}", sync::word(daemon.duty))
+}
+
 /// A master of the previous life goes on if nobody can have taken its place yet, and the kernel bears it out.
 fn entry(config: &VrrpInstance, facts: &Facts, previous: &[Record]) -> Entry {
     let interval = wire_interval(config.version, config.interval);
@@ -525,6 +673,14 @@ const fn state_name(state: RouterState) -> &'static str {
         RouterState::Backup => "backup",
         RouterState::Master => "master",
         RouterState::Fault => "fault",
+    }
+}
+
+/// The next news of what is asked; never, when nothing is.
+async fn found_out(news: &mut Option<mpsc::UnboundedReceiver<News>>) -> Option<News> {
+    match news {
+        Some(news) => news.recv().await,
+        None => std::future::pending().await,
     }
 }
 

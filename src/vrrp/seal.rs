@@ -1,12 +1,13 @@
 //! What authentication remembers of one virtual router: sequences sent and heard. Pure.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
 use super::ah;
-use super::packet::{Advertisement, Decoded, Envelope, Packet, Reject};
+use super::packet::{Advertisement, Decoded, Envelope, GROUP_V6, MAX_LENGTH, PROTOCOL, Packet, Reject, TTL};
 use super::trailer::{Binding, Sequences};
 use crate::config::model::{VrrpAuth, VrrpChecksum, VrrpInstance};
+use crate::units::Mac;
 
 /// The clock of the calendar, read at one time of the clock that never jumps.
 #[derive(Debug, Clone, Copy)]
@@ -36,6 +37,9 @@ pub enum Form {
     Message,
     /// A datagram with an authentication header: the IP header is there.
     Datagram,
+    /// A datagram over IPv6 whose source is on another interface, which the kernel would not send: the IP header is there, the
+    /// one of the link is not.
+    Frame,
 }
 
 /// Senders whose last number is remembered.
@@ -182,6 +186,24 @@ impl Made {
             _ => (Form::Message, packet),
         }
     }
+}
+
+/// An IPv6 datagram to the group (RFC 8200 section 3), behind an Ethernet header (RFC 2464) from `mac`.
+#[must_use]
+pub fn frame(mac: Mac, source: Ipv6Addr, message: &[u8]) -> Packet {
+    let [high, low] = u16::try_from(message.len()).unwrap_or(u16::MAX).to_be_bytes();
+    let parts: [&[u8]; 7] = [
+        // RFC 2464 section 7: the group's last four bytes.
+        &[0x33, 0x33, 0, 0, 0, 0x12],
+        &mac.0,
+        &[0x86, 0xdd],
+        // Version 6, traffic class 0xc0 (internetwork control), flow label 0.
+        &[0x6c, 0, 0, 0, high, low, PROTOCOL, TTL],
+        &source.octets(),
+        &GROUP_V6.octets(),
+        message,
+    ];
+    parts.into_iter().flatten().copied().take(MAX_LENGTH).collect()
 }
 
 /// One more than the last; at first the time, so that a box that starts again goes on above its former numbers.

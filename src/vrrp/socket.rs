@@ -47,14 +47,20 @@ pub enum Channel {
 /// Where a socket is, and what it speaks.
 pub type Place = (IfName, Channel);
 
-/// The sockets that an instance needs. One with an authentication header also hears those that do without, to say so.
-pub fn places(config: &VrrpInstance) -> impl Iterator<Item = Place> + '_ {
-    let channels: &[Channel] = match (is_ipv6(config), &config.auth) {
+/// What an instance speaks. One with an authentication header also hears those that do without, to say so.
+#[must_use]
+pub fn channels(config: &VrrpInstance) -> &'static [Channel] {
+    match (is_ipv6(config), &config.auth) {
         (true, _) => &[Channel::V6],
         (false, Some(VrrpAuth::Ah(_))) => &[Channel::V4, Channel::Ah],
         (false, _) => &[Channel::V4],
-    };
-    channels.iter().map(|channel| (config.interface.clone(), *channel))
+    }
+}
+
+/// The sockets that an instance uses: a heartbeat may be missing.
+pub fn places(config: &VrrpInstance) -> impl Iterator<Item = Place> + '_ {
+    let interfaces = std::iter::once(&config.interface).chain(&config.heartbeat);
+    interfaces.flat_map(|interface| channels(config).iter().map(|channel| (interface.clone(), *channel)))
 }
 
 /// A message, or from whom something came that could not be taken apart, and why.
@@ -194,7 +200,8 @@ impl Wire {
         let channel = match (form, ends.0) {
             (Form::Datagram, _) => Channel::Ah,
             (Form::Message, IpAddr::V4(_)) => Channel::V4,
-            (Form::Message, IpAddr::V6(_)) => Channel::V6,
+            (Form::Message | Form::Frame, IpAddr::V6(_)) => Channel::V6,
+            (Form::Frame, IpAddr::V4(_)) => Channel::V4,
         };
         let place = (interface.clone(), channel);
         let hops = libc::c_int::from(ttl);

@@ -5,7 +5,9 @@ use std::time::Instant;
 use crate::config::model::{VrrpChecksum, VrrpVersion};
 use crate::ipc::message::{Event, RouterState, RouterStatus};
 
+use super::facts::Facts;
 use super::instance::Instance;
+use super::track::trackers;
 
 impl Instance {
     /// The present state as an event.
@@ -16,7 +18,7 @@ impl Instance {
 
     /// The present state for people.
     #[must_use]
-    pub fn status(&self, now: Instant) -> RouterStatus {
+    pub fn status(&self, now: Instant, facts: &Facts) -> RouterStatus {
         let master = self.state() == RouterState::Master;
         let heard = self.router.heard().filter(|peer| peer.priority != 0);
         let own = *self.router.params();
@@ -42,11 +44,18 @@ impl Instance {
             master: address,
             master_priority: priority,
             interval_us: u64::try_from(self.router.interval().as_micros()).unwrap_or(u64::MAX),
-            addresses: self.config.addresses.iter().map(|vip| vip.cidr).collect(),
+            addresses: self.config.vips().map(|vip| vip.cidr).collect(),
+            trackers: trackers(&self.config, facts),
+            order: order(&self.config.name, facts).map(str::to_owned),
+            late_us: u64::try_from(self.late.as_micros()).unwrap_or(u64::MAX),
             peer_checksum: self.theirs.map(|form| word(form).to_owned()),
             counters: self.counters.iter().map(|(name, n)| ((*name).to_owned(), *n)).collect(),
         }
     }
+}
+
+fn order(name: &str, facts: &Facts) -> Option<&'static str> {
+    if facts.held.contains(name) { Some("held") } else { facts.yielding.contains(name).then_some("yields") }
 }
 
 /// The word of the file for a checksum.

@@ -3,9 +3,16 @@
 use std::net::IpAddr;
 
 use crate::config::model::{Track, TrackTarget, VrrpInstance};
+use crate::ipc::message::TrackerStatus;
 
-use super::facts::{Facts, Link};
-use super::socket::places;
+use super::facts::{Facts, FileWord, Link};
+use super::socket::{Place, channels};
+
+/// The reason of those whom the operator keeps from taking part.
+pub const HELD: &str = "held by the operator";
+
+/// A file that says less takes the router out of the election.
+const LOWEST: i32 = -253;
 
 /// The judgement on the facts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +23,8 @@ pub enum Verdict {
         priority: u8,
         /// Source of the advertisements.
         source: IpAddr,
+        /// Leaves a living master alone.
+        yields: bool,
     },
     /// May not, and why.
     Fault(String),
@@ -33,13 +42,14 @@ pub fn judge_all(all: &[(&VrrpInstance, IpAddr)], facts: &Facts) -> Vec<Verdict>
     };
     let together = |config: &VrrpInstance, verdict: &Verdict| match (&config.group, verdict) {
         (None, verdict) | (Some(_), verdict @ Verdict::Fault(_)) => verdict.clone(),
-        (Some(group), Verdict::Ready { source, .. }) => {
+        (Some(group), Verdict::Ready { source, yields, .. }) => {
             let failed = in_group(group).find_map(|((other, _), verdict)| match verdict {
                 Verdict::Fault(reason) => Some(format!("group {group}: {}: {reason}", other.name)),
                 Verdict::Ready { .. } => None,
             });
             let weight = in_group(group).map(|((other, _), _)| weight(other, facts)).sum();
-            let ready = Verdict::Ready { priority: effective_priority(config, weight), source: *source };
+            let priority = effective_priority(config, weight);
+            let ready = Verdict::Ready { priority, source: *source, yields: *yields };
             failed.map_or(ready, Verdict::Fault)
         }
     };
@@ -52,9 +62,11 @@ pub fn judge(config: &VrrpInstance, facts: &Facts, current: Option<IpAddr>) -> V
     match fault(config, facts) {
         Some(reason) => Verdict::Fault(reason),
         None => match source(config, facts, current) {
-            Ok(source) => {
-                Verdict::Ready { priority: effective_priority(config, weight(config, facts)), source }
-            }
+            Ok(source) => Verdict::Ready {
+                priority: effective_priority(config, weight(config, facts)),
+                source,
+                yields: facts.yielding.contains(&config.name),
+            },
             Err(reason) => Verdict::Fault(reason),
         },
     }
@@ -73,10 +85,37 @@ fn fault(config: &VrrpInstance, facts: &Facts) -> Option<String> {
             return Some(format!("interface {interface} {why}"));
         }
     }
-    if let Some(why) = places(config).find_map(|place| facts.closed.get(&place)) {
+    if let Some(why) = channels(config).iter().find_map(|channel| {
+        let place: Place = (config.interface.clone(), *channel);
+        facts.closed.get(&place)
+    }) {
         return Some(why.clone());
     }
-    config.track.iter().filter(|track| track.weight.is_none()).find_map(|track| failure(track, facts))
+    if facts.held.contains(&config.name) {
+        return Some(HELD.to_owned());
+    }
+    config.track.iter().find_map(|track| match (&track.target, track.weight) {
+        (TrackTarget::File(path), weight) => file_failure(path, weight, facts),
+        (_, Some(_)) => None,
+        (_, None) => failure(track, facts),
+    })
+}
+
+/// Without a weight anything but 0 is a failure, with one what would not leave a priority (keepalived: below −253).
+fn file_failure(path: &str, weight: Option<i16>, facts: &Facts) -> Option<String> {
+    match (facts.files.get(path)?, weight) {
+        (FileWord::Down, _) => Some(format!("tracked file {path} says down")),
+        (FileWord::Number(number), None) if *number != 0 => {
+            Some(format!("tracked file {path} says {number}"))
+        }
+        (FileWord::Number(number), Some(weight)) if number.saturating_mul(weight.into()) < LOWEST => {
+            Some(format!(
+                "tracked file {path} says {number}, which is {} of priority",
+                number.saturating_mul(weight.into())
+            ))
+        }
+        (FileWord::Number(_) | FileWord::Unreadable(_), _) => None,
+    }
 }
 
 const fn link_problem(link: Option<&Link>) -> Option<&'static str> {
@@ -98,6 +137,12 @@ fn failure(track: &Track, facts: &Facts) -> Option<String> {
             Some(false) => Some(format!("tracked service {name} has lost its quorum")),
             Some(true) | None => None,
         },
+        TrackTarget::Probe(probe) => match facts.probes.get(probe) {
+            Some((false, why)) => Some(format!("tracked {}: {why}", probe.kind)),
+            Some((true, _)) | None => None,
+        },
+        // Counted apart: a number is more than a yes or a no.
+        TrackTarget::File(_) => None,
     }
 }
 
@@ -105,10 +150,16 @@ fn failure(track: &Track, facts: &Facts) -> Option<String> {
 fn weight(config: &VrrpInstance, facts: &Facts) -> i32 {
     let weights = config.track.iter().filter_map(|track| {
         let weight = i32::from(track.weight?);
+        if let TrackTarget::File(path) = &track.target {
+            return match facts.files.get(path) {
+                Some(FileWord::Number(number)) => Some(number.saturating_mul(weight)),
+                Some(FileWord::Down | FileWord::Unreadable(_)) | None => None,
+            };
+        }
         let healthy = failure(track, facts).is_none();
         (healthy == (weight > 0)).then_some(weight)
     });
-    weights.sum()
+    weights.fold(0, i32::saturating_add)
 }
 
 /// Base and weights, clamped: a tracker neither makes an owner nor a resignation.
@@ -144,4 +195,24 @@ fn source(config: &VrrpInstance, facts: &Facts, current: Option<IpAddr>) -> Resu
         let kind = if is_ipv6(config) { "link-local IPv6" } else { "IPv4" };
         format!("interface {} has no {kind} address of its own", config.interface)
     })
+}
+
+/// What each tracker of an instance says, for people.
+#[must_use]
+pub fn trackers(config: &VrrpInstance, facts: &Facts) -> Vec<TrackerStatus> {
+    let show = |track: &Track| {
+        let failure = failure(track, facts).or_else(|| match &track.target {
+            TrackTarget::File(path) => file_failure(path, track.weight, facts),
+            _ => None,
+        });
+        let (what, known) = match &track.target {
+            TrackTarget::Interface(name) => (format!("interface {name}"), true),
+            TrackTarget::Service(name) => (format!("service {name}"), facts.services.contains_key(name)),
+            TrackTarget::Probe(probe) => (probe.kind.to_string(), facts.probes.contains_key(probe)),
+            TrackTarget::File(path) => (format!("file {path}"), facts.files.contains_key(path)),
+        };
+        let healthy = known.then_some(failure.is_none());
+        TrackerStatus { what, healthy, weight: track.weight, reason: failure }
+    };
+    config.track.iter().map(show).collect()
 }

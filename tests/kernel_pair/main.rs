@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod pair;
+mod sync;
 
 use std::time::{Duration, Instant};
 

@@ -7,7 +7,7 @@ use std::process::Child;
 use std::time::{Duration, Instant};
 
 use director::ipc::client;
-use director::ipc::message::{Reply, Request, RouterState, RouterStatus, ServiceStatus, Status};
+use director::ipc::message::{Reply, Request, RouterState, RouterStatus, ServiceStatus, Status, VrrpStatus};
 use director::paths::RunDir;
 use director::role::Role;
 use director_lab::command;
@@ -144,6 +144,18 @@ impl Director {
         until("vrrp tells its status", || {
             if let Some(Status::Vrrp(status)) = self.status(Role::Vrrp) {
                 found = status.instances.into_iter().next();
+            }
+            found.is_some()
+        });
+        found.unwrap()
+    }
+
+    /// All that `vrrp` tells.
+    pub fn vrrp(&self) -> VrrpStatus {
+        let mut found = None;
+        until("vrrp tells its status", || {
+            if let Some(Status::Vrrp(status)) = self.status(Role::Vrrp) {
+                found = Some(status);
             }
             found.is_some()
         });

@@ -351,7 +351,7 @@ fn a_group_shares_faults_and_weights() {
         let all: Vec<_> = all.iter().map(|config| (config, ip(OWN))).collect();
         judge_all(&all, &facts())
     };
-    let ready = |priority| Verdict::Ready { priority, source: ip(OWN) };
+    let ready = |priority| Verdict::Ready { priority, source: ip(OWN), yields: false };
     let fault = |reason: &str| Verdict::Fault(reason.to_owned());
     assert_eq!(judged(eth1(Some(-30))), [ready(70), ready(70), ready(100)]);
     assert_eq!(

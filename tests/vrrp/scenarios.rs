@@ -30,6 +30,7 @@ fn params(words: &[&str], before: Option<Params>) -> Params {
         interval: Duration::from_secs(1),
         missed: 3,
         preempt: true,
+        yields: false,
         preempt_delay: Duration::ZERO,
         source: IpAddr::from([10, 0, 0, 1]),
     });
@@ -47,6 +48,9 @@ fn params(words: &[&str], before: Option<Params>) -> Params {
     }
     if let Some(preempt) = value(words, "preempt") {
         params.preempt = preempt == "true";
+    }
+    if let Some(yields) = value(words, "yields") {
+        params.yields = yields == "true";
     }
     if let Some(delay) = value(words, "preempt_delay") {
         params.preempt_delay = parse_duration(delay).unwrap();
@@ -68,6 +72,7 @@ fn event(words: &[&str], router: &Router) -> Event {
         "fail" => Event::Fail,
         "stop" => Event::Stop,
         "yield" => Event::Yield,
+        "resign" => Event::Resign,
         "timer" => Event::Timer,
         "params" => Event::Params(params(words, Some(*router.params()))),
         "recv" => {

@@ -289,7 +289,9 @@ impl Segment {
             if letter == Some(next) {
                 let Reverse((_, _, to, letter)) = self.wire.pop().unwrap();
                 let (envelope, bytes) = match letter.form {
-                    Form::Message => (Envelope::new(letter.source, letter.destination, 255), letter.bytes),
+                    Form::Message | Form::Frame => {
+                        (Envelope::new(letter.source, letter.destination, 255), letter.bytes)
+                    }
                     Form::Datagram => {
                         let (envelope, payload) = split_ipv4(&letter.bytes).unwrap();
                         (envelope, payload.to_vec())

@@ -13,6 +13,7 @@
 mod director;
 mod keepalived;
 mod log;
+mod orders;
 mod pair;
 mod reload;
 mod repair;

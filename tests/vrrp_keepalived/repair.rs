@@ -139,7 +139,8 @@ fn a_service_without_quorum_gives_up_mastership() {
     if skip() {
         return;
     }
-    let (_segment, _host, mut director) = one(&format!("track = [{{ service = \"web\" }}]\n{SERVICE}"));
+    let (_segment, _host, mut director) =
+        one(&format!("start_wait = \"0s\"\ntrack = [{{ service = \"web\" }}]\n{SERVICE}"));
     director.start();
     // Nobody has spoken of the service: that changes nothing.
     director.wait_for("master", 0, PATIENCE);
@@ -166,7 +167,7 @@ fn weights_change_the_priority() {
     if skip() {
         return;
     }
-    let track = "track = [{ service = \"web\", weight = -60 }, { interface = \"eth0\", weight = 20 }]\n";
+    let track = "start_wait = \"0s\"\ntrack = [{ service = \"web\", weight = -60 }, { interface = \"eth0\", weight = 20 }]\n";
     let (_segment, _host, mut director) = one(&format!("{track}{SERVICE}"));
     director.start();
     director.wait_for("master", 0, PATIENCE);

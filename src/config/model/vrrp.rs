@@ -112,6 +112,10 @@ pub struct VrrpInstance {
     pub preempt_delay: Duration,
     /// How long silence does not count after a start or after the link has come up, 0..=1000 s.
     pub start_delay: Duration,
+    /// How long a new process waits for the first word about every service before it may become master, 0..=1000 s.
+    pub start_wait: Duration,
+    /// More interfaces on which the same advertisements are sent and heard.
+    pub heartbeat: Vec<IfName>,
     /// VIPs, at least one, all of one family: they are what is advertised.
     pub addresses: Vec<VirtualAddress>,
     /// VIPs of either family that move with the others and are not advertised.
@@ -148,6 +152,8 @@ impl VrrpInstance {
             preempt: true,
             preempt_delay: Duration::ZERO,
             start_delay: Duration::ZERO,
+            start_wait: START_WAIT,
+            heartbeat: Vec::new(),
             addresses,
             also: Vec::new(),
             missed: MISSED,
@@ -166,6 +172,8 @@ impl VrrpInstance {
     }
 }
 
+/// Long enough for the first round of any check, short enough for an operator who watches.
+pub const START_WAIT: Duration = Duration::from_secs(10);
 /// RFC 9568 section 6.1: three intervals.
 pub const MISSED: u8 = 3;
 
@@ -266,4 +274,65 @@ pub enum TrackTarget {
     Interface(IfName),
     /// Healthy while the service of this name has quorum.
     Service(String),
+    /// Healthy while it answers.
+    Probe(Probe),
+    /// A number in this file counts as often as `weight` says; without one, anything but 0 is a failure.
+    File(String),
+}
+
+/// Something that is asked again and again.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Probe {
+    /// What is asked.
+    pub kind: ProbeKind,
+    /// From one question to the next, 100 ms..=1 h.
+    pub interval: Duration,
+    /// How long an answer may take, no longer than the interval.
+    pub timeout: Duration,
+    /// Consecutive failures until it counts as failed, 1..=100.
+    pub fall: u8,
+    /// Consecutive successes until it counts as healthy again, 1..=100.
+    pub rise: u8,
+}
+
+/// What is asked.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum ProbeKind {
+    /// An ICMP echo of this address.
+    Ping(IpAddr),
+    /// A program: exit status 0 is healthy.
+    Exec {
+        /// Absolute path.
+        command: String,
+        /// Its arguments.
+        args: Vec<String>,
+    },
+}
+
+impl std::fmt::Display for ProbeKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Ping(address) => write!(f, "gateway {address}"),
+            Self::Exec { command, .. } => write!(f, "program {command}"),
+        }
+    }
+}
+
+/// The IPVS synchronisation daemons (ipvsadm(8), `--start-daemon`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sync {
+    /// Where connections are sent and heard.
+    pub interface: IfName,
+    /// Only daemons with the same number talk, 0..=255.
+    pub id: u8,
+    /// The multicast group.
+    pub group: IpAddr,
+    /// UDP port.
+    pub port: u16,
+    /// TTL or hop limit, 1..=255.
+    pub ttl: u8,
+    /// Longest message in bytes; `None` = by the MTU.
+    pub max_length: Option<u16>,
+    /// Send only while this virtual router is master here, hear only while it is not; `None` = both, always.
+    pub follow: Option<String>,
 }

@@ -17,7 +17,7 @@ pub use leaf::{
     Quorum, Scheduler, SchedulerFlag, Sorry, Status, Sysctls, Targets, Tls, Transport, Tunnel, TunnelKind,
     Vips,
 };
-pub use vrrp::{Auth, AuthKind, Garp, ReplayKind, Track, Virtual, Vrrp};
+pub use vrrp::{Auth, AuthKind, Garp, ReplayKind, Sync, Track, Virtual, Vrrp};
 
 use super::faults::Faults;
 use super::field::{Field, List, Many};
@@ -71,6 +71,7 @@ table! {
         vrrp: List<Vrrp>,
         service: List<Service>,
         ipvs: Ipvs,
+        sync: Sync,
         node: Ignored,
     }
 }

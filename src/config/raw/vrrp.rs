@@ -28,6 +28,8 @@ table! {
         preempt: bool,
         preempt_delay: Duration,
         start_delay: Duration,
+        start_wait: Duration,
+        heartbeat: List<IfName>,
         addresses: List<Virtual>,
         also: List<Virtual>,
         peers: List<Peer>,
@@ -64,7 +66,32 @@ table! {
 
 table! {
     /// One element of `track`.
-    Track { interface: IfName, service: String, weight: Int<-253, 253> }
+    Track {
+        interface: IfName,
+        service: String,
+        gateway: IpAddr,
+        exec: String,
+        args: List<String>,
+        file: String,
+        interval: Duration,
+        timeout: Duration,
+        fall: Int<1, 100>,
+        rise: Int<1, 100>,
+        weight: Int<-253, 253>,
+    }
+}
+
+table! {
+    /// `[sync]`.
+    Sync {
+        interface: IfName,
+        id: Int<0, 255>,
+        group: IpAddr,
+        port: Int<1, 65535>,
+        ttl: Int<1, 255>,
+        max_length: Int<512, 65467>,
+        follow: String,
+    }
 }
 
 table! {

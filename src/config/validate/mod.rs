@@ -11,6 +11,7 @@ mod quorum;
 mod route;
 mod server;
 mod service;
+mod sync;
 mod system;
 mod vrrp;
 
@@ -37,7 +38,8 @@ pub fn config(raw: &raw::Root, faults: &mut Faults<'_>) -> Config {
     let hostname = system.hostname.as_deref().unwrap_or("director");
     let services = service::services(&raw.service, &local, hostname, faults);
     let ipvs = raw.ipvs.get().map(|ipvs| ipvs::ipvs(ipvs, faults)).unwrap_or_default();
-    Config { system, interfaces, routes, vrrp, services, ipvs }
+    let sync = raw.sync.get().and_then(|sync| sync::sync(sync, &links, &vrrp, faults));
+    Config { system, interfaces, routes, vrrp, services, ipvs, sync }
 }
 
 /// The elements of a list that may be absent.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::super::faults::Faults;
 use super::super::field::{At, Field, List};
 use super::super::model::{
-    Garp, Look, MISSED, Track, TrackTarget, VirtualAddress, VrrpInstance, VrrpPeer, VrrpVersion,
+    Garp, Look, MISSED, START_WAIT, VirtualAddress, VrrpInstance, VrrpPeer, VrrpVersion,
 };
 use super::super::raw;
 use super::super::report::Span;
@@ -17,6 +17,7 @@ use super::{Bounds, Unique, complete, family, host_address, items, list, name};
 use crate::units::{IfName, Priority, Vrid};
 
 mod auth;
+mod track;
 
 /// RFC 9568 section 5.2.7: 12 bits of centiseconds.
 const INTERVAL_V3: Bounds =
@@ -99,7 +100,9 @@ fn instance(
     let peers = peers(raw, links, ipv4, faults);
     source(raw, links, ipv4, faults);
     let garp = raw.garp.get().map(|garp| announcements(garp, faults)).unwrap_or_default();
-    let track = tracks(raw, links, services, priority, faults);
+    let track = track::tracks(raw, links, services, priority, faults);
+    let start_wait = DELAY.take("start_wait", &raw.start_wait, START_WAIT, faults);
+    let heartbeat = heartbeat(raw, links, faults);
     if let Some(span) = raw.group.span()
         && priority == Priority::OWNER
     {
@@ -117,6 +120,8 @@ fn instance(
         preempt: raw.preempt.get().copied().unwrap_or(true),
         preempt_delay,
         start_delay,
+        start_wait,
+        heartbeat,
         addresses,
         also,
         missed: raw.missed.get().map_or(MISSED, |missed| missed.to(MISSED)),
@@ -298,6 +303,26 @@ fn peers(raw: &raw::Vrrp, links: &Links, ipv4: bool, faults: &mut Faults<'_>) ->
     peers
 }
 
+fn heartbeat(raw: &raw::Vrrp, links: &Links, faults: &mut Faults<'_>) -> Vec<IfName> {
+    let mut seen = Unique::new();
+    let mut names = Vec::new();
+    for At { value: name, span } in items(&raw.heartbeat) {
+        links.require(name, *span, faults);
+        seen.claim(name.clone(), *span, format!("heartbeat `{name}`"), faults);
+        if raw.interface.get() == Some(name) {
+            faults.add(*span, format!("heartbeat `{name}` is the `interface` of the virtual router anyway"));
+        }
+        names.push(name.clone());
+    }
+    if let Some(span) = raw.heartbeat.span()
+        && raw.peers.is_given()
+    {
+        let help = "peers are found by the routes, over whatever interface";
+        faults.add_with_help(span, "`heartbeat` is for the multicast group: remove it, or `peers`", help);
+    }
+    names
+}
+
 fn source(raw: &raw::Vrrp, links: &Links, ipv4: bool, faults: &mut Faults<'_>) {
     let Some(At { value: source, span }) = raw.source.set() else { return };
     host_address(*source, *span, "source", faults);
@@ -325,55 +350,4 @@ fn announcements(raw: &raw::Garp, faults: &mut Faults<'_>) -> Garp {
         refresh: up_to(Duration::from_secs(86_400)).take("refresh", &raw.refresh, default.refresh, faults),
         interval: up_to(Duration::from_secs(1)).take("interval", &raw.interval, default.interval, faults),
     }
-}
-
-fn tracks(
-    raw: &raw::Vrrp,
-    links: &Links,
-    services: &Names,
-    priority: Priority,
-    faults: &mut Faults<'_>,
-) -> Vec<Track> {
-    let mut seen = Unique::new();
-    let mut tracks = Vec::new();
-    for At { value: raw, span } in items(&raw.track) {
-        let weight = track_weight(raw, priority, faults);
-        let target = match (raw.interface.set(), raw.service.set()) {
-            (Some(interface), None) => {
-                links.require(&interface.value, interface.span, faults);
-                TrackTarget::Interface(interface.value.clone())
-            }
-            (None, Some(service)) => {
-                services.require(&service.value, service.span, faults);
-                TrackTarget::Service(service.value.clone())
-            }
-            _ => {
-                if !raw.interface.is_faulty() && !raw.service.is_faulty() {
-                    let help = "{ interface = \"eth1\" } or { service = \"web\", weight = -60 }";
-                    faults.add_with_help(raw.at, "a tracked object is either `interface` or `service`", help);
-                }
-                continue;
-            }
-        };
-        let key = match &target {
-            TrackTarget::Interface(name) => format!("interface `{name}`"),
-            TrackTarget::Service(name) => format!("service `{name}`"),
-        };
-        seen.claim(key.clone(), *span, format!("tracked {key}"), faults);
-        tracks.push(Track { target, weight });
-    }
-    tracks
-}
-
-fn track_weight(raw: &raw::Track, priority: Priority, faults: &mut Faults<'_>) -> Option<i16> {
-    let At { value, span } = raw.weight.set()?;
-    if value.get() == 0 {
-        let help = "without `weight` a failure is a FAULT; −253 to 253 changes the priority";
-        faults.add_with_help(*span, "`weight` of a tracked object is 0", help);
-    }
-    if priority == Priority::OWNER {
-        let help = "leave out `weight`, so that a failure is a FAULT, or use a priority up to 254";
-        faults.add_with_help(*span, "the priority of an owner (255) never changes", help);
-    }
-    Some(value.to(0))
 }

@@ -1,0 +1,209 @@
+//! The thread that asks: gateways, programs and files that decide about mastership. The loop that advertises only hears what
+//! it has found out.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::fs::OpenOptionsExt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use super::facts::FileWord;
+use crate::check::schedule::Tally;
+use crate::check::{Outcome, Target, exec, ping, reason};
+use crate::config::model::{Check, CheckKind, Probe, ProbeKind, TrackTarget, VrrpInstance};
+use crate::ipc::message::Health;
+use crate::units::show_duration;
+
+const STACK: usize = 512 * 1024;
+/// How often a file is read.
+const READ: Duration = Duration::from_millis(500);
+/// A file with more is no number and no word.
+const LONGEST: usize = 256;
+
+/// What is asked; everything, each time.
+pub type Wanted = BTreeSet<Subject>;
+
+/// Something that is asked.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Subject {
+    /// Whether it answers.
+    Probe(Probe),
+    /// What it says.
+    File(String),
+}
+
+/// What was found out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum News {
+    /// A verdict, and the answer that decided.
+    Probe(Probe, bool, String),
+    /// What a file says.
+    File(String, FileWord),
+}
+
+/// What the virtual routers need to know.
+#[must_use]
+pub fn wanted(configs: &[VrrpInstance]) -> Wanted {
+    let tracks = configs.iter().flat_map(|config| &config.track);
+    let subject = |target: &TrackTarget| match target {
+        TrackTarget::Probe(probe) => Some(Subject::Probe(probe.clone())),
+        TrackTarget::File(path) => Some(Subject::File(path.clone())),
+        TrackTarget::Interface(_) | TrackTarget::Service(_) => None,
+    };
+    tracks.filter_map(|track| subject(&track.target)).collect()
+}
+
+/// Starts the thread, which ends with the sender.
+///
+/// # Errors
+/// When there is no room for a thread.
+pub fn start() -> io::Result<(mpsc::UnboundedSender<Wanted>, mpsc::UnboundedReceiver<News>)> {
+    let (ask, wanted) = mpsc::unbounded_channel();
+    let (tell, news) = mpsc::unbounded_channel();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    // Real-time ends with the thread that has it: what is asked here must not compete with the loop.
+    let builder = std::thread::Builder::new().name("vrrp-watcher".to_owned()).stack_size(STACK);
+    builder.spawn(move || runtime.block_on(watch(wanted, tell)))?;
+    Ok((ask, news))
+}
+
+/// Begins and ends a task for each subject as it comes and goes.
+async fn watch(mut wanted: mpsc::UnboundedReceiver<Wanted>, tell: mpsc::UnboundedSender<News>) {
+    let mut tasks: BTreeMap<Subject, JoinHandle<()>> = BTreeMap::new();
+    while let Some(wanted) = wanted.recv().await {
+        tasks.retain(|subject, task| {
+            let stays = wanted.contains(subject);
+            if !stays {
+                task.abort();
+            }
+            stays
+        });
+        for subject in wanted {
+            if !tasks.contains_key(&subject) {
+                let task = tokio::task::spawn(ask(subject.clone(), tell.clone()));
+                tasks.insert(subject, task);
+            }
+        }
+    }
+}
+
+async fn ask(subject: Subject, tell: mpsc::UnboundedSender<News>) {
+    match subject {
+        Subject::Probe(probe) => ask_again_and_again(probe, tell).await,
+        Subject::File(path) => read_again_and_again(path, tell).await,
+    }
+}
+
+async fn ask_again_and_again(probe: Probe, tell: mpsc::UnboundedSender<News>) {
+    let mut tally = Tally::default();
+    let mut hindered = false;
+    let mut clock = tokio::time::interval(probe.interval);
+    clock.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        clock.tick().await;
+        let started = Instant::now();
+        let outcome = tokio::time::timeout(probe.timeout, once(&probe.kind)).await;
+        let (success, why) = match outcome {
+            Err(_) => (false, format!("no answer within {}", show_duration(probe.timeout))),
+            Ok(Outcome::Failure(why)) => (false, why.into_owned()),
+            // Unknown changes nothing; nor does a box whose network is not up yet.
+            Ok(Outcome::Unreachable(why)) if tally.health() != Health::Unknown => (false, why.into_owned()),
+            Ok(Outcome::Inconclusive(why) | Outcome::Unreachable(why)) => {
+                if !std::mem::replace(&mut hindered, true) {
+                    log::warn!("tracker is hindered: {}: {why}", probe.kind);
+                }
+                continue;
+            }
+            Ok(Outcome::Success(why) | Outcome::Warning(why) | Outcome::Feedback(_, why)) => {
+                (true, why.into_owned())
+            }
+        };
+        hindered = false;
+        log::debug!("{}: {why} after {} ms", probe.kind, started.elapsed().as_millis());
+        if tally.observe(success, probe.rise, probe.fall)
+            && tell.send(News::Probe(probe.clone(), tally.health() == Health::Up, why)).is_err()
+        {
+            return;
+        }
+    }
+}
+
+async fn once(kind: &ProbeKind) -> Outcome {
+    match kind {
+        ProbeKind::Ping(address) => {
+            let check = Arc::new(Check::new(CheckKind::Ping));
+            ping::probe(&Target { address: SocketAddr::new(*address, 0), front: None, check }).await
+        }
+        ProbeKind::Exec { command, args } => exec::run(command, args.iter().map(String::as_str)).await,
+    }
+}
+
+async fn read_again_and_again(path: String, tell: mpsc::UnboundedSender<News>) {
+    let mut said = None;
+    let mut clock = tokio::time::interval(READ);
+    clock.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        clock.tick().await;
+        let word = read(&path);
+        if said.as_ref() != Some(&word) {
+            said = Some(word.clone());
+            if tell.send(News::File(path.clone(), word)).is_err() {
+                return;
+            }
+        }
+    }
+}
+
+fn read(path: &str) -> FileWord {
+    use std::io::Read;
+    let mut text = String::new();
+    let opened =
+        std::fs::OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path);
+    match opened.and_then(|file| file.take(LONGEST as u64).read_to_string(&mut text)) {
+        Ok(_) => FileWord::parse(&text),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => FileWord::Number(0),
+        Err(error) => FileWord::Unreadable(reason::words(&error).to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_speaks_in_numbers_and_words() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("drain").to_str().unwrap().to_owned();
+        assert_eq!(read(&path), FileWord::Number(0), "missing");
+        for (text, word) in [
+            ("", FileWord::Number(0)),
+            ("-7\n", FileWord::Number(-7)),
+            (" 254 ", FileWord::Number(254)),
+            ("up", FileWord::Number(0)),
+            ("Down\n", FileWord::Down),
+            ("maybe", FileWord::Unreadable("it says \"maybe\", neither a number nor up or down".to_owned())),
+        ] {
+            std::fs::write(&path, text).unwrap();
+            assert_eq!(read(&path), word, "{text:?}");
+        }
+        assert!(matches!(read("/"), FileWord::Unreadable(_)));
+    }
+
+    #[tokio::test]
+    async fn a_program_decides_by_its_exit_status() {
+        for (command, healthy) in [("/bin/true", true), ("/bin/false", false)] {
+            let kind = ProbeKind::Exec { command: command.to_owned(), args: Vec::new() };
+            let second = Duration::from_secs(1);
+            let probe = Probe { kind, interval: second, timeout: second, fall: 1, rise: 1 };
+            let (tell, mut news) = mpsc::unbounded_channel();
+            let task = tokio::spawn(ask(Subject::Probe(probe.clone()), tell));
+            let Some(News::Probe(about, verdict, _)) = news.recv().await else { panic!("no verdict") };
+            assert_eq!((about, verdict), (probe, healthy), "{command}");
+            task.abort();
+        }
+    }
+}

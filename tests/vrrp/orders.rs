@@ -1,0 +1,235 @@
+//! What the operator wants of virtual routers, heartbeats over a second interface, and the wait for the first word about services.
+
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use director::config::model::{Look, VirtualAddress, VrrpChecksum, VrrpInstance, VrrpVersion};
+use director::ipc::message::{RouterOrder, RouterState, RouterStatus};
+use director::units::{Cidr, IfName, Priority, Vrid};
+use director::vrrp::auth::AuthField;
+use director::vrrp::effect::Effect;
+use director::vrrp::engine::Engine;
+use director::vrrp::facts::{Address, Link};
+use director::vrrp::instance::Entry;
+use director::vrrp::packet::{Advertisement, Envelope, decode};
+
+fn ip(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+fn name(text: &str) -> IfName {
+    text.parse().unwrap()
+}
+
+fn config(name_: &str, vrid: i64) -> VrrpInstance {
+    let vip: Cidr = format!("10.0.0.{}", 100 + vrid).parse().unwrap();
+    let vips = vec![VirtualAddress::from(vip)];
+    VrrpInstance {
+        priority: Priority::try_from(200).unwrap(),
+        ..VrrpInstance::new(name_, name("eth0"), Vrid::try_from(vrid).unwrap(), vips)
+    }
+}
+
+struct Bench {
+    engine: Engine,
+    now: Instant,
+}
+
+impl Bench {
+    fn new(configs: Vec<VrrpInstance>, services: &[&str]) -> Self {
+        let now = Instant::now();
+        let mut engine = Engine::new();
+        engine.observe(now, |facts| {
+            for (link, cidr, index) in [("eth0", "10.0.0.1/24", 2), ("eth1", "10.1.0.1/24", 3)] {
+                let cidr = cidr.parse().unwrap();
+                let addresses = vec![Address { cidr, ours: false, look: Look::default(), usable: true }];
+                let link_ = Link { index, up: true, running: true, addresses, ..Link::default() };
+                facts.links.insert(name(link), link_);
+            }
+        });
+        if !services.is_empty() {
+            engine.await_services(now, services.iter().map(ToString::to_string).collect());
+        }
+        engine.configure(now, configs, |_| Entry::Listen);
+        engine.effects();
+        Self { engine, now }
+    }
+
+    /// Lets time pass in steps of 10 ms.
+    fn run(&mut self, ms: u64) {
+        for _ in 0..ms / 10 {
+            self.now += Duration::from_millis(10);
+            self.engine.tick(self.now);
+        }
+    }
+
+    fn routers(&self) -> Vec<RouterStatus> {
+        self.engine.status(self.now, 1).instances
+    }
+
+    fn states(&self) -> Vec<RouterState> {
+        self.routers().iter().map(|router| router.state).collect()
+    }
+
+    fn order(&mut self, order: RouterOrder, name: &str) -> Result<(), String> {
+        self.engine.order(self.now, order, name)
+    }
+
+    fn hear(&mut self, interface: &str, vrid: u8, priority: u8) {
+        let (version, interval) = (VrrpVersion::V3, Duration::from_secs(1));
+        let addresses = [ip(&format!("10.0.0.{}", 100 + vrid))].into_iter().collect();
+        let auth = AuthField::default();
+        let advert = Advertisement { version, vrid, priority, interval, auth, addresses };
+        let (source, destination) = (ip("10.0.0.2"), ip("224.0.0.18"));
+        let packet = advert.encode(source, destination, VrrpChecksum::Rfc9568);
+        self.engine.packet(self.now, &name(interface), Envelope::new(source, destination, 255), &packet);
+    }
+
+    /// Interface, virtual router and priority of what was sent.
+    fn sent(&mut self) -> Vec<(String, u8, u8, Duration)> {
+        let sent = self.engine.effects().into_iter().filter_map(|effect| match effect {
+            Effect::Send { interface, source, destination, packet, .. } => {
+                let advert = decode(Envelope::new(source, destination, 255), &packet).unwrap().advert;
+                Some((interface.to_string(), advert.vrid, advert.priority, advert.interval))
+            }
+            _ => None,
+        });
+        sent.collect()
+    }
+}
+
+use RouterState::{Backup, Fault, Master};
+
+#[test]
+fn a_failover_lasts_until_the_other_one_fails() {
+    let mut bench = Bench::new(vec![config("VI_1", 1)], &[]);
+    let early = bench.order(RouterOrder::Failover, "VI_1").unwrap_err();
+    assert_eq!(early, "VI_1 is not master here, it is backup: started");
+    bench.run(5000);
+    assert_eq!(bench.states(), [Master]);
+    bench.sent();
+    bench.order(RouterOrder::Failover, "VI_1").unwrap();
+    let hurry = Duration::from_millis(10);
+    let expected = [200, 0].map(|priority| ("eth0".to_owned(), 1, priority, hurry));
+    assert_eq!(bench.sent(), expected, "the short interval twice, in case that one is lost");
+    let router = &bench.routers()[0];
+    assert_eq!((router.state, router.order.as_deref()), (Backup, Some("yields")));
+    assert!(!bench.engine.desired().is_empty(), "answers until the other one has the VIP");
+    bench.run(10);
+    bench.hear("eth0", 1, 100);
+    assert!(bench.engine.desired().is_empty(), "lets go when the other one is heard");
+    for _ in 0..20 {
+        bench.run(1000);
+        bench.hear("eth0", 1, 100);
+    }
+    assert_eq!(bench.states(), [Backup], "a lower one is left alone");
+    bench.run(5000);
+    let router = &bench.routers()[0];
+    assert_eq!((router.state, router.order.as_deref()), (Master, None), "silence is a failure");
+}
+
+#[test]
+fn a_release_ends_what_a_failover_has_left() {
+    let mut bench = Bench::new(vec![config("VI_1", 1)], &[]);
+    bench.run(5000);
+    bench.order(RouterOrder::Failover, "VI_1").unwrap();
+    bench.run(200);
+    assert!(bench.engine.desired().is_empty(), "the VIP does not linger for long where nobody takes over");
+    bench.hear("eth0", 1, 100);
+    bench.order(RouterOrder::Release, "VI_1").unwrap();
+    for _ in 0..4 {
+        bench.run(1000);
+        bench.hear("eth0", 1, 100);
+    }
+    assert_eq!(bench.states(), [Master]);
+    let error = bench.order(RouterOrder::Release, "VI_1").unwrap_err();
+    assert_eq!(error, "VI_1 is neither held nor has it handed over: nothing to release");
+}
+
+#[test]
+fn who_resigns_stands_again() {
+    let mut bench = Bench::new(vec![config("VI_1", 1)], &[]);
+    bench.run(5000);
+    bench.order(RouterOrder::Resign, "VI_1").unwrap();
+    assert_eq!(bench.states(), [Backup]);
+    assert_eq!(bench.routers()[0].reason, "resigned, as the operator wanted");
+    for _ in 0..4 {
+        bench.hear("eth0", 1, 100);
+        bench.run(1000);
+    }
+    assert_eq!(bench.states(), [Master], "preempts as ever");
+}
+
+#[test]
+fn a_group_is_held_and_released_as_one() {
+    let member = |name: &str, vrid| VrrpInstance { group: Some("g".to_owned()), ..config(name, vrid) };
+    let mut bench = Bench::new(vec![member("a", 1), member("b", 2), config("c", 3)], &[]);
+    bench.run(5000);
+    assert_eq!(bench.states(), [Master; 3]);
+    bench.sent();
+    bench.order(RouterOrder::Hold, "b").unwrap();
+    assert_eq!(bench.states(), [Fault, Fault, Master]);
+    assert_eq!(bench.routers()[1].reason, "held by the operator");
+    assert_eq!(bench.sent().iter().filter(|(_, _, priority, _)| *priority == 0).count(), 2);
+    bench.run(10_000);
+    assert_eq!(bench.states(), [Fault, Fault, Master]);
+    bench.order(RouterOrder::Release, "a").unwrap();
+    bench.run(5000);
+    assert_eq!(bench.states(), [Master; 3]);
+    let error = bench.order(RouterOrder::Hold, "d").unwrap_err();
+    assert_eq!(error, "no virtual router is named d: there are: a, b, c");
+}
+
+#[test]
+fn a_master_heard_on_any_interface_counts() {
+    let config = VrrpInstance { heartbeat: vec![name("eth1")], ..config("VI_1", 1) };
+    let mut bench = Bench::new(vec![config], &[]);
+    bench.run(5000);
+    let sent = bench.sent();
+    assert!(sent.iter().filter(|(interface, ..)| interface == "eth1").count() >= 2, "{sent:?}");
+    bench.hear("eth1", 1, 250);
+    assert_eq!(bench.states(), [Backup], "one broken cable makes no second master");
+    let heard = |bench: &Bench| bench.routers()[0].counters["advert_rcvd"];
+    let before = heard(&bench);
+    for _ in 0..5 {
+        bench.run(1000);
+        bench.hear("eth0", 1, 250);
+        bench.hear("eth1", 1, 250);
+    }
+    assert_eq!(heard(&bench) - before, 5, "the same by two ways is one");
+    for _ in 0..5 {
+        bench.run(1000);
+        bench.hear("eth1", 1, 250);
+    }
+    assert_eq!(heard(&bench) - before, 10, "one way is enough");
+    assert_eq!(bench.states(), [Backup]);
+}
+
+#[test]
+fn a_new_process_waits_for_the_first_word_about_every_service() {
+    let waits = VrrpInstance { start_wait: Duration::from_secs(30), ..config("VI_1", 1) };
+    let owner = VrrpInstance { priority: Priority::OWNER, ..config("own", 2) };
+    let mut bench = Bench::new(vec![waits, owner], &["web", "dns"]);
+    bench.run(9_000);
+    assert_eq!(bench.states(), [Backup; 2]);
+    bench.run(2_000);
+    assert_eq!(bench.states(), [Backup, Master], "the default is 10 s, an owner waits as well");
+    let mut say = |service: &str, up: bool| {
+        bench.engine.observe(bench.now, |facts| {
+            facts.services.insert(service.to_owned(), up);
+        });
+        bench.engine.tick(bench.now);
+        bench.engine.instances()[0].state()
+    };
+    assert_eq!(say("web", true), Backup);
+    assert_eq!(say("dns", false), Master, "bad news are news");
+}
+
+#[test]
+fn nobody_waits_for_ever() {
+    let mut bench = Bench::new(vec![config("VI_1", 1)], &["web"]);
+    bench.run(9_990);
+    assert_eq!(bench.states(), [Backup]);
+    bench.run(20);
+    assert_eq!(bench.states(), [Master]);
+}
