@@ -1,5 +1,6 @@
 //! How one value of the file becomes a typed one: every fault is noted, none stops the reading.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::str::FromStr;
 use std::time::Duration;
@@ -241,7 +242,11 @@ impl<T: FromTable> FromValue for T {
 
 /// Reads the value of `key`.
 pub fn field<T: FromValue>(table: &DeTable<'_>, key: &str, faults: &mut Faults<'_>) -> Field<T> {
-    let Some(value) = table.get(key) else { return Field::Absent };
+    table.get(key).map_or(Field::Absent, |value| set(key, value, faults))
+}
+
+/// Reads `value`, which stands for `key`.
+pub fn set<T: FromValue>(key: &str, value: &Spanned<DeValue<'_>>, faults: &mut Faults<'_>) -> Field<T> {
     match T::from_value(key, value, faults) {
         Some(found) => Field::Set(At { value: found, span: value.span().into() }),
         None => Field::Faulty,
@@ -250,18 +255,22 @@ pub fn field<T: FromValue>(table: &DeTable<'_>, key: &str, faults: &mut Faults<'
 
 /// Notes each key of `table` that is not one of `known`.
 pub fn unknown_keys(table: &DeTable<'_>, known: &[&str], faults: &mut Faults<'_>) {
-    for (key, _) in table.iter() {
-        if !known.contains(&key.get_ref().as_ref()) {
-            faults.add_with_help(
-                key.span().into(),
-                format!("unknown key `{}`", key.get_ref().escape_debug()),
-                match near(key.get_ref(), known) {
-                    Some(near) => format!("did you mean `{near}`? known here: {}", list_keys(known)),
-                    None => format!("known here: {}", list_keys(known)),
-                },
-            );
-        }
+    let unknown = table.keys().filter(|key| !known.contains(&key.get_ref().as_ref()));
+    for key in unknown {
+        unknown_key(key, known, faults);
     }
+}
+
+/// Notes that `key` is not one of `known`.
+pub fn unknown_key(key: &Spanned<Cow<'_, str>>, known: &[&str], faults: &mut Faults<'_>) {
+    faults.add_with_help(
+        key.span().into(),
+        format!("unknown key `{}`", key.get_ref().escape_debug()),
+        match near(key.get_ref(), known) {
+            Some(near) => format!("did you mean `{near}`? known here: {}", list_keys(known)),
+            None => format!("known here: {}", list_keys(known)),
+        },
+    );
 }
 
 fn list_keys(keys: &[&str]) -> String {

@@ -25,7 +25,7 @@ use super::model::{
     Method, OnFail, PersistenceEngine, ProbeRoute, Protocol, RouteKind, Start, SyslogTarget, TunnelChecksum,
 };
 use super::report::Span;
-use super::value::{FromTable, Int, field, unknown_keys};
+use super::value::{FromTable, Int};
 use crate::units::{Cidr, IfName, Mac, Weight};
 
 macro_rules! key {
@@ -52,8 +52,16 @@ macro_rules! table {
             const KEYS: &'static [&'static str] = &[$(key!($field $($key)?)),*];
 
             fn from_table(table: &DeTable<'_>, at: Span, faults: &mut Faults<'_>) -> Self {
-                unknown_keys(table, Self::KEYS, faults);
-                Self { at, $($field: field(table, key!($field $($key)?), faults),)* }
+                let mut read = Self { at, ..Self::default() };
+                for (key, value) in table.iter() {
+                    match key.get_ref().as_ref() {
+                        $(key!($field $($key)?) => {
+                            read.$field = $crate::config::value::set(key!($field $($key)?), value, faults);
+                        })*
+                        _ => $crate::config::value::unknown_key(key, Self::KEYS, faults),
+                    }
+                }
+                read
             }
         }
     };

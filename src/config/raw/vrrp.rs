@@ -10,7 +10,7 @@ use super::super::faults::Faults;
 use super::super::field::{At, Field, List};
 use super::super::model::{AddressScope, HmacMode, VrrpChecksum};
 use super::super::report::Span;
-use super::super::value::{FromTable, FromValue, Int, accept, field, text, unknown_keys};
+use super::super::value::{FromTable, FromValue, Int, accept, text};
 use crate::units::{Cidr, IfName, Priority, Refused, Vrid};
 
 table! {

@@ -83,6 +83,15 @@ pub(super) fn kind(
             if secret.is_empty() {
                 faults.add(*span, "`secret` is empty");
             }
+            for (key, text, most) in
+                [("user", table.user.set(), 253), ("password", table.password.set(), 128)]
+            {
+                if let Some(At { value, span }) = text
+                    && value.len() > most
+                {
+                    faults.add(*span, format!("`{key}` of RADIUS is at most {most} bytes long"));
+                }
+            }
             CheckKind::Radius { login, secret: secret.clone() }
         }
         CheckType::Sip => sip(table, faults),
