@@ -3,7 +3,6 @@
 use std::fs::{DirBuilder, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -38,19 +37,11 @@ const LOOK: Duration = Duration::from_millis(20);
 pub fn main() -> ! {
     own_log::install();
     boot::first();
-    std::panic::set_hook(Box::new(|info| last_words(&format!("supervisor panicked: {info}"))));
-    let why = match catch_unwind(AssertUnwindSafe(supervise)) {
-        Ok(Ok((ending, watchdog))) => finish(ending, watchdog),
-        Ok(Err(error)) => format!("cannot supervise: {error}"),
-        Err(_) => "the supervisor panicked".to_owned(),
-    };
-    // The watchdog runs on, unfed: if even this hangs, it ends it.
-    last_words(&format!("{why}: the box starts again in {} s", LAST_WORDS.as_secs()));
-    // VRRP resigns: the twin need not wait for the end of this.
-    let _ = kill(Pid::from_raw(-1), Signal::SIGTERM);
-    sync(None);
-    std::thread::sleep(LAST_WORDS);
-    leave(RebootMode::RB_AUTOBOOT)
+    std::panic::set_hook(Box::new(|info| give_up(&format!("supervisor panicked: {info}"))));
+    match supervise() {
+        Ok((ending, watchdog)) => finish(ending, watchdog),
+        Err(error) => give_up(&format!("cannot supervise: {error}")),
+    }
 }
 
 fn supervise() -> io::Result<(Ending, Option<Watchdog>)> {
@@ -93,6 +84,19 @@ fn supervise() -> io::Result<(Ending, Option<Watchdog>)> {
         },
     };
     Init::new(setup)?.run()
+}
+
+/// The supervisor cannot go on: what can still be done in order is, and the box starts again.
+///
+/// From a panic too: the release binary aborts after the hook, and nothing is unwound.
+fn give_up(why: &str) -> ! {
+    // The watchdog runs on, unfed: if even this hangs, it ends it.
+    last_words(&format!("{why}: the box starts again in {} s", LAST_WORDS.as_secs()));
+    // VRRP resigns: the twin need not wait for the end of this.
+    let _ = kill(Pid::from_raw(-1), Signal::SIGTERM);
+    sync(None);
+    std::thread::sleep(LAST_WORDS);
+    leave(RebootMode::RB_AUTOBOOT)
 }
 
 /// Nobody of ours runs any more: disks off, power off.
