@@ -31,8 +31,8 @@ use crate::paths::RunDir;
 use crate::role::Role;
 use crate::worker::WorkerArgs;
 
-/// How often the kernel's table is compared with what it should be.
-const PERIOD: Duration = Duration::from_secs(5);
+/// How often the kernel's table is compared with what it should be: what others did is undone within five seconds.
+const PERIOD: Duration = Duration::from_secs(4);
 /// How soon what failed is tried again, the first time: as long as no address is set, at boot, no server can be entered.
 const RETRY: Duration = Duration::from_millis(100);
 /// How old the counters in a status may be.

@@ -234,6 +234,19 @@ impl Rig {
         self.director.namespace().run(move || command::output("ipvsadm", &words)).unwrap().unwrap()
     }
 
+    /// What a verb answers: its exit status, and its output with its complaints.
+    pub fn verb(&self, words: &[&str]) -> (Option<i32>, String) {
+        let binary = std::env::var("DIRECTOR_BIN").unwrap_or_else(|_| env!("CARGO_BIN_EXE_director").into());
+        let output = std::process::Command::new(binary)
+            .args(words)
+            .arg("--run-dir")
+            .arg(self.run.path())
+            .output()
+            .unwrap();
+        let text = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8_lossy(&text).into_owned())
+    }
+
     /// Everything that the worker has logged.
     pub fn logged(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
