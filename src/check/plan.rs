@@ -432,6 +432,86 @@ mod tests {
         assert!(time < now + Duration::from_secs(7), "{:?}", time - now);
     }
 
+    /// Asks as planned for so long, a server that is up and down for a second each in turn; the verdicts and the probes.
+    fn flapping(rise: u8, fall: u8, seconds: u64) -> (Vec<Health>, usize) {
+        let now = Instant::now();
+        let check =
+            Check { rise, fall, fast: Duration::from_millis(250), ..(*check(tcp_kind(), 1, fall)).clone() };
+        let target = Target::new("10.0.0.1:80".parse().unwrap(), Arc::new(check));
+        let mut plan = Plan::default();
+        plan.set(now, &set(&[&target]));
+        let (mut verdicts, mut probes) = (Vec::new(), 0);
+        while let Some(time) = plan.deadline().filter(|time| *time < now + Duration::from_secs(seconds)) {
+            let up = (time - now).as_secs() % 2 == 0;
+            let outcome =
+                if up { Outcome::Success("connected".into()) } else { Outcome::Failure("refused".into()) };
+            verdicts.extend(answer(&mut plan, time, outcome).into_iter().map(|verdict| verdict.health));
+            probes += 1;
+        }
+        (verdicts, probes)
+    }
+
+    fn tcp_kind() -> CheckKind {
+        CheckKind::Tcp(Dialogue::default())
+    }
+
+    #[test]
+    fn a_flapping_server_changes_its_verdict_no_more_often_than_rise_and_fall_permit() {
+        // Four answers fit into a second while they contradict the verdict: six in a row never do.
+        let (verdicts, probes) = flapping(2, 6, 60);
+        assert_eq!(verdicts, [Health::Up], "of {probes} probes");
+        assert!(probes > 100, "{probes}");
+        // Two in a row do: one change a second at most.
+        let (verdicts, _) = flapping(2, 2, 60);
+        assert!((20..=61).contains(&verdicts.len()), "{}", verdicts.len());
+    }
+
+    #[test]
+    fn contradicting_answers_are_asked_for_faster_until_the_verdict_has_turned() {
+        let now = Instant::now();
+        let fast = Duration::from_millis(250);
+        let target = {
+            let check = Check { fast, ..(*check(tcp_kind(), 2, 3)).clone() };
+            Target::new("10.0.0.1:80".parse().unwrap(), Arc::new(check))
+        };
+        let mut plan = Plan::default();
+        plan.set(now, &set(&[&target]));
+        let mut step = |plan: &mut Plan, success: bool| {
+            let time = plan.deadline().unwrap();
+            let said = if success { Outcome::Success("yes".into()) } else { Outcome::Failure("no".into()) };
+            let turned = !answer(plan, time, said).is_empty();
+            (turned, plan.deadline().unwrap() - time)
+        };
+        step(&mut plan, true);
+        let slow = Duration::from_secs(2);
+        assert_eq!(step(&mut plan, true), (false, slow));
+        assert_eq!(step(&mut plan, false), (false, fast));
+        assert_eq!(step(&mut plan, false), (false, fast));
+        assert_eq!(step(&mut plan, false), (true, slow));
+        assert_eq!(step(&mut plan, true), (false, fast));
+        assert_eq!(step(&mut plan, true), (true, slow));
+    }
+
+    #[test]
+    fn feedback_is_news_when_it_changes_and_only_of_a_server_that_is_up() {
+        let now = Instant::now();
+        let target = tcp("10.0.0.1:80", 1);
+        let mut plan = Plan::default();
+        plan.set(now, &set(&[&target]));
+        let mut told = |outcome: Outcome| {
+            let time = plan.deadline().unwrap();
+            answer(&mut plan, time, outcome).first().map(|verdict| (verdict.health, verdict.feedback))
+        };
+        let half = |percent| Outcome::Feedback(Feedback::Percent(percent), "half".into());
+        assert_eq!(told(half(50)), Some((Health::Up, Some(Feedback::Percent(50)))));
+        assert_eq!(told(half(50)), None);
+        assert_eq!(told(half(20)), Some((Health::Up, Some(Feedback::Percent(20)))));
+        assert_eq!(told(Outcome::Failure("gone".into())).map(|told| told.0), Some(Health::Down));
+        assert_eq!(told(half(90)), None, "it has to rise first");
+        assert_eq!(told(half(80)), Some((Health::Up, Some(Feedback::Percent(80)))));
+        assert_eq!(told(Outcome::Success("well".into())), Some((Health::Up, None)));
+    }
+
     #[test]
     fn no_more_start_than_there_is_room_and_the_longest_due_goes_first() {
         let now = Instant::now();
