@@ -54,6 +54,10 @@ fn wrong_use() {
     wrong(&["ipvs", "services", "--watch"], "invalid option '--watch'");
     wrong(&["ipvs", "connections", "--server", "web1"], "192.168.61.22:80");
     wrong(&["ipvs", "zero", "--json"], "invalid option '--json'");
+    wrong(&["why", "web"], "why: which server is missing");
+    wrong(&["drain"], "drain: which service is missing");
+    wrong(&["drain", "web", "all", "--timeout", "soon"], "--timeout: duration \"soon\" is not a number");
+    wrong(&["disable", "web", "all", "--wait"], "invalid option '--wait'");
 }
 
 #[test]

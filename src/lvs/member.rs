@@ -142,7 +142,9 @@ impl Member {
     /// The words of the check that decides: of one that fails, else of the first.
     pub fn reason(&self, verdicts: &impl Verdicts) -> Reason {
         let failing = self.targets.iter().find(|target| verdicts.opinion(target).0 == Health::Down);
-        let Some(target) = failing.or(self.targets.first()) else { return Reason::Borrowed("not checked") };
+        let Some(target) = failing.or_else(|| self.targets.first()) else {
+            return Reason::Borrowed("not checked");
+        };
         let reason = verdicts.reason(target);
         match self.targets.as_slice() {
             [_] => reason,

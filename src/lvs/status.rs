@@ -118,7 +118,7 @@ const fn of(entry: &ServerEntry) -> There {
 fn shown(server: &Server, member: &Member, there: Option<There>, plan: &Plan, now: Instant) -> ServerStatus {
     let checks: Vec<CheckStatus> =
         member.targets.iter().map(|target| check(target, plan.standing(target, now), now)).collect();
-    let decides = checks.iter().find(|check| check.health == Health::Down).or(checks.first());
+    let decides = checks.iter().find(|check| check.health == Health::Down).or_else(|| checks.first());
     ServerStatus {
         address: server.address,
         method: server.method,

@@ -119,7 +119,7 @@ impl Watched {
         });
         let real = self.service.servers.iter().any(|server| alive(server) && !is_substitute(server));
         self.sorry = !real && (page_answers || sorry_servers(&self.service).iter().any(alive));
-        self.had = self.had.or(Some(!self.sorry && self.service.servers.iter().any(alive)));
+        self.had = self.had.or_else(|| Some(!self.sorry && self.service.servers.iter().any(alive)));
         for (server, member) in self.service.servers.iter().zip(&mut self.members) {
             member.present = weight(server).filter(|_| !(self.sorry && is_substitute(server)));
         }
