@@ -20,7 +20,8 @@ pub use service::{
 };
 pub use vrrp::{
     AddressScope, Garp, HmacAuth, HmacKey, HmacMode, Look, MISSED, Probe, ProbeKind, Replay, START_WAIT,
-    Sync, Track, TrackTarget, VirtualAddress, VrrpAuth, VrrpChecksum, VrrpInstance, VrrpPeer, VrrpVersion,
+    Sync, Track, TrackTarget, VirtualAddress, VirtualRoute, VirtualRule, VrrpAuth, VrrpChecksum,
+    VrrpInstance, VrrpPeer, VrrpVersion,
 };
 
 /// The whole of `director.toml`, with the section of this node merged in.

@@ -12,8 +12,10 @@ use tokio::sync::mpsc;
 use super::facts::Link;
 use super::kernel::Kernel;
 use super::punctual::help_in_real_time;
+use super::routing::Indexes;
 use super::sync::{Agreed, Keeper};
 use super::vips::Op;
+use super::ways::{Change, Ways};
 use crate::ipvs::client;
 use crate::ipvs::daemon::Daemon;
 use crate::units::IfName;
@@ -32,6 +34,8 @@ pub enum Job {
         /// Whether somebody else has made it necessary.
         repair: bool,
     },
+    /// Make routes and rules so, on links of these indexes.
+    Ways(Ways, Indexes),
     /// Make the synchronisation daemons so.
     Sync(Vec<Daemon>),
 }
@@ -48,6 +52,8 @@ pub enum Done {
         /// As in the job.
         repair: bool,
     },
+    /// Each change of routes and rules, and why it failed.
+    Ways(io::Result<Vec<(Change, Option<String>)>>),
     /// The daemons that run, and each change.
     Synced(Result<Agreed, client::Error>),
 }
@@ -87,6 +93,7 @@ fn perform(kernel: &mut Kernel, keeper: &mut Keeper, job: Job) -> Done {
             }
             Done::Looked(links, started.elapsed())
         }
+        Job::Ways(desired, links) => Done::Ways(kernel.agree_on_ways(&desired, &links)),
         Job::Sync(desired) => Done::Synced(keeper.agree(&desired)),
         Job::Apply { ops, repair } => {
             let apply = |(op, index): (Op, u32)| {

@@ -118,7 +118,7 @@ impl Kernel {
         self.socket.send(&bytes, 0).map(drop)
     }
 
-    fn request(&mut self, message: RouteNetlinkMessage, flags: u16) -> io::Result<()> {
+    pub(super) fn request(&mut self, message: RouteNetlinkMessage, flags: u16) -> io::Result<()> {
         self.send(message, flags | NLM_F_ACK)?;
         loop {
             let (datagram, _) = self.socket.recv_from_full()?;
@@ -130,7 +130,10 @@ impl Kernel {
         }
     }
 
-    fn dump(&mut self, question: impl Fn() -> RouteNetlinkMessage) -> io::Result<Vec<RouteNetlinkMessage>> {
+    pub(super) fn dump(
+        &mut self,
+        question: impl Fn() -> RouteNetlinkMessage,
+    ) -> io::Result<Vec<RouteNetlinkMessage>> {
         for _ in 0..ATTEMPTS {
             self.send(question(), NLM_F_DUMP)?;
             if let Some(answers) = self.collect()? {

@@ -31,6 +31,7 @@ pub mod nd; // unsolicited neighbour advertisements
 pub mod packet; // advertisements on the wire
 pub mod punctual; // real-time, locked in memory, never waiting for the log
 pub mod quiet; // log lines that would repeat
+pub mod routing; // routes and rules by netlink
 pub mod run; // the worker
 pub mod seal; // what authentication remembers
 pub mod socket; // raw sockets
@@ -39,4 +40,5 @@ pub mod sync; // the IPVS synchronisation daemons
 pub mod track; // may it take part, with which priority, from which address
 pub mod trailer; // the signed trailer of keepalived 2.4
 pub mod vips; // which addresses to set and to take off
-pub mod watcher; // the thread that asks gateways, files and programs
+pub mod watcher;
+pub mod ways; // routes and rules that move with mastership // the thread that asks gateways, files and programs

@@ -18,7 +18,7 @@ use super::effect::Effect;
 use super::engine::Engine;
 use super::event::master_down;
 use super::facts::{Facts, Link};
-use super::instance::Entry;
+use super::instance::{Entry, Instance};
 use super::kernel::Kernel;
 use super::memory::{Memory, Record, monotonic};
 use super::packet::wire_interval;
@@ -29,6 +29,7 @@ use super::socket::{Place, Wire, places};
 use super::sync::{self, Agreed};
 use super::vips::{self, Op};
 use super::watcher::{self, News, Subject, Wanted};
+use super::ways::{self, Change};
 use super::{arp, nd};
 use crate::config::model::{self, TrackTarget, VrrpInstance};
 use crate::config::{self, Watcher};
@@ -104,6 +105,7 @@ struct Worker {
     watcher: Option<mpsc::UnboundedSender<Wanted>>,
     news: Option<mpsc::UnboundedReceiver<News>>,
     sync: Daemons,
+    ways: Roads,
     subscribers: Subscribers,
     /// Changes that the kernel refused, and its words; said once.
     refused: BTreeMap<Op, String>,
@@ -151,6 +153,7 @@ impl Worker {
             watcher: None,
             news: None,
             sync: Daemons::default(),
+            ways: Roads::default(),
             subscribers: Subscribers::default(),
             refused: BTreeMap::new(),
             quiet: Quiet::default(),
@@ -206,6 +209,7 @@ impl Worker {
                 _ = period.tick() => {
                     self.look_at = Some(Instant::now());
                     self.agree_on_daemons();
+                    self.agree_on_ways();
                 }
             }
         }
@@ -316,6 +320,49 @@ impl Worker {
         }
     }
 
+    /// Has routes and rules made so, after the VIPs that they may need; once more if that changes meanwhile.
+    fn agree_on_ways(&mut self) {
+        if self.generation == 0 {
+            return;
+        }
+        if self.ways.asked {
+            self.ways.again = true;
+            return;
+        }
+        let desired = ways::desired(self.engine.masters().map(Instance::config));
+        // What an earlier life has left is looked for once.
+        if desired.is_empty() && self.ways.clean {
+            return;
+        }
+        self.ways.clean = desired.is_empty();
+        let links = &self.engine.facts().links;
+        let links = links.iter().map(|(name, link)| (name.clone(), link.index)).collect();
+        self.ways.asked = self.jobs.send(Job::Ways(desired, links)).is_ok();
+    }
+
+    fn roads_made(&mut self, changes: io::Result<Vec<(Change, Option<String>)>>) {
+        self.ways.asked = false;
+        let mut problems = BTreeSet::new();
+        match changes {
+            Ok(changes) => {
+                for (change, error) in changes {
+                    match error {
+                        None => log::debug!("{change}"),
+                        Some(error) => drop(problems.insert(format!("cannot {change}: {error}"))),
+                    }
+                }
+            }
+            Err(error) => drop(problems.insert(format!("cannot look at routes and rules: {error}"))),
+        }
+        // What could not be removed is tried again.
+        self.ways.clean &= problems.is_empty();
+        problems.difference(&self.ways.problems).for_each(|problem| log::error!("{problem}"));
+        self.ways.problems = problems;
+        if std::mem::take(&mut self.ways.again) {
+            self.agree_on_ways();
+        }
+    }
+
     fn synced(&mut self, agreed: Result<Agreed, client::Error>) {
         self.sync.asked = false;
         let wanted = self.sync.config.is_some();
@@ -370,6 +417,7 @@ impl Worker {
                 }
             }
             Done::Synced(agreed) => self.synced(agreed),
+            Done::Ways(changes) => self.roads_made(changes),
             Done::Applied { results, repair } => {
                 self.applying = false;
                 self.applied(results, repair);
@@ -443,7 +491,10 @@ impl Worker {
                         }
                     }
                 }
-                Effect::Addresses => self.agree(false),
+                Effect::Addresses => {
+                    self.agree(false);
+                    self.agree_on_ways();
+                }
                 Effect::Announce { interface, vip } if self.applying => self.withheld.push((interface, vip)),
                 Effect::Announce { interface, vip } => self.announce(&interface, vip),
                 Effect::Remember => self.remember(),
@@ -618,7 +669,7 @@ impl Worker {
         self.engine.stop(Instant::now());
         self.carry_out();
         let gone = async {
-            while self.applying
+            while (self.applying || self.ways.asked)
                 && let Some(news) = done.recv().await
             {
                 self.done(news);
@@ -632,6 +683,15 @@ impl Worker {
         }
         self.memory.forget();
     }
+}
+
+/// Routes and rules: what was asked of the kernel, and what it refuses.
+#[derive(Debug, Default)]
+struct Roads {
+    asked: bool,
+    again: bool,
+    clean: bool,
+    problems: BTreeSet<String>,
 }
 
 /// The synchronisation daemons as the file wants them and as they are.

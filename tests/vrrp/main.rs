@@ -8,6 +8,7 @@
     reason = "helpers of tests"
 )]
 
+mod fuzz;
 mod orders;
 mod packets;
 mod router;

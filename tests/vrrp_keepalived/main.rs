@@ -18,6 +18,7 @@ mod pair;
 mod reload;
 mod repair;
 mod versus;
+mod ways;
 
 /// Why the tests of this program cannot run here, if so.
 fn skip() -> bool {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::RouteKind;
 use crate::units::{Cidr, IfName, Priority, Vrid};
 
 /// VRRP on the wire.
@@ -122,6 +123,10 @@ pub struct VrrpInstance {
     pub also: Vec<VirtualAddress>,
     /// Advertisements that may be missed: silence of so many intervals and a skew is the death of the master, 1..=100.
     pub missed: u8,
+    /// Routes that are there while this router is master.
+    pub routes: Vec<VirtualRoute>,
+    /// Rules likewise.
+    pub rules: Vec<VirtualRule>,
     /// Peers to send to in place of the multicast group; empty = multicast.
     pub peers: Vec<VrrpPeer>,
     /// TTL or hop limit of what is sent to `peers`, 1..=255.
@@ -157,6 +162,8 @@ impl VrrpInstance {
             addresses,
             also: Vec::new(),
             missed: MISSED,
+            routes: Vec::new(),
+            rules: Vec::new(),
             peers: Vec::new(),
             ttl: u8::MAX,
             source: None,
@@ -205,6 +212,44 @@ pub struct VirtualAddress {
     pub interface: Option<IfName>,
     /// How it is set there.
     pub look: Look,
+}
+
+/// A route that moves with mastership.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VirtualRoute {
+    /// Destination network, host bits zero.
+    pub to: Cidr,
+    /// Gateway; `None` = directly on `interface`.
+    pub via: Option<IpAddr>,
+    /// Outgoing interface; `None` = the router's.
+    pub interface: Option<IfName>,
+    /// Routing table; 254 is the main one.
+    pub table: u32,
+    /// Smaller wins; 0 = the kernel's default.
+    pub metric: u32,
+    /// Source of the box's own packets on it.
+    pub source: Option<IpAddr>,
+    /// What becomes of the packets.
+    pub kind: RouteKind,
+}
+
+/// A rule that moves with mastership: which packets go by which routing table (ip-rule(8)).
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct VirtualRule {
+    /// Source network.
+    pub from: Option<Cidr>,
+    /// Destination network.
+    pub to: Option<Cidr>,
+    /// Interface of arrival.
+    pub interface: Option<IfName>,
+    /// Firewall mark.
+    pub mark: Option<u32>,
+    /// Routing table.
+    pub table: u32,
+    /// Smaller comes first, 1..=32765.
+    pub preference: u32,
+    /// Whether it is about IPv6.
+    pub ipv6: bool,
 }
 
 /// How an address is set on its interface.

@@ -17,7 +17,7 @@ pub use leaf::{
     Quorum, Scheduler, SchedulerFlag, Sorry, Status, Sysctls, Targets, Tls, Transport, Tunnel, TunnelKind,
     Vips,
 };
-pub use vrrp::{Auth, AuthKind, Garp, ReplayKind, Sync, Track, Virtual, Vrrp};
+pub use vrrp::{Auth, AuthKind, Garp, ReplayKind, Sync, Track, Virtual, VirtualRoute, Vrrp};
 
 use super::faults::Faults;
 use super::field::{Field, List, Many};

@@ -8,9 +8,10 @@ use toml::de::{DeTable, DeValue};
 
 use super::super::faults::Faults;
 use super::super::field::{At, Field, List};
-use super::super::model::{AddressScope, HmacMode, VrrpChecksum};
+use super::super::model::{AddressScope, HmacMode, RouteKind, VrrpChecksum};
 use super::super::report::Span;
 use super::super::value::{FromTable, FromValue, Int, accept, text};
+use super::Destination;
 use crate::units::{Cidr, IfName, Priority, Refused, Vrid};
 
 table! {
@@ -32,6 +33,8 @@ table! {
         heartbeat: List<IfName>,
         addresses: List<Virtual>,
         also: List<Virtual>,
+        routes: List<VirtualRoute>,
+        rules: List<VirtualRule>,
         peers: List<Peer>,
         ttl: Int<1, 255>,
         source: IpAddr,
@@ -78,6 +81,31 @@ table! {
         fall: Int<1, 100>,
         rise: Int<1, 100>,
         weight: Int<-253, 253>,
+    }
+}
+
+table! {
+    /// One element of `routes`.
+    VirtualRoute {
+        to: Destination,
+        via: IpAddr,
+        interface: IfName,
+        table: Int<1, 4_294_967_295>,
+        metric: Int<0, 4_294_967_295>,
+        source: IpAddr,
+        kind = "type": RouteKind,
+    }
+}
+
+table! {
+    /// One element of `rules`.
+    VirtualRule {
+        from: Cidr,
+        to: Cidr,
+        interface: IfName,
+        mark: Int<1, 4_294_967_295>,
+        table: Int<1, 4_294_967_295>,
+        preference: Int<1, 32765>,
     }
 }
 

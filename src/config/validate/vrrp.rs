@@ -18,6 +18,7 @@ use crate::units::{IfName, Priority, Vrid};
 
 mod auth;
 mod track;
+mod ways;
 
 /// RFC 9568 section 5.2.7: 12 bits of centiseconds.
 const INTERVAL_V3: Bounds =
@@ -101,6 +102,8 @@ fn instance(
     source(raw, links, ipv4, faults);
     let garp = raw.garp.get().map(|garp| announcements(garp, faults)).unwrap_or_default();
     let track = track::tracks(raw, links, services, priority, faults);
+    let routes = ways::routes(raw, links, ipv4, faults);
+    let rules = ways::rules(raw, links, ipv4, faults);
     let start_wait = DELAY.take("start_wait", &raw.start_wait, START_WAIT, faults);
     let heartbeat = heartbeat(raw, links, faults);
     if let Some(span) = raw.group.span()
@@ -122,6 +125,8 @@ fn instance(
         start_delay,
         start_wait,
         heartbeat,
+        routes,
+        rules,
         addresses,
         also,
         missed: raw.missed.get().map_or(MISSED, |missed| missed.to(MISSED)),
