@@ -10,7 +10,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
 
-use super::Target;
+use super::{Step, Target, reason, socket};
 
 /// Largest datagram that there is, with its headers.
 pub const LARGEST: usize = 65_535;
@@ -18,16 +18,17 @@ pub const LARGEST: usize = 65_535;
 /// A UDP socket that talks with the target alone. What ICMP says about it, the next call returns as an error.
 ///
 /// # Errors
-/// What the socket calls return.
-pub fn udp(target: &Target) -> io::Result<UdpSocket> {
-    UdpSocket::from_std(connected(target, target.address, Type::DGRAM, Protocol::UDP)?.into())
+/// The outcome of the probe when there is no way to the target.
+pub fn udp(target: &Target) -> Step<UdpSocket> {
+    let socket = connected(target, target.address, Type::DGRAM, Protocol::UDP)?;
+    Ok(UdpSocket::from_std(socket.into())?)
 }
 
 /// A raw socket for ICMP that hears the target alone, and errors about it as [`udp`] does.
 ///
 /// # Errors
-/// Without CAP_NET_RAW, and what the socket calls return.
-pub fn icmp(target: &Target) -> io::Result<Socket> {
+/// The outcome of the probe without CAP_NET_RAW, or when there is no way to the target.
+pub fn icmp(target: &Target) -> Step<Socket> {
     let mut address = target.address;
     address.set_port(0);
     let protocol = if address.is_ipv4() { Protocol::ICMPV4 } else { Protocol::ICMPV6 };
@@ -52,19 +53,17 @@ pub async fn receive(socket: &UdpSocket) -> io::Result<Vec<u8>> {
         .await
 }
 
-fn connected(target: &Target, address: SocketAddr, kind: Type, protocol: Protocol) -> io::Result<Socket> {
-    let socket = Socket::new(Domain::for_address(address), kind.nonblocking().cloexec(), Some(protocol))?;
+fn connected(target: &Target, address: SocketAddr, kind: Type, protocol: Protocol) -> Step<Socket> {
+    let name = if kind == Type::RAW { "ICMP" } else { "UDP" };
+    let socket = Socket::new(Domain::for_address(address), kind.nonblocking().cloexec(), Some(protocol))
+        .map_err(|error| reason::opening(&error, name))?;
     // Without it a connected socket hears of closed ports only, not of routers that know no way (ip(7)).
     match address.ip() {
-        IpAddr::V4(_) => setsockopt(&socket, Ipv4RecvErr, &true)?,
-        IpAddr::V6(_) => setsockopt(&socket, Ipv6RecvErr, &true)?,
+        IpAddr::V4(_) => setsockopt(&socket, Ipv4RecvErr, &true),
+        IpAddr::V6(_) => setsockopt(&socket, Ipv6RecvErr, &true),
     }
-    if target.check.mark != 0 {
-        socket.set_mark(target.check.mark)?;
-    }
-    if let Some(source) = target.check.source {
-        socket.bind(&SocketAddr::new(source, 0).into())?;
-    }
+    .map_err(io::Error::from)?;
+    socket::prepare(&socket, &target.check)?;
     socket.connect(&address.into())?;
     Ok(socket)
 }

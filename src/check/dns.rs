@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::zone_form::same;
-use super::{Outcome, Reason, Target, datagram, random, reason, socket};
+use super::{Outcome, Reason, Step, Target, datagram, random, reason, socket};
 
 /// Most answers that a reason repeats.
 const MOST_SHOWN: usize = 4;
@@ -127,7 +127,7 @@ pub async fn probe(target: &Target, name: &str, record: &str, expect: &[String],
                 Some(outcome) => return outcome,
                 None => log::debug!("answer is cut short, asking by TCP: server={}", target.address),
             },
-            Err(error) => return reason::outcome(&error),
+            Err(ended) => return ended,
         }
     }
     let stream = match socket::connect(target).await {
@@ -145,10 +145,10 @@ pub async fn probe(target: &Target, name: &str, record: &str, expect: &[String],
     }
 }
 
-async fn by_udp(target: &Target, message: &[u8]) -> io::Result<Vec<u8>> {
+async fn by_udp(target: &Target, message: &[u8]) -> Step<Vec<u8>> {
     let socket = datagram::udp(target)?;
     socket.send(message).await?;
-    datagram::receive(&socket).await
+    Ok(datagram::receive(&socket).await?)
 }
 
 /// Each message has its length before it (RFC 1035 section 4.2.2).

@@ -18,7 +18,7 @@ const LONGEST: usize = 1500;
 pub async fn probe(target: &Target) -> Outcome {
     let socket = match datagram::icmp(target) {
         Ok(socket) => socket,
-        Err(error) => return reason::opening(&error, "ICMP"),
+        Err(ended) => return ended,
     };
     match exchange(socket, target.address.ip()).await {
         Ok(Heard::Answer) => Outcome::Success(Reason::Borrowed("answered")),

@@ -1,9 +1,8 @@
 //! The UDP check: a datagram, and what must, or must not, come back.
 
-use std::io;
 use std::time::Duration;
 
-use super::{Outcome, Reason, Target, datagram, reason};
+use super::{Outcome, Reason, Step, Target, datagram, reason};
 use crate::pattern::Pattern;
 use crate::units::show_duration;
 
@@ -25,7 +24,7 @@ pub async fn probe(target: &Target, payload: &[u8], reply: Option<&Pattern>) -> 
             "no ICMP error within {}",
             show_duration(patience(target.check.timeout))
         ))),
-        (Err(error), _) => reason::outcome(&error),
+        (Err(ended), _) => ended,
     }
 }
 
@@ -34,10 +33,10 @@ fn patience(timeout: Duration) -> Duration {
     timeout.saturating_sub((timeout / 10).min(Duration::from_millis(50)))
 }
 
-async fn exchange(target: &Target, payload: &[u8]) -> io::Result<Vec<u8>> {
+async fn exchange(target: &Target, payload: &[u8]) -> Step<Vec<u8>> {
     let socket = datagram::udp(target)?;
     socket.send(payload).await?;
-    datagram::receive(&socket).await
+    Ok(datagram::receive(&socket).await?)
 }
 
 fn judge(answer: &[u8], reply: &Pattern) -> Outcome {

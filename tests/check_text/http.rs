@@ -48,7 +48,7 @@ fn a_server_that_repeats_the_log_in_does_not_get_it_into_the_reason() {
         use std::io::{Read, Write};
         let mut heard = [0; 4096];
         let read = stream.read(&mut heard).unwrap();
-        let text = String::from_utf8_lossy(&heard[..read]).into_owned();
+        let text = String::from_utf8_lossy(heard.get(..read).unwrap()).into_owned();
         let token = text.split("Basic ").nth(1).unwrap_or_default().lines().next().unwrap_or_default();
         let body = format!("{token} tiger");
         let _ = write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());

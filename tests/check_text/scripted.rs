@@ -57,7 +57,8 @@ pub fn lines(lines: &'static [&'static str]) -> SocketAddr {
         loop {
             let Ok(()) = stream.write_all(&said) else { return };
             let Ok(read @ 1..) = stream.read(&mut heard) else { return };
-            said = lines.next().map_or(heard[..read].to_vec(), |line| line.as_bytes().to_vec());
+            let echo = || heard.iter().copied().take(read).collect();
+            said = lines.next().map_or_else(echo, |line| line.as_bytes().to_vec());
         }
     })
 }
