@@ -39,6 +39,8 @@ const RETRY: Duration = Duration::from_millis(100);
 const FRESH: Duration = Duration::from_secs(1);
 /// How many changes by others are logged one by one.
 const LOGGED: usize = 20;
+/// How long a change of quorum may stay unwritten: at a cold start a thousand come one after the other. Orders are written at once.
+const UNWRITTEN: Duration = Duration::from_millis(200);
 /// Verdicts that are taken together, so that a cold start with many servers is few sends.
 const TOGETHER: usize = 4096;
 
@@ -61,6 +63,7 @@ async fn serve(run: &RunDir) -> Result<(), Box<dyn Error>> {
         worker.obey().await;
         let compare = tokio::time::sleep_until(worker.next.into());
         let woken = sleep_until(worker.core.deadline());
+        let kept = sleep_until(worker.keep);
         tokio::select! {
             biased;
             Some(call) = worker.calls.recv() => worker.answer(call),
@@ -70,6 +73,7 @@ async fn serve(run: &RunDir) -> Result<(), Box<dyn Error>> {
             }
             () = compare => worker.reconcile().await,
             () = woken => worker.wake().await,
+            () = kept => worker.keep(),
             verdict = worker.checks.next() => worker.verdicts(verdict).await,
         }
     }
@@ -85,6 +89,8 @@ struct Worker {
     surroundings: Surroundings,
     core: Core,
     memory: Memory,
+    /// When it is written next, if something in it has changed.
+    keep: Option<Instant>,
     /// The operator gave orders that are not in the table yet.
     ordered: bool,
     configured: bool,
@@ -114,6 +120,7 @@ impl Worker {
             surroundings: Surroundings::default(),
             core,
             memory,
+            keep: None,
             ordered: false,
             configured: false,
             generation: 0,
@@ -263,9 +270,16 @@ impl Worker {
             log_event(event);
             self.subscribers.emit(event);
         }
-        if events.iter().any(|event| matches!(event, Event::Service { .. } | Event::Admin { .. }))
-            && let Err(error) = self.memory.keep(self.core.services())
-        {
+        if events.iter().any(|event| matches!(event, Event::Admin { .. })) {
+            self.keep();
+        } else if events.iter().any(|event| matches!(event, Event::Service { .. })) {
+            self.keep.get_or_insert(Instant::now() + UNWRITTEN);
+        }
+    }
+
+    fn keep(&mut self) {
+        self.keep = None;
+        if let Err(error) = self.memory.keep(self.core.services()) {
             error!("the next life will not know of orders: {}: {error}", self.memory.0.display());
         }
     }
