@@ -24,7 +24,6 @@ const CASES: &[Case] = &[
     ("restart", cases::restart),
     ("check-cost", cases::check_cost),
     ("memory", cases::memory),
-    ("ldirectord", cases::ldirectord),
 ];
 
 fn main() -> ExitCode {

@@ -14,7 +14,6 @@ use super::table::Table;
 pub enum Peer {
     Director,
     Keepalived,
-    Ldirectord,
 }
 
 impl Peer {
@@ -23,7 +22,6 @@ impl Peer {
         match self {
             Self::Director => "director",
             Self::Keepalived => "keepalived",
-            Self::Ldirectord => "ldirectord",
         }
     }
 
@@ -31,7 +29,6 @@ impl Peer {
         match self {
             Self::Director => table.director(),
             Self::Keepalived => table.keepalived(),
-            Self::Ldirectord => table.ldirectord(),
         }
     }
 }
@@ -134,10 +131,6 @@ fn command_of(peer: Peer, folder: &Path) -> std::process::Command {
         Peer::Keepalived => {
             command = command::bound("keepalived");
             command.args(["-n", "-C", "-f", &file, "-p", &place("pid"), "-c", &place("checkers")]);
-        }
-        Peer::Ldirectord => {
-            command = command::bound("ldirectord");
-            command.args(["-f", &file, "start"]);
         }
     }
     command

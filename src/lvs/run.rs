@@ -37,7 +37,7 @@ const PERIOD: Duration = Duration::from_secs(4);
 const RETRY: Duration = Duration::from_millis(100);
 /// How old the counters in a status may be.
 const FRESH: Duration = Duration::from_secs(1);
-/// How many changes by others are logged one by one.
+/// How many changes by others, and how much good news at one time, are logged line by line.
 const LOGGED: usize = 20;
 /// How long a change of quorum may stay unwritten: at a cold start a thousand come one after the other. Orders are written at once.
 const UNWRITTEN: Duration = Duration::from_millis(200);
@@ -266,9 +266,16 @@ impl Worker {
     }
 
     fn tell(&mut self, events: &[Event]) {
+        let mut good = 0;
         for event in events {
-            log_event(event);
+            good += usize::from(is_good(event));
+            if good <= LOGGED || !is_good(event) {
+                log_event(event);
+            }
             self.subscribers.emit(event);
+        }
+        if good > LOGGED {
+            info!("services and servers up: {} more", good - LOGGED);
         }
         if events.iter().any(|event| matches!(event, Event::Admin { .. })) {
             self.keep();
@@ -422,6 +429,11 @@ async fn sleep_until(wake: Option<Instant>) {
         Some(wake) => tokio::time::sleep_until(wake.into()).await,
         None => std::future::pending().await,
     }
+}
+
+/// What needs no line of its own when a thousand come together, as at every start of a large box.
+const fn is_good(event: &Event) -> bool {
+    matches!(event, Event::Service { up: true, .. } | Event::Server { health: Health::Up, .. })
 }
 
 fn log_event(event: &Event) {
