@@ -20,6 +20,8 @@ use crate::units::show_duration;
 const MOST_AT_ONCE: usize = 4096;
 /// How often late checks are looked for.
 const AUDIT: Duration = Duration::from_secs(5);
+/// A probe whose end is noticed so late says nothing: a loop that turns notices it within a few milliseconds.
+const OVERSLEPT: Duration = Duration::from_millis(250);
 /// Descriptors left for everything else in the process.
 const RESERVED_DESCRIPTORS: usize = 256;
 
@@ -170,8 +172,31 @@ async fn sleep_until(wake: Option<Instant>) {
 async fn ask(id: Id, target: Target, clients: Arc<Clients>) -> Answer {
     let started = Instant::now();
     let timeout = target.check.timeout;
-    let outcome = tokio::time::timeout(timeout, probe::probe(&target, &clients)).await.unwrap_or_else(|_| {
-        Outcome::Failure(Reason::Owned(format!("no answer within {}", show_duration(timeout))))
-    });
-    Answer { id, outcome, latency: started.elapsed() }
+    let answer = tokio::time::timeout(timeout, probe::probe(&target, &clients)).await;
+    let latency = started.elapsed();
+    let outcome = answer.unwrap_or_else(|_| silence(timeout, latency));
+    Answer { id, outcome, latency }
+}
+
+/// What it means that nothing was heard when the time of a probe was over, which was noticed after `latency`. Who notices it
+/// late had no processor, and cannot say what a server would have answered.
+fn silence(timeout: Duration, latency: Duration) -> Outcome {
+    if latency > timeout + OVERSLEPT {
+        return Outcome::Inconclusive(Reason::Borrowed("this box was too busy to listen"));
+    }
+    Outcome::Failure(Reason::Owned(format!("no answer within {}", show_duration(timeout))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_is_not_blamed_for_a_box_that_oversleeps() {
+        let second = Duration::from_secs(1);
+        let heard = |latency| silence(second, latency);
+        assert_eq!(heard(second), Outcome::Failure("no answer within 1s".into()));
+        assert_eq!(heard(second + Duration::from_millis(40)), Outcome::Failure("no answer within 1s".into()));
+        assert!(matches!(heard(second * 2), Outcome::Inconclusive(_)));
+    }
 }
