@@ -211,6 +211,15 @@ mod tests {
     }
 
     #[test]
+    fn the_manual_gives_a_reason_for_each() {
+        let manual = include_str!("../../doc/manual.md");
+        let section = manual.split("### The kernel's settings").nth(1).unwrap();
+        for name in profile(&Config::default()).keys() {
+            assert!(section.contains(&format!("`{name}`")), "{name}");
+        }
+    }
+
+    #[test]
     fn the_file_goes_first() {
         let mut config = config(&[("wlc", Method::FullNat, "10.0.0.1:80")]);
         config.ipvs.sysctls = BTreeMap::from(
