@@ -328,7 +328,7 @@ pub(super) fn keeps_port(front: &Front, persistence: Option<&Persistence>) -> bo
     !front.is_marked() || persistence.is_none()
 }
 
-/// Addresses that this box has at some time, for [`LocalAddresses::missing`].
+/// The next address, if this is not the last one there is.
 pub(super) fn after(address: IpAddr) -> Option<IpAddr> {
     Some(match address {
         IpAddr::V4(address) => std::net::Ipv4Addr::from(address.to_bits().checked_add(1)?).into(),

@@ -62,7 +62,7 @@ fn is_reached(quorum: Quorum, span: Span, servers: &[Server], faults: &mut Fault
     let count = u64::try_from(servers.len()).unwrap_or(u64::MAX);
     let (need, most, what) = match quorum.need {
         Need::Weight(need) => (need, total, format!("all weights together are {total}")),
-        Need::Servers(need) => (need, count, format!("the service has {count} servers")),
+        Need::Servers(need) => (need, count, format!("all servers together are {count}")),
         Need::Percent(share) => (u32::from(share), 100, "all together are 100%".to_owned()),
     };
     let wanted = u64::from(need) + u64::from(quorum.hysteresis);
