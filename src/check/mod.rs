@@ -3,6 +3,7 @@
 //! A [`Target`] is an address together with how it is asked. Equal targets of many services are asked once.
 
 pub mod agent;
+pub mod arp;
 pub mod datagram;
 pub mod dialogue;
 pub mod dns;
@@ -16,6 +17,7 @@ pub mod http;
 pub mod imap;
 pub mod ldap;
 pub mod mysql;
+pub mod neighbour;
 pub mod nntp;
 pub mod pgsql;
 pub mod ping;
@@ -29,6 +31,7 @@ pub mod reason;
 pub mod reply;
 pub mod runner;
 pub mod schedule;
+pub mod sctp;
 pub mod sip;
 pub mod smtp;
 pub mod socket;
@@ -37,6 +40,7 @@ pub mod talk;
 pub mod tcp;
 pub mod tls;
 pub mod udp;
+pub mod way;
 pub mod zone_form;
 
 use std::borrow::Cow;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::tls::Clients;
 use super::{
-    Outcome, Reason, Target, agent, dns, exec, file, ftp, http, imap, ldap, mysql, nntp, pgsql, ping, pop3,
-    proxy, radius, reason, sip, smtp, tcp, tls, udp,
+    Outcome, Reason, Target, agent, arp, dns, exec, file, ftp, http, imap, ldap, mysql, nntp, pgsql, ping,
+    pop3, proxy, radius, reason, sctp, sip, smtp, tcp, tls, udp,
 };
 use crate::config::model::{Check, CheckKind, ProbeRoute};
 
@@ -63,6 +63,8 @@ async fn ask(target: &Target, clients: &Clients) -> Outcome {
         CheckKind::Dns { name, record, expect, tcp } => dns::probe(target, name, record, expect, *tcp).await,
         CheckKind::Udp { send, reply } => udp::probe(target, send, reply.as_ref()).await,
         CheckKind::Ping => ping::probe(target).await,
+        CheckKind::Arp => arp::probe(target).await,
+        CheckKind::Sctp => sctp::probe(target).await,
         CheckKind::Exec { command, args, weight } => exec::probe(target, command, args, *weight).await,
         CheckKind::Agent { send } => agent::probe(target, send).await,
         CheckKind::File { path } => file::probe(path),
@@ -72,6 +74,5 @@ async fn ask(target: &Target, clients: &Clients) -> Outcome {
         CheckKind::Mysql(database) => mysql::probe(target, clients, database).await,
         CheckKind::Pgsql(database) => pgsql::probe(target, clients, database).await,
         CheckKind::Radius { login, secret } => radius::probe(target, login.as_ref(), secret).await,
-        _ => Outcome::Inconclusive(Reason::Borrowed("this kind of check cannot be asked yet")),
     }
 }

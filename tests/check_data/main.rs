@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
 
+mod arp; // arp, and sctp as far as this kernel goes
 mod ask; // one probe, its outcome, and its verdict
 mod bad; // servers that misbehave
 mod datagrams; // udp, ping
