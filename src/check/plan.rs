@@ -476,7 +476,7 @@ mod tests {
         };
         let mut plan = Plan::default();
         plan.set(now, &set(&[&target]));
-        let mut step = |plan: &mut Plan, success: bool| {
+        let step = |plan: &mut Plan, success: bool| {
             let time = plan.deadline().unwrap();
             let said = if success { Outcome::Success("yes".into()) } else { Outcome::Failure("no".into()) };
             let turned = !answer(plan, time, said).is_empty();

@@ -24,7 +24,7 @@ use crate::check::plan::Verdict;
 use crate::check::runner::{Runner, probes_allowed};
 use crate::config::{self, Watcher};
 use crate::ipc::message::{Admin, AdminOrder, Event, Health, LvsStatus, Reply, Request, Status};
-use crate::ipc::server::{self, Call, Subscribers};
+use crate::ipc::server::{self, Answer, Call, Subscribers};
 use crate::ipvs::client::batch;
 use crate::ipvs::{Command, ServiceEntry};
 use crate::paths::RunDir;
@@ -91,8 +91,8 @@ struct Worker {
     memory: Memory,
     /// When it is written next, if something in it has changed.
     keep: Option<Instant>,
-    /// The operator gave orders that are not in the table yet.
-    ordered: bool,
+    /// Orders of the operator that are not in the table yet, and what to answer when they are.
+    ordered: Vec<(Answer, Reply)>,
     configured: bool,
     /// Of the configuration in force.
     generation: u64,
@@ -121,7 +121,7 @@ impl Worker {
             core,
             memory,
             keep: None,
-            ordered: false,
+            ordered: Vec::new(),
             configured: false,
             generation: 0,
             table: Vec::new(),
@@ -162,11 +162,13 @@ impl Worker {
         self.do_or_look(plan).await;
     }
 
-    /// Carries out what the operator ordered.
+    /// Carries out what the operator ordered, and answers.
     async fn obey(&mut self) {
-        if std::mem::take(&mut self.ordered) {
+        while !self.ordered.is_empty() {
+            let answers = std::mem::take(&mut self.ordered);
             let plan = self.core.conclude_changed(self.checks.plan(), Instant::now());
             self.do_or_look(plan).await;
+            answers.into_iter().for_each(|(answer, reply)| answer.reply(&reply));
         }
     }
 
@@ -340,22 +342,21 @@ impl Worker {
                 self.subscribers.add(call.answer, &present);
             }
             Request::Administer { service, server, order } => {
-                call.answer.reply(&self.administer(&service, &server, order));
+                self.administer(&service, &server, order, call.answer);
             }
             Request::Why { service, server } => call.answer.reply(&self.why(&service, &server)),
             other => call.answer.reply(&server::not_mine(Role::Lvs, &other)),
         }
     }
 
-    /// Notes an order, for the next life too; the table follows as soon as the caller has its answer.
-    fn administer(&mut self, service: &str, server: &str, order: AdminOrder) -> Reply {
+    /// Notes an order, for the next life too; the answer follows when it is in the table.
+    fn administer(&mut self, service: &str, server: &str, order: AdminOrder, answer: Answer) {
         match self.core.administer(service, server, order, Instant::now()) {
             Ok((servers, events)) => {
                 self.tell(&events);
-                self.ordered = true;
-                Reply::Servers { servers }
+                self.ordered.push((answer, Reply::Servers { servers }));
             }
-            Err(message) => Reply::Error { message },
+            Err(message) => answer.reply(&Reply::Error { message }),
         }
     }
 

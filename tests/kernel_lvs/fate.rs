@@ -92,7 +92,7 @@ fn two_thousand_connections_outlive_everything_but_their_own_server() {
     let begun = Instant::now();
     let (code, said) = rig.verb(&["drain", "long", "10.79.0.22:7000", "--timeout", "3s", "--wait"]);
     assert!(begun.elapsed() >= Duration::from_secs(3), "{:?}", begun.elapsed());
-    assert!(code == Some(0) && said.ends_with("removed: long 10.79.0.22:7000\n"), "{code:?} {said}");
+    assert!(code == Some(0) && said.contains("removed: long 10.79.0.22:7000\n"), "{code:?} {said}");
     until("the second is out", || weights(&rig) == [Some(30), None, None]);
     assert_eq!(admin(&rig, 1), Some(Admin::Drained));
     crowd.assert_at_home("the deadline of another server", &[first]);
