@@ -4,7 +4,12 @@
 //! empty network namespace as a kernel test does. A measurement is a line `measured WHAT WHO VALUE UNIT`; what it means, and
 //! what was hoped for, is said by `image/src/bench`.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a driver ends at the first surprise")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a driver ends at the first surprise"
+)]
 
 mod cases;
 mod peers;

@@ -282,7 +282,7 @@ impl Worker {
         if events.iter().any(|event| matches!(event, Event::Admin { .. })) {
             self.keep();
         } else if events.iter().any(|event| matches!(event, Event::Service { .. })) {
-            self.keep.get_or_insert(Instant::now() + UNWRITTEN);
+            self.keep.get_or_insert_with(|| Instant::now() + UNWRITTEN);
         }
     }
 
