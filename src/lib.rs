@@ -18,6 +18,7 @@ pub mod check; // health checks: when to ask (pure), how to ask, and the loop th
 pub mod config; // director.toml: the user's words → a checked model, every fault in one report
 pub mod console; // the menu on a terminal
 pub mod ctl; // the verbs of the command line, as a table
+pub mod import; // keepalived.conf, ldirectord.cf and rules of ipvsadm as director.toml
 pub mod init; // the supervisor: on the appliance PID 1, elsewhere `director run`
 pub mod ipc; // the messages between processes, one JSON document a line, and the sockets that carry them
 pub mod ipvs; // the kernel's balancer over generic netlink: its table, and the client that reads and edits it

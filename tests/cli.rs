@@ -49,6 +49,8 @@ fn wrong_use() {
     );
     wrong(&["realserver", "up", "--vip", "192.0.2.1", "--port", "80"], "--port is for --tunnel gue");
     wrong(&["realserver", "up", "--vip", "192.0.2.1", "--tunnel", "vxlan"], "one of ipip, gre, gue");
+    wrong(&["import"], "import: whose file is missing: one of keepalived, ldirectord, ipvsadm");
+    wrong(&["import", "ipvsadm"], "import: which file is missing");
     wrong(&["ipvs"], "ipvs: what to show is missing: one of services, connections, rates, timeouts, zero");
     wrong(&["ipvs", "servces"], "ipvs: unknown word `servces`: did you mean `services`?");
     wrong(&["ipvs", "services", "--watch"], "invalid option '--watch'");

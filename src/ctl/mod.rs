@@ -5,6 +5,7 @@
 mod admin;
 mod ask;
 mod check;
+mod import;
 pub mod ipvs;
 pub mod logs;
 mod ping;
@@ -137,6 +138,12 @@ pub const VERBS: &[Verb] = &[
         run: ipvs::run,
     },
     Verb {
+        name: "import",
+        usage: import::USAGE,
+        summary: "write director.toml from the configuration of another project",
+        run: import::run,
+    },
+    Verb {
         name: "realserver",
         usage: realserver::USAGE,
         summary: "prepare the host that this runs on as a real server: VIPs on lo, ARP, tunnels",
@@ -254,6 +261,7 @@ fn overview() -> String {
 
 fn explain(verb: &Verb) -> String {
     let details = match verb.name {
+        "import" => format!("\n{}", import::DETAILS),
         "ipvs" => format!("\n{}", ipvs::DETAILS),
         "why" | "drain" | "disable" | "enable" => format!("\n{}", admin::DETAILS),
         "realserver" => format!("\n{}", realserver::DETAILS),

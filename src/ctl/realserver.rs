@@ -17,7 +17,7 @@ use crate::realserver::script;
 use crate::store::files;
 
 /// What may follow `director realserver`.
-pub const USAGE: &str = "show|up|down --vip ADDRESS… [--method dr|tun] [--tunnel ipip|gre|gue] [--json]";
+pub const USAGE: &str = "show|up|down --vip ADDRESS… [--method dr|tun] [--tunnel KIND] [--json]";
 
 /// What `director help realserver` says below the summary.
 pub const DETAILS: &str = "\
@@ -26,8 +26,9 @@ pub const DETAILS: &str = "\
   show  the same as shell commands and as files for hosts without Director
         --check: what of it is true on this host; exit status 1 when something is missing
 
---vip may be given several times. --port N is the UDP port of gue (6080). What was changed is
-remembered in realserver.json of the run directory (--run-dir, default /run/director).
+--vip may be given several times. KIND is ipip, gre or gue; --port N is the UDP port of gue (6080).
+What was changed is remembered in realserver.json of the run directory (--run-dir DIR, default
+/run/director).
 ";
 
 /// The UDP port of GUE that the kernel's documentation uses.

@@ -1,0 +1,227 @@
+//! A configuration in the making, and how it is written. Pure.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::net::{IpAddr, SocketAddr};
+
+/// Something of the original that is not in the result, or not as it was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Warning {
+    /// Line of the original, from 1.
+    pub line: usize,
+    /// What, in words.
+    pub text: String,
+}
+
+/// Keys and values of a table, in the order in which they are written.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Table {
+    entries: Vec<(&'static str, String)>,
+}
+
+impl Table {
+    /// Sets a key to a value as TOML writes it; a later value replaces an earlier one.
+    pub fn set(&mut self, key: &'static str, value: impl ToString) {
+        let value = value.to_string();
+        match self.entries.iter_mut().find(|(known, _)| *known == key) {
+            Some((_, known)) => *known = value,
+            None => self.entries.push((key, value)),
+        }
+    }
+
+    /// Sets a key to a string.
+    pub fn text(&mut self, key: &'static str, value: &str) {
+        self.set(key, quoted(value));
+    }
+
+    /// Whether the key is set.
+    #[must_use]
+    pub fn has(&self, key: &str) -> bool {
+        self.entries.iter().any(|(known, _)| *known == key)
+    }
+
+    /// As one value: `{ type = "tcp", port = 80 }`.
+    #[must_use]
+    pub fn inline(&self) -> String {
+        let entries: Vec<String> =
+            self.entries.iter().map(|(key, value)| format!("{key} = {value}")).collect();
+        format!("{{ {} }}", entries.join(", "))
+    }
+}
+
+/// A virtual service.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Service {
+    /// Its own keys.
+    pub table: Table,
+    /// Its real servers.
+    pub servers: Vec<Table>,
+}
+
+/// What was understood.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Draft {
+    /// `system.hostname`.
+    pub hostname: Option<String>,
+    /// Interfaces by name, with the addresses that are known.
+    pub interfaces: Vec<(String, Vec<String>)>,
+    /// Routes.
+    pub routes: Vec<Table>,
+    /// Virtual routers.
+    pub vrrp: Vec<Table>,
+    /// Services.
+    pub services: Vec<Service>,
+    /// What is missing.
+    pub warnings: Vec<Warning>,
+    names: BTreeSet<String>,
+    placed: BTreeSet<IpAddr>,
+    vips: Vec<IpAddr>,
+}
+
+impl Draft {
+    /// Notes what is missing.
+    pub fn warn(&mut self, line: usize, text: impl Into<String>) {
+        self.warnings.push(Warning { line, text: text.into() });
+    }
+
+    /// An interface of this name exists; `address`, with prefix, is on it.
+    pub fn interface(&mut self, name: &str, address: Option<&str>) {
+        let at = self.interfaces.iter().position(|(known, _)| known == name);
+        let at = at.unwrap_or_else(|| {
+            self.interfaces.push((name.to_owned(), Vec::new()));
+            self.interfaces.len() - 1
+        });
+        if let (Some(address), Some((_, addresses))) = (address, self.interfaces.get_mut(at)) {
+            addresses.push(address.to_owned());
+            self.place(address);
+        }
+    }
+
+    /// An address, with or without prefix, belongs to an interface or a virtual router.
+    pub fn place(&mut self, address: &str) {
+        self.placed.extend(address.split('/').next().and_then(|ip| ip.parse::<IpAddr>().ok()));
+    }
+
+    /// A service listens on this address.
+    pub fn vip(&mut self, address: IpAddr) {
+        self.vips.push(address);
+    }
+
+    /// A name that no other service has, from `wish`.
+    pub fn name(&mut self, wish: &str) -> String {
+        let wish = &word(wish);
+        let mut name = wish.clone();
+        let mut number = 2;
+        while !self.names.insert(name.clone()) {
+            name = format!("{wish}-{number}");
+            number += 1;
+        }
+        name
+    }
+
+    /// The whole as `director.toml`, `from` being the original's name.
+    #[must_use]
+    pub fn render(&self, from: &str) -> String {
+        let mut out = format!("# Made from {} by `director import`.\n", from.replace(['\n', '\r'], " "));
+        if !self.warnings.is_empty() {
+            out.push_str("#\n# Not taken over as it was:\n");
+        }
+        for Warning { line, text } in &self.warnings {
+            let _ = writeln!(out, "#   line {line}: {}", text.replace(['\n', '\r'], " "));
+        }
+        out.push_str("version = 1\n");
+        if let Some(hostname) = &self.hostname {
+            let _ = write!(out, "\n[system]\nhostname = {}\n", quoted(hostname));
+        }
+        for (name, addresses) in &self.interfaces {
+            let _ = write!(out, "\n[[interface]]\nname = {}\n", quoted(name));
+            if addresses.is_empty() {
+                out.push_str(
+                    "# The address of this box is not in the original: addresses = [\"192.0.2.2/24\"]\n",
+                );
+            } else {
+                let list: Vec<String> = addresses.iter().map(|address| quoted(address)).collect();
+                let _ = writeln!(out, "addresses = [{}]", list.join(", "));
+            }
+        }
+        for table in &self.routes {
+            section(&mut out, "[[route]]", table);
+        }
+        for table in &self.vrrp {
+            section(&mut out, "[[vrrp]]", table);
+        }
+        for service in &self.services {
+            section(&mut out, "[[service]]", &service.table);
+            for server in &service.servers {
+                section(&mut out, "[[service.server]]", server);
+            }
+        }
+        out
+    }
+
+    /// Every VIP must be somewhere: those that the original leaves to somebody else are put on the first interface.
+    pub fn place_rest(&mut self) {
+        let mut rest: Vec<IpAddr> = Vec::new();
+        for vip in &self.vips {
+            if !self.placed.contains(vip) && !rest.contains(vip) {
+                rest.push(*vip);
+            }
+        }
+        let Some(first) = rest.first().copied() else { return };
+        let name = self.interfaces.first().map_or_else(|| "eth0".to_owned(), |(name, _)| name.clone());
+        for vip in &rest {
+            let prefix = if vip.is_ipv4() { 32 } else { 128 };
+            self.interface(&name, Some(&format!("{vip}/{prefix}")));
+        }
+        let text = format!(
+            "{first}{} stood on an interface that somebody else configured: now on {name}, to which the box's own addresses belong, too",
+            if rest.len() > 1 { " and other VIPs" } else { "" }
+        );
+        self.warn(1, text);
+    }
+}
+
+fn section(out: &mut String, head: &str, table: &Table) {
+    let _ = write!(out, "\n{head}\n");
+    for (key, value) in &table.entries {
+        let _ = writeln!(out, "{key} = {value}");
+    }
+}
+
+/// A name that may stand in the file: of 1 to 64 letters, digits, `_`, `-` and `.`; with room for a number behind it.
+#[must_use]
+pub fn word(text: &str) -> String {
+    let fits = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.') { c } else { '-' };
+    let word: String = text.chars().map(fits).take(58).collect();
+    if word.is_empty() { "unnamed".to_owned() } else { word }
+}
+
+/// A string as TOML writes it.
+#[must_use]
+pub fn quoted(text: &str) -> String {
+    toml_edit::Value::from(text).to_string()
+}
+
+/// Strings as a list.
+#[must_use]
+pub fn list(items: &[String]) -> String {
+    let items: Vec<String> = items.iter().map(|item| quoted(item)).collect();
+    format!("[{}]", items.join(", "))
+}
+
+/// Seconds, also with a fraction, as a duration.
+#[must_use]
+pub fn seconds(number: f64) -> String {
+    let milliseconds = (number * 1000.0).round();
+    if milliseconds % 1000.0 == 0.0 {
+        quoted(&format!("{}s", milliseconds / 1000.0))
+    } else {
+        quoted(&format!("{milliseconds}ms"))
+    }
+}
+
+/// Whether a fallback means this box itself.
+#[must_use]
+pub fn is_here(address: &SocketAddr) -> bool {
+    address.ip().is_loopback()
+}

@@ -1,0 +1,211 @@
+//! Checkers of a `real_server`. Pure.
+
+use super::rest;
+use super::tree::Node;
+use crate::import::draft::{Draft, Table, list, quoted, seconds};
+use crate::pattern::Pattern;
+
+/// What checkers have that say nothing else; keepalived's defaults (keepalived(5)).
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Defaults {
+    /// Weight of real servers.
+    pub(super) weight: Option<u32>,
+    interval: f64,
+    retry: Option<u32>,
+    pause: Option<f64>,
+    timeout: f64,
+}
+
+impl Defaults {
+    /// Those of a virtual server.
+    pub(super) fn of(node: &Node<'_>) -> Self {
+        let keepalived = Self { weight: None, interval: 60.0, retry: None, pause: None, timeout: 5.0 };
+        Self { weight: node.find("weight").and_then(|node| node.number()), ..keepalived }.within(node)
+    }
+
+    /// Those with what a block within says.
+    pub(super) fn within(self, node: &Node<'_>) -> Self {
+        let number = |key: &str| node.find(key).and_then(|node| node.number::<f64>());
+        let retry = node.find("retry").or_else(|| node.find("nb_get_retry")).and_then(|node| node.number());
+        Self {
+            weight: self.weight,
+            interval: number("delay_loop").unwrap_or(self.interval),
+            retry: retry.or(self.retry),
+            pause: number("delay_before_retry").or(self.pause),
+            timeout: number("connect_timeout").unwrap_or(self.timeout),
+        }
+    }
+
+    /// Keys of any check. A failed check is asked `retry` times more, `delay_before_retry` apart.
+    fn apply(self, table: &mut Table, fall: u32) {
+        // A probe may not outlast its period.
+        let interval = self.interval.clamp(0.1, 3600.0);
+        table.set("interval", seconds(interval));
+        let pause = self.pause.unwrap_or(1.0).clamp(0.1, interval);
+        if fall > 1 && pause < interval {
+            table.set("fast", seconds(pause));
+        }
+        table.set("timeout", seconds(self.timeout.clamp(0.01, interval.min(300.0))));
+        table.set("fall", fall.clamp(1, 100));
+        table.set("rise", 1);
+    }
+}
+
+const COMMON: &[&str] = &[
+    "connect_ip",
+    "connect_port",
+    "bindto",
+    "fwmark",
+    "connect_timeout",
+    "retry",
+    "nb_get_retry",
+    "delay_before_retry",
+    "delay_loop",
+    "warmup",
+    "alpha",
+    "host",
+    "http_protocol",
+    "log_all_failures",
+];
+
+/// All checkers of a real server; what cannot be said is a warning.
+pub(super) fn checks(draft: &mut Draft, server: &Node<'_>, defaults: &Defaults) -> Vec<Table> {
+    let mut tables = Vec::new();
+    for node in &server.block {
+        let own = defaults.within(node);
+        match node.key() {
+            "TCP_CHECK" => tables.push(simple(draft, node, "tcp", own, 1)),
+            "PING_CHECK" => tables.push(simple(draft, node, "ping", own, 1)),
+            "UDP_CHECK" => tables.push(udp(draft, node, own)),
+            "SMTP_CHECK" => tables.push(smtp(draft, node, own)),
+            "DNS_CHECK" => tables.push(dns(draft, node, own)),
+            "MISC_CHECK" => tables.extend(misc(draft, node, own)),
+            "HTTP_GET" => tables.extend(http(draft, node, "http", server, own)),
+            "SSL_GET" => tables.extend(http(draft, node, "https", server, own)),
+            "FILE_CHECK" | "BFD_CHECK" => {
+                draft.warn(node.line, format!("{}: left out", node.key()));
+            }
+            _ => {}
+        }
+    }
+    tables
+}
+
+fn simple(draft: &mut Draft, node: &Node<'_>, kind: &str, own: Defaults, retry: u32) -> Table {
+    rest(draft, node, COMMON);
+    begin(node, kind, own, own.retry.unwrap_or(retry) + 1)
+}
+
+/// Type, where it is asked, and how often.
+fn begin(node: &Node<'_>, kind: &str, own: Defaults, fall: u32) -> Table {
+    let mut table = Table::default();
+    table.text("type", kind);
+    // SMTP_CHECK has these in a block of their own.
+    let host = node.find("host").unwrap_or(node);
+    let find = |key: &str| host.find(key).or_else(|| node.find(key)).map(Node::value);
+    if let Some(address) = find("connect_ip") {
+        table.text("address", address);
+    }
+    if let Some(port) = find("connect_port").and_then(|port| port.parse::<u16>().ok()) {
+        table.set("port", port);
+    }
+    if let Some(source) = find("bindto") {
+        table.text("source", source);
+    }
+    if let Some(mark) = find("fwmark").and_then(|mark| mark.parse::<u32>().ok()).filter(|mark| *mark > 0) {
+        table.set("mark", mark);
+    }
+    own.apply(&mut table, fall);
+    table
+}
+
+fn smtp(draft: &mut Draft, node: &Node<'_>, own: Defaults) -> Table {
+    rest(draft, node, &[COMMON, &["helo_name"]].concat());
+    let mut table = begin(node, "smtp", own, own.retry.unwrap_or(1) + 1);
+    if let Some(name) = node.find("helo_name") {
+        table.text("helo", name.value());
+    }
+    table
+}
+
+fn dns(draft: &mut Draft, node: &Node<'_>, own: Defaults) -> Table {
+    rest(draft, node, &[COMMON, &["type", "name"]].concat());
+    let mut table = begin(node, "dns", own, own.retry.unwrap_or(3) + 1);
+    table.text("record", node.find("type").map_or("SOA", Node::value));
+    table.text("name", node.find("name").map_or(".", Node::value));
+    table
+}
+
+fn udp(draft: &mut Draft, node: &Node<'_>, own: Defaults) -> Table {
+    rest(draft, node, &[COMMON, &["payload"]].concat());
+    let mut table = begin(node, "udp", own, own.retry.unwrap_or(1) + 1);
+    if let Some(payload) = node.find("payload") {
+        table.text("send_hex", payload.value());
+    }
+    table
+}
+
+fn misc(draft: &mut Draft, node: &Node<'_>, own: Defaults) -> Option<Table> {
+    rest(draft, node, &[COMMON, &["misc_path", "misc_timeout", "misc_dynamic", "user"]].concat());
+    let command = node.find("misc_path")?;
+    let words: Vec<String> =
+        command.words.iter().skip(1).flat_map(|word| word.split_whitespace()).map(str::to_owned).collect();
+    if !words.first().is_some_and(|program| program.starts_with('/')) {
+        draft.warn(command.line, "MISC_CHECK without an absolute path: left out");
+        return None;
+    }
+    draft.warn(
+        command.line,
+        "MISC_CHECK: the program gets VIP, its port, address and port before its own arguments",
+    );
+    let timeout = node.find("misc_timeout").and_then(|node| node.number()).unwrap_or(own.interval);
+    let mut table = begin(node, "exec", Defaults { timeout, ..own }, own.retry.unwrap_or(0) + 1);
+    table.set("command", list(&words));
+    if node.find("misc_dynamic").is_some() {
+        table.set("weight", true);
+    }
+    Some(table)
+}
+
+/// A check for each URL: each has a digest, a status and a host of its own.
+fn http(draft: &mut Draft, node: &Node<'_>, kind: &str, server: &Node<'_>, own: Defaults) -> Vec<Table> {
+    rest(
+        draft,
+        node,
+        &[COMMON, &["url", "virtualhost", "enable_sni", "fast_recovery", "tls_compliant"]].concat(),
+    );
+    let outer = node.find("virtualhost").or_else(|| server.find("virtualhost")).map(Node::value);
+    let mut tables = Vec::new();
+    for url in node.block.iter().filter(|child| child.key() == "url") {
+        rest(draft, url, &["path", "digest", "status_code", "virtualhost", "regex"]);
+        let mut table = begin(node, kind, own, own.retry.unwrap_or(3) + 1);
+        table.text("path", url.find("path").map_or("/", Node::value));
+        if let Some(host) = url.find("virtualhost").map(Node::value).or(outer) {
+            table.text("host", host);
+        }
+        if let Some(digest) = url.find("digest") {
+            table.text("digest", digest.value());
+        }
+        if let Some(codes) = url.find("status_code") {
+            let codes = codes.words.iter().skip(1).map(|code| match code.parse::<u16>() {
+                Ok(code) => code.to_string(),
+                Err(_) => quoted(code),
+            });
+            table.set("status", format!("[{}]", codes.collect::<Vec<_>>().join(", ")));
+        }
+        if let Some(regex) = url.find("regex") {
+            match regex.value().parse::<Pattern>() {
+                Ok(_) => table.text("expect", regex.value()),
+                Err(_) => draft.warn(
+                    regex.line,
+                    format!("regex {}: not a regular expression here: left out", regex.value()),
+                ),
+            }
+        }
+        tables.push(table);
+    }
+    if tables.is_empty() {
+        draft.warn(node.line, format!("{} without a url: left out", node.key()));
+    }
+    tables
+}

@@ -1,0 +1,135 @@
+//! `keepalived.conf` (keepalived(5)). Pure.
+//!
+//! [`tree`]: lines and blocks · `vrrp`: virtual routers · `service`: virtual servers and their groups · `check`: checkers.
+
+mod check;
+mod service;
+pub mod tree;
+mod vrrp;
+
+use super::draft::{Draft, Table};
+use tree::Node;
+
+/// Keys of any block that say who is told, or how it is logged.
+const TOLD: &[&str] = &[
+    "notify",
+    "notify_master",
+    "notify_backup",
+    "notify_fault",
+    "notify_stop",
+    "notify_deleted",
+    "notify_up",
+    "notify_down",
+    "quorum_up",
+    "quorum_down",
+    "smtp_alert",
+    "notify_master_rx_lower_pri",
+];
+
+/// Reads a file. What Director has no word for is a warning.
+#[must_use]
+pub fn read(text: &str) -> Draft {
+    let mut draft = Draft::default();
+    let (nodes, faults) = tree::parse(text);
+    for (line, fault) in faults {
+        draft.warn(line, fault);
+    }
+    let groups = vrrp::sync_groups(&nodes);
+    let version = nodes
+        .iter()
+        .find(|node| node.key() == "global_defs")
+        .and_then(|globals| globals.find("vrrp_version").and_then(|node| node.number::<u8>()));
+    for node in &nodes {
+        match node.key() {
+            "global_defs" => globals(&mut draft, node),
+            "static_ipaddress" | "static_addresses" => static_addresses(&mut draft, node),
+            "static_routes" => static_routes(&mut draft, node),
+            "vrrp_sync_group" => vrrp::sync_group(&mut draft, node),
+            "vrrp_instance" => vrrp::instance(&mut draft, node, &groups, version),
+            "virtual_server" => service::server(&mut draft, node, &nodes),
+            "virtual_server_group" => service::group(&mut draft, node, &nodes),
+            "vrrp_script" => {
+                draft.warn(node.line, "scripts are not tracked: track an interface or a service")
+            }
+            "include" => draft.warn(node.line, format!("include {}: import that file, too", node.value())),
+            other => draft.warn(node.line, format!("{other}: not known to Director")),
+        }
+    }
+    draft
+}
+
+/// Warns of what a block has beside `known`, once for each key.
+fn rest(draft: &mut Draft, node: &Node<'_>, known: &[&str]) {
+    for child in &node.block {
+        let key = child.key();
+        if known.contains(&key) {
+            continue;
+        }
+        let why = if TOLD.contains(&key) {
+            "nobody is told: see the log and `director status`"
+        } else {
+            "not known to Director"
+        };
+        draft.warn(child.line, format!("{key}: {why}"));
+    }
+}
+
+fn globals(draft: &mut Draft, node: &Node<'_>) {
+    for child in &node.block {
+        match child.key() {
+            "router_id" => draft.warn(
+                child.line,
+                format!("router_id {}: a name in mails, which are not sent", child.value()),
+            ),
+            "vrrp_version" => {}
+            "notification_email"
+            | "notification_email_from"
+            | "smtp_server"
+            | "smtp_connect_timeout"
+            | "smtp_helo_name" => {
+                draft.warn(child.line, format!("{}: no mail is sent", child.key()));
+            }
+            other => draft.warn(child.line, format!("{other}: not known to Director")),
+        }
+    }
+}
+
+fn static_addresses(draft: &mut Draft, node: &Node<'_>) {
+    for child in &node.block {
+        let interface = after(&child.words, "dev").unwrap_or("eth0");
+        let address = with_prefix(child.key());
+        draft.interface(interface, Some(&address));
+    }
+}
+
+fn static_routes(draft: &mut Draft, node: &Node<'_>) {
+    for child in &node.block {
+        let mut table = Table::default();
+        let to = if child.key() == "default" { "default".to_owned() } else { with_prefix(child.key()) };
+        table.text("to", &to);
+        if let Some(via) = after(&child.words, "via").or_else(|| after(&child.words, "gw")) {
+            table.text("via", via);
+        }
+        if let Some(interface) = after(&child.words, "dev") {
+            table.text("interface", interface);
+        }
+        if let Some(metric) = after(&child.words, "metric").and_then(|metric| metric.parse::<u32>().ok()) {
+            table.set("metric", metric);
+        }
+        draft.routes.push(table);
+    }
+}
+
+/// The word behind `key`.
+fn after<'a>(words: &[&'a str], key: &str) -> Option<&'a str> {
+    words.iter().skip_while(|word| **word != key).nth(1).copied()
+}
+
+/// An address without prefix is one host.
+fn with_prefix(address: &str) -> String {
+    match (address.contains('/'), address.contains(':')) {
+        (true, _) => address.to_owned(),
+        (false, true) => format!("{address}/128"),
+        (false, false) => format!("{address}/32"),
+    }
+}

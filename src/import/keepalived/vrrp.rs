@@ -1,0 +1,193 @@
+//! `vrrp_instance` and `vrrp_sync_group`. Pure.
+
+use std::collections::BTreeMap;
+
+use super::tree::Node;
+use super::{after, rest, with_prefix};
+use crate::import::draft::{Draft, Table, list, seconds, word};
+
+const KNOWN: &[&str] = &[
+    "state",
+    "interface",
+    "virtual_router_id",
+    "priority",
+    "advert_int",
+    "authentication",
+    "virtual_ipaddress",
+    "virtual_ipaddress_excluded",
+    "nopreempt",
+    "preempt",
+    "preempt_delay",
+    "garp_master_delay",
+    "garp_master_repeat",
+    "garp_master_refresh",
+    "mcast_src_ip",
+    "unicast_src_ip",
+    "unicast_peer",
+    "track_interface",
+    "track_script",
+    "dont_track_primary",
+    "version",
+    "accept",
+    "native_ipv6",
+    "lvs_sync_daemon_interface",
+];
+
+/// The group of each instance that has one.
+pub(super) fn sync_groups<'a>(nodes: &[Node<'a>]) -> BTreeMap<&'a str, &'a str> {
+    let groups = nodes.iter().filter(|node| node.key() == "vrrp_sync_group");
+    groups
+        .flat_map(|group| {
+            let members = group.find("group").into_iter().flat_map(|node| node.items());
+            members.map(|(_, member)| (member, group.value())).collect::<Vec<_>>()
+        })
+        .collect()
+}
+
+/// What a group has beside its members.
+pub(super) fn sync_group(draft: &mut Draft, node: &Node<'_>) {
+    rest(draft, node, &["group"]);
+}
+
+/// A virtual router.
+pub(super) fn instance(
+    draft: &mut Draft,
+    node: &Node<'_>,
+    groups: &BTreeMap<&str, &str>,
+    version: Option<u8>,
+) {
+    let name = node.value();
+    let Some(interface) = node.find("interface").map(Node::value).filter(|name| !name.is_empty()) else {
+        return draft.warn(node.line, format!("vrrp_instance {name} without an interface: left out"));
+    };
+    let Some(vips) = node.find("virtual_ipaddress").filter(|vips| !vips.block.is_empty()) else {
+        return draft.warn(node.line, format!("vrrp_instance {name} without an address: left out"));
+    };
+    draft.interface(interface, None);
+    let mut table = Table::default();
+    table.text("name", &word(name));
+    table.text("interface", interface);
+    numbers(draft, node, &mut table);
+    let ipv6 = vips.block.first().is_some_and(|vip| vip.key().contains(':'));
+    let version = node.find("version").and_then(|node| node.number::<u8>()).or(version);
+    let version = version.unwrap_or(if ipv6 { 3 } else { 2 });
+    if !ipv6 {
+        // keepalived's default.
+        table.set("version", version);
+    }
+    if let Some(group) = groups.get(name) {
+        table.text("group", &word(group));
+    }
+    let addresses: Vec<String> = vips.block.iter().map(|vip| address(draft, vip)).collect();
+    table.set("addresses", format!("[{}]", addresses.join(", ")));
+    if let Some(more) = node.find("virtual_ipaddress_excluded") {
+        let more: Vec<String> = more.block.iter().map(|vip| address(draft, vip)).collect();
+        table.set("also", format!("[{}]", more.join(", ")));
+    }
+    if let Some(auth) = node.find("authentication") {
+        authentication(draft, auth, version, &mut table);
+    }
+    if let Some(peers) = node.find("unicast_peer") {
+        let peers: Vec<String> = peers.block.iter().map(|peer| peer.key().to_owned()).collect();
+        table.set("peers", list(&peers));
+    }
+    if let Some(source) = node.find("unicast_src_ip").or_else(|| node.find("mcast_src_ip")) {
+        table.text("source", source.value());
+    }
+    track(draft, node, &mut table);
+    rest(draft, node, KNOWN);
+    draft.vrrp.push(table);
+}
+
+fn numbers(draft: &mut Draft, node: &Node<'_>, table: &mut Table) {
+    if let Some(vrid) = node.find("virtual_router_id").and_then(|node| node.number::<u8>()) {
+        table.set("vrid", vrid);
+    } else {
+        draft.warn(node.line, "no virtual_router_id: give it a `vrid`");
+    }
+    table.set("priority", node.find("priority").and_then(|node| node.number::<u8>()).unwrap_or(100));
+    table.set(
+        "interval",
+        seconds(node.find("advert_int").and_then(|node| node.number::<f64>()).unwrap_or(1.0)),
+    );
+    if node.find("nopreempt").is_some() {
+        table.set("preempt", false);
+    }
+    if let Some(delay) = node.find("preempt_delay").and_then(|node| node.number::<f64>()) {
+        if node.find("nopreempt").is_some() {
+            draft.warn(node.line, "preempt_delay says nothing beside nopreempt");
+        } else {
+            table.set("preempt_delay", seconds(delay));
+        }
+    }
+    let mut garp = Table::default();
+    for (theirs, ours) in [("garp_master_delay", "delay"), ("garp_master_refresh", "refresh")] {
+        if let Some(time) = node.find(theirs).and_then(|node| node.number::<f64>()) {
+            garp.set(ours, seconds(time));
+        }
+    }
+    if let Some(repeat) = node.find("garp_master_repeat").and_then(|node| node.number::<u8>()) {
+        garp.set("repeat", repeat);
+    }
+    if garp != Table::default() {
+        table.set("garp", garp.inline());
+    }
+}
+
+fn address(draft: &mut Draft, vip: &Node<'_>) -> String {
+    let cidr = with_prefix(vip.key());
+    draft.place(&cidr);
+    let mut table = Table::default();
+    table.text("address", &cidr);
+    if let Some(interface) = after(&vip.words, "dev") {
+        draft.interface(interface, None);
+        table.text("interface", interface);
+    }
+    if let Some(label) = after(&vip.words, "label") {
+        table.text("label", label);
+    }
+    if let Some(scope) = after(&vip.words, "scope").filter(|scope| *scope != "global") {
+        table.text("scope", scope);
+    }
+    let long = table.has("interface") || table.has("label") || table.has("scope");
+    if long { table.inline() } else { crate::import::draft::quoted(&cidr) }
+}
+
+fn authentication(draft: &mut Draft, node: &Node<'_>, version: u8, table: &mut Table) {
+    let kind = node.find("auth_type").map(Node::value).unwrap_or_default().to_ascii_lowercase();
+    let key = node.find("auth_pass").map(Node::value).unwrap_or_default();
+    if version != 2 || !matches!(kind.as_str(), "pass" | "ah") {
+        return draft.warn(node.line, format!("authentication by {kind} in version {version}: left out"));
+    }
+    let mut auth = Table::default();
+    auth.text("type", &kind);
+    // keepalived cuts it at eight bytes, too.
+    let cut =
+        key.char_indices().map(|(at, c)| at + c.len_utf8()).take_while(|end| *end <= 8).last().unwrap_or(0);
+    auth.text("key", key.get(..cut).unwrap_or_default());
+    table.set("auth", auth.inline());
+}
+
+fn track(draft: &mut Draft, node: &Node<'_>, table: &mut Table) {
+    let mut items = Vec::new();
+    for tracked in node.find("track_interface").into_iter().flat_map(|track| &track.block) {
+        draft.interface(tracked.key(), None);
+        let mut item = Table::default();
+        item.text("interface", tracked.key());
+        if let Some(weight) =
+            after(&tracked.words, "weight").and_then(|weight| weight.parse::<i16>().ok()).filter(|w| *w != 0)
+        {
+            item.set("weight", weight);
+        }
+        items.push(item.inline());
+    }
+    if !items.is_empty() {
+        table.set("track", format!("[{}]", items.join(", ")));
+    }
+    if let Some(script) = node.find("track_script") {
+        draft.warn(script.line, "track_script: scripts are not tracked: track an interface or a service");
+    }
+    if let Some(daemon) = node.find("lvs_sync_daemon_interface") {
+        draft.warn(daemon.line, "lvs_sync_daemon_interface: connections are not synchronised");
+    }
+}

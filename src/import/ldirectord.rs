@@ -1,0 +1,491 @@
+//! `ldirectord.cf` (ldirectord(8)): global lines, and indented ones behind each `virtual`. Pure.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+
+use super::draft::{Draft, Service, Table, is_here, list, quoted, seconds};
+use super::ipvsadm::listen;
+use crate::pattern::Pattern;
+
+/// Values by key, each with its line; a key of a virtual service goes before the global one.
+type Values<'a> = BTreeMap<&'a str, (usize, &'a str)>;
+
+/// Keys without a counterpart, and why.
+const WITHOUT: &[(&str, &str)] = &[
+    ("autoreload", "the file is read again by `director reload`"),
+    ("callback", "no program is run"),
+    ("execute", "put its services into this file, too"),
+    ("fallbackcommand", "no program is run"),
+    ("logfile", "see `director logs`, or `syslog` in [system]"),
+    ("supervised", "Director supervises itself"),
+    ("fork", "checks run side by side in one process"),
+    ("readdquiescent", "a server that has failed is checked as before"),
+    ("cleanstop", "the table stays when Director ends"),
+    ("maintenancedir", "say `director drain` or `enabled = false`"),
+    ("monitorfile", "see `director status`"),
+    ("emailalert", "no mail is sent"),
+    ("emailalertfrom", "no mail is sent"),
+    ("emailalertfreq", "no mail is sent"),
+    ("emailalertstatus", "no mail is sent"),
+    ("smtp", "no mail is sent"),
+];
+
+/// Keys that are understood.
+const KNOWN: &[&str] = &[
+    "checktimeout",
+    "negotiatetimeout",
+    "checkinterval",
+    "checkcount",
+    "failurecount",
+    "quiescent",
+    "fallback",
+    "checktype",
+    "service",
+    "checkcommand",
+    "checkport",
+    "request",
+    "receive",
+    "httpmethod",
+    "virtualhost",
+    "login",
+    "passwd",
+    "database",
+    "secret",
+    "scheduler",
+    "schedflags",
+    "persistent",
+    "netmask",
+    "protocol",
+    "ops",
+    "servicename",
+    "comment",
+];
+
+/// A virtual service as it stands there.
+struct Block<'a> {
+    line: usize,
+    listen: &'a str,
+    values: Values<'a>,
+    real: Vec<(usize, &'a str)>,
+}
+
+/// Reads a file. What Director has no word for is a warning.
+#[must_use]
+pub fn read(text: &str) -> Draft {
+    let mut draft = Draft::default();
+    let (global, blocks) = split(&mut draft, text);
+    for block in &blocks {
+        service(&mut draft, block, &global);
+    }
+    draft
+}
+
+fn split<'a>(draft: &mut Draft, text: &'a str) -> (Values<'a>, Vec<Block<'a>>) {
+    let (mut global, mut blocks) = (Values::new(), Vec::<Block<'a>>::new());
+    for (line, full) in text.lines().enumerate().map(|(at, line)| (at + 1, line)) {
+        let bare = full.trim();
+        if bare.is_empty() || bare.starts_with('#') {
+            continue;
+        }
+        let Some((key, value)) = bare.split_once('=').map(|(key, value)| (key.trim(), value.trim())) else {
+            draft.warn(line, format!("{bare}: not of the form key = value"));
+            continue;
+        };
+        let within = full.starts_with([' ', '\t']);
+        match key {
+            "virtual" | "virtual6" => {
+                blocks.push(Block { line, listen: value, values: Values::new(), real: Vec::new() });
+                continue;
+            }
+            "real" | "real6" => {
+                match blocks.last_mut() {
+                    Some(block) => block.real.push((line, value)),
+                    None => draft.warn(line, "a real server without a virtual one: left out"),
+                }
+                continue;
+            }
+            _ => {}
+        }
+        if let Some((_, why)) = WITHOUT.iter().find(|(known, _)| *known == key) {
+            draft.warn(line, format!("{key}: {why}"));
+            continue;
+        }
+        if !KNOWN.contains(&key) {
+            draft.warn(line, format!("{key}: not known to Director"));
+            continue;
+        }
+        match blocks.last_mut().filter(|_| within) {
+            Some(block) => block.values.insert(key, (line, unquoted(value))),
+            None => global.insert(key, (line, unquoted(value))),
+        };
+    }
+    (global, blocks)
+}
+
+/// A service's values with the global ones behind them.
+struct Look<'a, 'b> {
+    own: &'b Values<'a>,
+    global: &'b Values<'a>,
+}
+
+impl<'a> Look<'a, '_> {
+    fn entry(&self, key: &str) -> Option<(usize, &'a str)> {
+        self.own.get(key).or_else(|| self.global.get(key)).copied()
+    }
+
+    fn text(&self, key: &str) -> Option<&'a str> {
+        self.entry(key).map(|(_, value)| value)
+    }
+
+    fn number<T: std::str::FromStr>(&self, key: &str) -> Option<T> {
+        self.text(key)?.parse().ok()
+    }
+
+    fn line(&self, key: &str) -> usize {
+        self.entry(key).map_or(1, |(line, _)| line)
+    }
+}
+
+fn service(draft: &mut Draft, block: &Block<'_>, global: &Values<'_>) {
+    let look = Look { own: &block.values, global };
+    let mut table = Table::default();
+    let mark = block.listen.parse::<u32>().ok();
+    let address = block.listen.parse::<SocketAddr>().ok();
+    let port = match (mark, address) {
+        (Some(mark), _) => {
+            let name = look.text("servicename").map_or_else(|| format!("fwmark-{mark}"), str::to_owned);
+            table.text("name", &draft.name(&name));
+            table.set("fwmark", mark);
+            None
+        }
+        (None, Some(address)) => {
+            let name = look.text("servicename");
+            let name = name.map_or_else(|| format!("{}-{}", address.ip(), address.port()), str::to_owned);
+            table.text("name", &draft.name(&name));
+            table.text("listen", &listen(address));
+            draft.vip(address.ip());
+            Some(address.port())
+        }
+        (None, None) => {
+            return draft
+                .warn(block.line, format!("{}: no address with port and no mark: left out", block.listen));
+        }
+    };
+    let protocol = look.text("protocol").filter(|protocol| *protocol != "fwm");
+    let protocol = protocol.unwrap_or(if port == Some(53) { "udp" } else { "tcp" });
+    if mark.is_none() {
+        table.text("protocol", protocol);
+    }
+    table.text("scheduler", look.text("scheduler").unwrap_or("wrr"));
+    if let Some(flags) = look.text("schedflags") {
+        table.set(
+            "scheduler_flags",
+            list(&flags.split(',').map(|flag| flag.trim().to_owned()).collect::<Vec<_>>()),
+        );
+    }
+    if look.text("ops") == Some("yes") && protocol == "udp" {
+        table.set("one_packet", true);
+    }
+    if let Some(persistence) = persistence(&look) {
+        table.set("persistence", persistence);
+    }
+    let default_check = check(draft, &look, port, protocol, None);
+    table.set("check", &default_check);
+    // A server is entered when its first check has succeeded.
+    if default_check != quoted("none") {
+        table.text("start", "down");
+    }
+    if look.text("quiescent") == Some("yes") {
+        table.text("on_fail", "quiesce");
+    }
+    fallback(draft, &look, port, protocol, &mut table);
+    let mut service = Service { table, servers: Vec::new() };
+    for (line, real) in &block.real {
+        servers(draft, &look, (*line, real), port, protocol, &mut service.servers);
+    }
+    if service.servers.is_empty() {
+        return draft
+            .warn(block.line, "a virtual service without a real server that could be taken: left out");
+    }
+    draft.services.push(service);
+}
+
+fn persistence(look: &Look<'_, '_>) -> Option<String> {
+    let timeout = format!("{}s", look.number::<u32>("persistent")?);
+    let Some(mask) = look.text("netmask") else { return Some(quoted(&timeout)) };
+    let mut table = Table::default();
+    table.text("timeout", &timeout);
+    if mask.contains('.') {
+        table.text("netmask", mask)
+    } else {
+        table.set("prefix", mask)
+    }
+    Some(table.inline())
+}
+
+fn fallback(draft: &mut Draft, look: &Look<'_, '_>, port: Option<u16>, protocol: &str, table: &mut Table) {
+    let Some((line, value)) = look.entry("fallback") else { return };
+    let mut words = value.split_whitespace();
+    let word = words.next().unwrap_or_default();
+    let method = method_of(words.next().unwrap_or("gate"));
+    let Some(address) = endpoint(word, port) else {
+        return draft.warn(line, format!("fallback {word}: no address: left out"));
+    };
+    if is_here(&address) && protocol == "tcp" && port.is_some_and(|port| port != 0) {
+        draft.warn(line, "the fallback on this box is now Director's own page");
+        return table.text("sorry", "local");
+    }
+    if method != "nat" && port.is_some_and(|port| port != address.port()) {
+        return draft.warn(
+            line,
+            format!("fallback {word}: direct routing and tunnels do not change the port: left out"),
+        );
+    }
+    let mut server = Table::default();
+    server.text("address", &behind(address, port));
+    server.text("method", method);
+    table.set("sorry", format!("[{}]", server.inline()));
+}
+
+/// `IP[->IP][:port] gate|masq|ipip [weight] ["request", "receive"]`.
+fn servers(
+    draft: &mut Draft,
+    look: &Look<'_, '_>,
+    (line, real): (usize, &str),
+    port: Option<u16>,
+    protocol: &str,
+    servers: &mut Vec<Table>,
+) {
+    let (plain, strings) = real.split_at(real.find('"').unwrap_or(real.len()));
+    let mut words = plain.split_whitespace();
+    let word = words.next().unwrap_or_default();
+    let method = method_of(words.next().unwrap_or("gate"));
+    let weight = words.next().and_then(|weight| weight.parse::<u32>().ok()).unwrap_or(1);
+    let (first, last) = match word.split_once("->") {
+        // The port stands behind the last address.
+        Some((first, last)) => (endpoint(first, endpoint(last, port).map(|last| last.port())), Some(last)),
+        None => (endpoint(word, port), None),
+    };
+    let Some(first) = first else {
+        return draft.warn(line, format!("real {word}: no address: left out"));
+    };
+    if method != "nat" && port.is_some_and(|port| port != first.port()) {
+        return draft
+            .warn(line, format!("real {word}: direct routing and tunnels do not change the port: left out"));
+    }
+    let mut table = Table::default();
+    let text = match last.and_then(|last| endpoint(last, port)) {
+        None => behind(first, port),
+        Some(last) => {
+            let port = if port.is_some() && first.port() != 0 {
+                format!(":{}", first.port())
+            } else {
+                String::new()
+            };
+            format!("{}-{}{port}", first.ip(), last.ip())
+        }
+    };
+    table.text("address", &text);
+    table.text("method", method);
+    table.set("weight", weight);
+    let strings: Vec<&str> = strings.split('"').skip(1).step_by(2).collect();
+    if let [request, receive, ..] = strings.as_slice() {
+        let own = check(draft, look, port, protocol, Some((line, request, receive)));
+        table.set("check", own);
+    }
+    servers.push(table);
+}
+
+fn method_of(word: &str) -> &'static str {
+    match word {
+        "masq" => "nat",
+        "ipip" => "tun",
+        _ => "dr",
+    }
+}
+
+fn endpoint(word: &str, port: Option<u16>) -> Option<SocketAddr> {
+    let whole = word.parse::<SocketAddr>().ok();
+    whole.or_else(|| {
+        let ip: IpAddr = word.trim_start_matches('[').trim_end_matches(']').parse().ok()?;
+        Some(SocketAddr::new(ip, port.unwrap_or(0)))
+    })
+}
+
+/// The address of a server; behind a mark it has no port.
+fn behind(address: SocketAddr, port: Option<u16>) -> String {
+    if port.is_some_and(|port| port != 0) { listen(address) } else { address.ip().to_string() }
+}
+
+/// Types of check by `service`, and by port where that is not said (ldirectord: `ld_service_to_port`).
+const SERVICES: &[(&str, &str, u16)] = &[
+    ("http", "http", 80),
+    ("https", "https", 443),
+    ("http_proxy", "proxy", 3128),
+    ("ftp", "ftp", 21),
+    ("smtp", "smtp", 25),
+    ("submission", "smtp", 587),
+    ("dns", "dns", 53),
+    ("pop", "pop3", 110),
+    ("pops", "pop3s", 995),
+    ("nntp", "nntp", 119),
+    ("imap", "imap", 143),
+    ("imaps", "imaps", 993),
+    ("ldap", "ldap", 389),
+    ("ldaps", "ldaps", 636),
+    ("radius", "radius", 1812),
+    ("mysql", "mysql", 3306),
+    ("pgsql", "pgsql", 5432),
+    ("sip", "sip", 5060),
+    ("simpletcp", "tcp", 0),
+];
+
+/// The check as one value of TOML.
+fn check(
+    draft: &mut Draft,
+    look: &Look<'_, '_>,
+    port: Option<u16>,
+    protocol: &str,
+    own: Option<(usize, &str, &str)>,
+) -> String {
+    let kind = look.text("checktype").unwrap_or("negotiate");
+    let number = |key: &str| look.number::<f64>(key);
+    let connect = number("checktimeout").or_else(|| number("negotiatetimeout")).unwrap_or(5.0);
+    let negotiate = number("negotiatetimeout").or_else(|| number("checktimeout")).unwrap_or(30.0);
+    let asked = look.number::<u16>("checkport").or(port).filter(|port| *port != 0);
+    let service = look.text("service").map(str::to_owned).or_else(|| {
+        SERVICES.iter().find(|(_, _, known)| Some(*known) == asked).map(|(service, ..)| (*service).to_owned())
+    });
+    let mut table = Table::default();
+    let timeout = match kind {
+        "on" => return quoted("none"),
+        "off" => {
+            draft.warn(
+                look.line("checktype"),
+                "checktype = off: here its servers are up; say `enabled = false` for none",
+            );
+            return quoted("none");
+        }
+        "ping" => {
+            table.text("type", "ping");
+            connect
+        }
+        "connect" if protocol == "udp" => {
+            table.text("type", "ping");
+            connect
+        }
+        "connect" => {
+            table.text("type", "tcp");
+            connect
+        }
+        "external" | "external-perl" => {
+            let Some(command) = look.text("checkcommand").filter(|command| command.starts_with('/')) else {
+                draft.warn(look.line("checktype"), "checkcommand without an absolute path: not checked");
+                return quoted("none");
+            };
+            table.text("type", "exec");
+            table.text("command", command);
+            connect
+        }
+        _ => {
+            if kind != "negotiate" {
+                draft.warn(look.line("checktype"), format!("checktype = {kind}: each check negotiates"));
+            }
+            let known = SERVICES.iter().find(|(name, ..)| Some(*name) == service.as_deref());
+            let Some((name, ours, _)) = known else {
+                draft.warn(look.line("service"), "no service to negotiate with: not checked");
+                return quoted("none");
+            };
+            table.text("type", ours);
+            dialogue(draft, look, name, own, &mut table);
+            negotiate
+        }
+    };
+    if let Some(port) = look.number::<u16>("checkport").filter(|_| table != ping()) {
+        table.set("port", port);
+    }
+    // Theirs begins anew when the last one has ended, so a slow answer makes the period longer; ours is fixed.
+    let interval = number("checkinterval").unwrap_or(10.0).max(timeout).clamp(0.1, 3600.0);
+    table.set("interval", seconds(interval));
+    table.set("timeout", seconds(timeout.clamp(0.01, 300.0)));
+    let fall =
+        look.number::<u32>("failurecount").unwrap_or(1) * look.number::<u32>("checkcount").unwrap_or(1);
+    table.set("fall", fall.clamp(1, 100));
+    table.set("rise", 1);
+    table.inline()
+}
+
+fn ping() -> Table {
+    let mut table = Table::default();
+    table.text("type", "ping");
+    table
+}
+
+/// What is said and expected.
+fn dialogue(
+    draft: &mut Draft,
+    look: &Look<'_, '_>,
+    service: &str,
+    own: Option<(usize, &str, &str)>,
+    table: &mut Table,
+) {
+    let request =
+        own.map(|(_, request, _)| request).or_else(|| look.text("request")).filter(|text| !text.is_empty());
+    let receive =
+        own.map(|(_, _, receive)| receive).or_else(|| look.text("receive")).filter(|text| !text.is_empty());
+    let line = own.map_or_else(|| look.line("receive"), |(line, ..)| line);
+    match (service, request) {
+        ("http" | "https", Some(path)) => table.text("path", &format!("/{}", path.trim_start_matches('/'))),
+        ("http_proxy", Some(uri)) => table.text("path", uri),
+        ("dns", Some(name)) => table.text("name", name),
+        ("ldap" | "ldaps", Some(base)) => table.text("base", base),
+        ("mysql" | "pgsql", Some(query)) => table.text("query", query),
+        ("simpletcp", Some(said)) => table.text("send", said),
+        (_, Some(_)) => {
+            draft.warn(look.line("request"), format!("request: not for service = {service}: left out"))
+        }
+        (_, None) => {}
+    }
+    if let Some(receive) = receive {
+        let expects = matches!(service, "http" | "https" | "http_proxy" | "dns" | "simpletcp");
+        if !expects {
+            draft.warn(line, format!("receive: not for service = {service}: left out"));
+        } else if service == "dns" || receive.parse::<Pattern>().is_ok() {
+            table.text("expect", receive);
+        } else {
+            draft.warn(line, format!("receive {receive}: not a regular expression here: left out"));
+        }
+    }
+    if matches!(service, "http" | "https") {
+        match look.text("httpmethod").filter(|method| *method != "GET") {
+            Some("HEAD") if table.has("expect") => {
+                draft.warn(
+                    look.line("httpmethod"),
+                    "httpmethod = HEAD: what is expected stands in the body, so it is GET",
+                );
+            }
+            Some(method) => table.text("method", method),
+            None => {}
+        }
+        if let Some(host) = look.text("virtualhost") {
+            table.text("host", host);
+        }
+    }
+    let logs_in = !matches!(service, "smtp" | "submission" | "dns" | "nntp" | "simpletcp" | "http_proxy");
+    for (theirs, ours) in
+        [("login", "user"), ("passwd", "password"), ("secret", "secret"), ("database", "database")]
+    {
+        let meant = match theirs {
+            "secret" => service == "radius",
+            "database" => matches!(service, "mysql" | "pgsql"),
+            _ => logs_in,
+        };
+        if let Some(value) = look.text(theirs).filter(|_| meant) {
+            table.text(ours, value);
+        }
+    }
+}
+
+fn unquoted(value: &str) -> &str {
+    value.strip_prefix('"').and_then(|value| value.strip_suffix('"')).unwrap_or(value)
+}
