@@ -442,7 +442,7 @@ mod tests {
         plan.set(now, &set(&[&target]));
         let (mut verdicts, mut probes) = (Vec::new(), 0);
         while let Some(time) = plan.deadline().filter(|time| *time < now + Duration::from_secs(seconds)) {
-            let up = (time - now).as_secs() % 2 == 0;
+            let up = (time - now).as_secs().is_multiple_of(2);
             let outcome =
                 if up { Outcome::Success("connected".into()) } else { Outcome::Failure("refused".into()) };
             verdicts.extend(answer(&mut plan, time, outcome).into_iter().map(|verdict| verdict.health));

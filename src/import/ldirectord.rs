@@ -172,7 +172,7 @@ fn service(draft: &mut Draft, block: &Block<'_>, global: &Values<'_>) {
         }
     };
     let protocol = look.text("protocol").filter(|protocol| *protocol != "fwm");
-    let protocol = protocol.unwrap_or(if port == Some(53) { "udp" } else { "tcp" });
+    let protocol = protocol.unwrap_or_else(|| if port == Some(53) { "udp" } else { "tcp" });
     if mark.is_none() {
         table.text("protocol", protocol);
     }

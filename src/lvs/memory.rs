@@ -180,7 +180,7 @@ mod tests {
         let name = |address: &str| ("web".to_owned(), address.parse().unwrap());
         let next = Clock { now: now + 7 * second, since_boot: 57 * second, boot: "a".to_owned() };
         let recalled = record.clone().recall(&next);
-        assert_eq!(recalled.services["web"], true);
+        assert!(recalled.services["web"]);
         assert_eq!(recalled.orders[&name("10.0.0.1:80")], Order::drain(now - 10 * second, Some(60 * second)));
         assert_eq!(recalled.orders[&name("10.0.0.2:80")], Order::disable(now - 10 * second));
 

@@ -83,10 +83,7 @@ async fn watch(mut wanted: mpsc::UnboundedReceiver<Wanted>, tell: mpsc::Unbounde
             stays
         });
         for subject in wanted {
-            if !tasks.contains_key(&subject) {
-                let task = tokio::task::spawn(ask(subject.clone(), tell.clone()));
-                tasks.insert(subject, task);
-            }
+            tasks.entry(subject.clone()).or_insert_with(|| tokio::task::spawn(ask(subject, tell.clone())));
         }
     }
 }

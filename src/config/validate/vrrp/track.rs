@@ -40,7 +40,10 @@ pub(in super::super) fn tracks(
             TrackTarget::Probe(Probe { kind, .. }) => match kind {
                 ProbeKind::Ping(address) => format!("gateway {address}"),
                 ProbeKind::Exec { command, args } => {
-                    format!("program `{}`", [&[command.clone()], args.as_slice()].concat().join(" "))
+                    format!(
+                        "program `{}`",
+                        [std::slice::from_ref(command), args.as_slice()].concat().join(" ")
+                    )
                 }
             },
         };
