@@ -66,12 +66,13 @@ pub fn lay(services: &mut [Service]) -> State {
             turn(service, server, &marks, &mut state);
         }
         service.servers = servers;
-        if let Sorry::Servers(mut servers) = std::mem::take(&mut service.sorry) {
-            for server in &mut servers {
+        let mut sorry = std::mem::take(&mut service.sorry);
+        if let Sorry::Servers(servers) = &mut sorry {
+            for server in servers {
                 turn(service, server, &marks, &mut state);
             }
-            service.sorry = Sorry::Servers(servers);
         }
+        service.sorry = sorry;
     }
     state
 }
@@ -149,6 +150,14 @@ mod tests {
             servers: servers.iter().map(server).collect(),
             ..Service::new("s", ServiceKey { listen, protocol: Some(Protocol::Tcp) })
         }
+    }
+
+    #[test]
+    fn the_built_in_sorry_page_stays() {
+        let page = service("192.0.2.1:80", Method::Dr, &["10.0.0.1:80"], ProbeRoute::Vip);
+        let mut services = vec![Service { sorry: Sorry::Local, ..page }];
+        lay(&mut services);
+        assert_eq!(services[0].sorry, Sorry::Local);
     }
 
     #[test]
