@@ -32,7 +32,9 @@ fn exchange(target: SocketAddr, path: &str, patience: Duration) -> std::io::Resu
     let mut stream = TcpStream::connect_timeout(&target, patience)?;
     stream.set_read_timeout(Some(patience))?;
     stream.set_nodelay(true)?;
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", target.ip())?;
+    // At once: a server may answer the first packet and be gone.
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", target.ip());
+    stream.write_all(request.as_bytes())?;
     let mut answer = String::new();
     stream.take(64 * 1024).read_to_string(&mut answer)?;
     first_line(&answer).ok_or_else(|| std::io::Error::other(format!("no HTTP answer: {answer:?}")))
