@@ -1,6 +1,7 @@
 //! Many probes leave no socket and no memory behind.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use director::check::probe::probe;
 use director::check::tls::Clients;
@@ -12,6 +13,9 @@ use super::scripted::{lines, nobody};
 
 /// How many probes, unless `DIRECTOR_PROBES` says so.
 const PROBES: usize = 20_000;
+
+/// More than any of them takes.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Resident memory that is not of a file, in KiB.
 fn memory() -> usize {
@@ -72,7 +76,8 @@ fn ask_many() {
     let ask = |count: usize| {
         runtime.block_on(async {
             for (target, good) in targets.iter().cycle().take(count) {
-                let outcome = probe(target, &clients).await;
+                let answer = tokio::time::timeout(PATIENCE, probe(target, &clients)).await;
+                let outcome = answer.expect("a probe that takes so long hangs");
                 assert_eq!(matches!(outcome, Outcome::Success(_)), *good, "{outcome:?}");
             }
         });

@@ -1,8 +1,10 @@
 //! Peers that no project builds: silent, dripping, endless.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
+
+use socket2::{Domain, Socket, Type};
 
 /// A server that treats each connection by `serve`, on a thread of its own, until the test program ends.
 pub fn serve(serve: impl Fn(TcpStream) + Clone + Send + 'static) -> SocketAddr {
@@ -63,7 +65,11 @@ pub fn lines(lines: &'static [&'static str]) -> SocketAddr {
     })
 }
 
-/// Nobody is there.
+/// Nobody listens there, nor ever will: the port stays taken.
 pub fn nobody() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).unwrap();
+    let address = socket.local_addr().unwrap().as_socket().unwrap();
+    std::mem::forget(socket);
+    address
 }
