@@ -143,13 +143,18 @@ impl Expressions<'_> {
         });
     }
 
-    /// A number below `modulus` from the `length` bytes from a register on, in the byte order of the network.
+    /// A number below `modulus` from the `length` bytes from a register on, in the byte order of the network. The same bytes
+    /// give the same number in every rule.
     pub fn hash(&mut self, from: u32, length: u32, modulus: u32, register: u32) {
+        /// Without one the kernel draws another for each expression (net/netfilter/nft_hash.c), and a connection may then
+        /// belong to the part of no rule.
+        const SEED: u32 = 0x6c76_7364;
         self.add("hash", |w| {
             w.be32(1, REGISTERS + from);
             w.be32(2, REGISTERS + register);
             w.be32(3, length);
             w.be32(4, modulus);
+            w.be32(5, SEED);
         });
         /// `NFT_BYTEORDER_HTON`.
         const TO_NETWORK: u32 = 1;
