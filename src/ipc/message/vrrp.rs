@@ -1,0 +1,112 @@
+//! Of `vrrp`: virtual routers.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::units::{Cidr, IfName};
+
+/// What the operator may want of a virtual router.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RouterOrder {
+    /// A master gives its place to another box, and leaves it alone until that fails or this router is released.
+    Failover,
+    /// A master gives up its place, and takes part in the next election as ever.
+    Resign,
+    /// Takes no part in any election until released.
+    Hold,
+    /// As ever again.
+    Release,
+}
+
+/// Virtual routers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VrrpStatus {
+    /// In the order of the file.
+    pub instances: Vec<RouterStatus>,
+    /// Messages that belong to no instance, by kind of fault; `vrid_err` counts unknown virtual routers.
+    #[serde(default)]
+    pub counters: BTreeMap<String, u64>,
+    /// The IPVS synchronisation daemons that run here: what each does, where, and under which number.
+    #[serde(default)]
+    pub sync: Vec<String>,
+    /// Why the daemons are not as the file wants them.
+    #[serde(default)]
+    pub sync_problem: Option<String>,
+    /// Generation of the configuration in force.
+    pub generation: u64,
+}
+
+/// One virtual router.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RouterStatus {
+    /// Instance.
+    pub name: String,
+    /// Interface.
+    pub interface: IfName,
+    /// Virtual router identifier.
+    pub vrid: u8,
+    /// 2 or 3.
+    pub version: u8,
+    /// State.
+    pub state: RouterState,
+    /// Why it is in this state.
+    pub reason: String,
+    /// Time in this state, milliseconds.
+    pub since_ms: u64,
+    /// Priority of the file.
+    pub base_priority: u8,
+    /// Priority with the trackers.
+    pub priority: u8,
+    /// Who is master as this router knows it.
+    pub master: Option<IpAddr>,
+    /// The master's priority.
+    pub master_priority: Option<u8>,
+    /// Interval in force, microseconds (a backup has its master's).
+    pub interval_us: u64,
+    /// VIPs.
+    pub addresses: Vec<Cidr>,
+    /// What each tracker says, in the order of the file.
+    #[serde(default)]
+    pub trackers: Vec<TrackerStatus>,
+    /// `held` or `yields`, if the operator wants it so.
+    #[serde(default)]
+    pub order: Option<String>,
+    /// How late an advertisement was at most since this router became master, microseconds.
+    #[serde(default)]
+    pub late_us: u64,
+    /// How the peer sums version 3 over IPv4, once heard: `rfc9568` or `pseudo-header`.
+    #[serde(default)]
+    pub peer_checksum: Option<String>,
+    /// Counters by name: advertisements sent and received, transitions, each kind of rejected packet.
+    pub counters: BTreeMap<String, u64>,
+}
+
+/// State of a virtual router (RFC 9568 section 6.4), and FAULT for one that may not take part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RouterState {
+    /// Not started.
+    Initialize,
+    /// Listens.
+    Backup,
+    /// Has the VIPs.
+    Master,
+    /// Interface or tracked object failed.
+    Fault,
+}
+
+/// What a tracker says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrackerStatus {
+    /// `interface eth1`, `service web`, `gateway 192.168.61.1`, `file /data/drain`, `program /data/check`.
+    pub what: String,
+    /// `None`: nothing is known yet, which changes nothing.
+    pub healthy: Option<bool>,
+    /// Of the file; `None`: a failure is a FAULT.
+    pub weight: Option<i16>,
+    /// Why it is not healthy.
+    pub reason: Option<String>,
+}
