@@ -10,7 +10,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use director::config::model::RouteKind;
+use director::config::model::{Gist, RouteKind};
 use director::config::{NodeFacts, check};
 use director::net::desired::{Facts, desired};
 use director::net::dhcp::lease::Lease;
@@ -50,7 +50,7 @@ fn operations(case: &Path) -> String {
     let world = World::read(&fs::read_to_string(case.join("observed.txt")).unwrap());
     let facts =
         Facts { observed: &world.state, leases: &world.leases, raised: world.raised, early: &world.early };
-    let wanted = desired(&config.config, facts);
+    let wanted = desired(&config.config, &Gist::of(&config.config.services), facts);
     let ops = diff(&world.state, &wanted.state).into_iter().map(|op| format!("{op}\n"));
     ops.chain(wanted.waiting.iter().map(|why| format!("waiting: {why}\n"))).collect()
 }

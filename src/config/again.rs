@@ -13,8 +13,9 @@
 //! and keys* of other services, which must not have changed here. Where anything is in doubt, and whenever there is a fault, the
 //! whole file is checked: a report is never made from a part.
 
+use super::layout::Layout;
 use super::model::Service;
-use super::{Checked, LARGEST, NodeFacts, Report, check};
+use super::{Checked, NodeFacts, Report, check};
 
 /// A file without fault, and what it says.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -84,101 +85,10 @@ fn is_known_alike(one: &Service, other: &Service) -> bool {
     known(one) == known(other)
 }
 
-/// A text cut at its lines that begin a section.
-struct Layout<'t> {
-    /// Everything that is no service, in its order.
-    rest: String,
-    /// Each `[[service]]` with all that belongs to it.
-    services: Vec<&'t str>,
-    /// Whether the rest may name services.
-    refers: bool,
-}
-
-impl<'t> Layout<'t> {
-    /// `None` for a text in which a line that looks like a header may be a part of a string.
-    ///
-    /// A line in a list of several lines may begin with a bracket too. It is taken for a header, and what is cut there is no
-    /// TOML, which whoever checks the parts notices.
-    fn of(text: &'t [u8]) -> Option<Self> {
-        let text = std::str::from_utf8(text).ok().filter(|text| text.len() <= LARGEST)?;
-        if text.starts_with('\u{feff}') || text.contains("\"\"\"") || text.contains("'''") {
-            return None;
-        }
-        let mut layout = Self { rest: String::new(), services: Vec::new(), refers: false };
-        let (mut start, mut in_service) = (0, false);
-        let mut sections = Vec::new();
-        for (at, line) in lines(text) {
-            let line = line.trim_ascii_start();
-            if !line.starts_with('[') || (in_service && belongs_to_service(line)) {
-                continue;
-            }
-            sections.push((in_service, text.get(start..at)?));
-            (start, in_service) = (at, line.starts_with("[[service]]"));
-        }
-        sections.push((in_service, text.get(start..)?));
-        for (is_service, section) in sections {
-            if is_service {
-                layout.services.push(section);
-            } else {
-                layout.rest.push_str(section);
-            }
-        }
-        // The last line may be the one without an end.
-        layout.rest.push('\n');
-        layout.refers = layout.rest.contains("service");
-        Some(layout)
-    }
-
-    /// Whether the rest may speak of this service.
-    fn names(&self, service: &str) -> bool {
-        self.refers && name_of(service).is_none_or(|name| self.rest.contains(name))
-    }
-}
-
-/// Every line with the place where it begins.
-fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
-    let mut at = 0;
-    text.split_inclusive('\n').map(move |line| {
-        let start = at;
-        at += line.len();
-        (start, line)
-    })
-}
-
-fn belongs_to_service(line: &str) -> bool {
-    line.starts_with("[[service.") || line.starts_with("[service.")
-}
-
-/// The name as it stands in the text of a service, with its quotes.
-fn name_of(service: &str) -> Option<&str> {
-    let line = service.lines().map(str::trim_ascii_start).find(|line| line.starts_with("name"))?;
-    let (start, end) = (line.find('"')?, line.rfind('"')?);
-    line.get(start..=end).filter(|name| name.len() > 2)
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::samples::{edits, file};
     use super::*;
-
-    const REST: &str = "version = 1\n[[interface]]\nname = \"eth0\"\naddresses = [\"192.0.2.1/24\"]\n";
-
-    fn service(number: usize) -> String {
-        format!(
-            "[[service]] # the {number}th\nname = \"s{number}\"\nlisten = \"192.0.2.1:{}\"\nmethod = \"nat\"\n\
-             check = {{ type = \"tcp\", interval = \"2s\" }}\nsorry = [\n  {{ address = \"10.0.9.1:80\" }},\n]\n\
-             [[service.server]]\naddress = \"10.0.0.{number}:80\"\nweight = 1\n\
-             [[service.server]]\naddress = \"10.0.1.{number}:80\"\nweight = 2\n",
-            8000 + number
-        )
-    }
-
-    fn file(services: usize) -> String {
-        let vrrp = "[[vrrp]]\nname = \"VI_1\"\ninterface = \"eth0\"\nvrid = 51\naddresses = [\"192.0.2.9/32\"]\n\
-                    track = [{ service = \"s2\", weight = -60 }]\n\
-                    [node.lb2]\nmatch = { hostname = \"lb2\" }\nvrrp = [{ name = \"VI_1\", priority = 50 }]\n";
-        let all = |numbers: std::ops::Range<usize>| numbers.map(service).collect::<String>();
-        format!("{REST}{}{vrrp}{}", all(1..services / 2), all(services / 2..services))
-    }
 
     fn before(text: &str) -> Before {
         let checked = check(text, "f", &NodeFacts::default()).unwrap();
@@ -228,47 +138,12 @@ mod tests {
         assert_eq!(quickly(&file(19), &before), None);
     }
 
-    /// xorshift64*: the same edits in every run.
-    fn roll(dice: &mut u64, below: usize) -> usize {
-        *dice ^= *dice >> 12;
-        *dice ^= *dice << 25;
-        *dice ^= *dice >> 27;
-        usize::try_from(dice.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33).unwrap() % below
-    }
-
     #[test]
     fn whatever_is_edited_the_verdict_is_that_on_the_whole() {
-        let (text, facts) = (file(12), NodeFacts::default());
-        let before = before(&text);
-        let (mut dice, mut quick) = (0x5eed_5eed_u64, 0);
-        let words = [
-            "7",
-            "\"",
-            "[",
-            "]",
-            "[[service]]",
-            "[[service.server]]",
-            "[vrrp]",
-            "# ",
-            "s3",
-            "8003",
-            "\n",
-            "= ",
-            "weight",
-        ];
-        for round in 0..3_000 {
-            let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
-            for _ in 0..=roll(&mut dice, 2) {
-                let at = roll(&mut dice, lines.len());
-                match roll(&mut dice, 5) {
-                    0 => drop(lines.remove(at)),
-                    1 => lines.insert(at, lines[roll(&mut dice, lines.len())].clone()),
-                    2 => lines[at] = lines[at].replace('1', "2"),
-                    3 => lines[at].insert_str(0, words[roll(&mut dice, words.len())]),
-                    _ => lines[at].push_str(words[roll(&mut dice, words.len())]),
-                }
-            }
-            let edited = lines.join("\n");
+        let facts = NodeFacts::default();
+        let before = before(&file(12));
+        let mut quick = 0;
+        for (round, edited) in edits(&file(12), 3_000).enumerate() {
             let whole = check(&edited, "f", &facts).map_err(|report| report.to_string());
             let again = check_again(edited.as_bytes(), "f", &facts, Some(&before));
             assert_eq!(again.map_err(|report| report.to_string()), whole, "round {round}:\n{edited}");

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use nix::libc::O_NONBLOCK;
 
 use super::again::Before;
-use super::packed::{Part, unpack};
+use super::model::Gist;
+use super::packed::{unpack, unpack_rest};
 use super::{Checked, LARGEST, NodeFacts, Nodes, Report, check, check_nodes};
 use crate::ipc::message::StoreStatus;
 use crate::paths::RunDir;
@@ -36,6 +37,17 @@ pub struct Active {
     pub generation: u64,
     /// The configuration as this box has it.
     pub checked: Checked,
+}
+
+/// The same for those who do not hold the services: there are none in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ActiveRest {
+    /// As in [`Active`].
+    pub generation: u64,
+    /// All but services.
+    pub checked: Checked,
+    /// What the services come to.
+    pub gist: Gist,
 }
 
 /// Reads and checks a file.
@@ -91,34 +103,37 @@ pub(crate) fn explain(error: &io::Error) -> String {
 /// # Errors
 /// The files cannot be read, or do not fit this firmware: then a worker keeps what it has.
 pub fn active(run: &RunDir) -> Result<Option<Active>, LoadError> {
-    part(run, Part::Whole)
+    let Some(published) = published(run)? else { return Ok(None) };
+    let checked = match prepared(run, &published.text, &published.facts) {
+        Some(checked) => checked,
+        None => published.check(run)?,
+    };
+    Ok(Some(Active { generation: published.generation, checked }))
 }
 
-/// The same for those whom services do not concern: they may be missing.
+/// The same for those who do not hold the services.
 ///
 /// # Errors
 /// As [`active`].
-pub fn active_without_services(run: &RunDir) -> Result<Option<Active>, LoadError> {
-    part(run, Part::Rest)
-}
-
-fn part(run: &RunDir, part: Part) -> Result<Option<Active>, LoadError> {
-    let Some(Published { generation, facts, text }) = published(run)? else { return Ok(None) };
-    let checked = match unpacked(run, &text, &facts, part) {
-        Some(checked) => checked,
-        None => check_nodes(&text, &run.active_config().display().to_string(), &facts, Nodes::Own)?,
+pub fn active_without_services(run: &RunDir) -> Result<Option<ActiveRest>, LoadError> {
+    let Some(published) = published(run)? else { return Ok(None) };
+    let packed = std::fs::read(run.packed()).ok();
+    let known = packed.and_then(|bytes| unpack_rest(&bytes, &published.text, &published.facts));
+    let (checked, gist) = match known {
+        Some(known) => known,
+        None => {
+            let mut checked = published.check(run)?;
+            let services = std::mem::take(&mut checked.config.services);
+            (checked, Gist::of(&services))
+        }
     };
-    Ok(Some(Active { generation, checked }))
+    Ok(Some(ActiveRest { generation: published.generation, checked, gist }))
 }
 
 /// What another process of this Director has found `text` to say, if that is known and was found with the same `facts`.
 #[must_use]
 pub fn prepared(run: &RunDir, text: &[u8], facts: &NodeFacts) -> Option<Checked> {
-    unpacked(run, text, facts, Part::Whole)
-}
-
-fn unpacked(run: &RunDir, text: &[u8], facts: &NodeFacts, part: Part) -> Option<Checked> {
-    unpack(&std::fs::read(run.packed()).ok()?, text, facts, part)
+    unpack(&std::fs::read(run.packed()).ok()?, text, facts)
 }
 
 /// What lies in the run directory.
@@ -126,6 +141,13 @@ struct Published {
     generation: u64,
     facts: NodeFacts,
     text: Vec<u8>,
+}
+
+impl Published {
+    fn check(&self, run: &RunDir) -> Result<Checked, LoadError> {
+        let name = run.active_config().display().to_string();
+        Ok(check_nodes(&self.text, &name, &self.facts, Nodes::Own)?)
+    }
 }
 
 fn published(run: &RunDir) -> Result<Option<Published>, LoadError> {

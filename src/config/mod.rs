@@ -9,12 +9,16 @@ mod again;
 mod document;
 mod faults;
 mod field;
+mod layout;
 mod load;
 pub mod model;
 mod node;
 mod packed;
+mod piecewise;
 mod raw;
 mod report;
+#[cfg(test)]
+mod samples;
 mod validate;
 mod value;
 mod watch;
@@ -22,7 +26,9 @@ mod watch;
 pub use again::{Before, check_again};
 pub use document::LARGEST;
 pub(crate) use load::read_file;
-pub use load::{Active, LoadError, active, active_without_services, load_file, load_text, prepared};
+pub use load::{
+    Active, ActiveRest, LoadError, active, active_without_services, load_file, load_text, prepared,
+};
 pub use node::NodeFacts;
 pub use packed::pack;
 pub use report::{Located, Problem, Report, Span};
@@ -62,6 +68,13 @@ enum Nodes {
 fn check_nodes(bytes: &[u8], name: &str, facts: &NodeFacts, which: Nodes) -> Result<Checked, Report> {
     let text =
         document::decode(bytes).map_err(|(problem, readable)| Report::new(name, readable, vec![problem]))?;
+    match piecewise::check_pieces(text, facts, which) {
+        Some(checked) => Ok(checked),
+        None => check_whole(text, name, facts, which),
+    }
+}
+
+fn check_whole(text: &str, name: &str, facts: &NodeFacts, which: Nodes) -> Result<Checked, Report> {
     let (tree, syntax) = document::parse(text);
     let mut faults = Faults::new(text);
     if let Some(other_version) = version(tree.get_ref(), &mut faults) {

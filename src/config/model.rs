@@ -9,11 +9,13 @@ use serde::{Deserialize, Serialize};
 use crate::units::{Cidr, IfName, Mac};
 
 mod check;
+mod gist;
 mod service;
 pub(super) mod shared;
 mod vrrp;
 
 pub use check::{Check, CheckKind, Database, Dialogue, Http, Login, MailTls, ProbeRoute, Tls};
+pub use gist::Gist;
 pub use service::{
     AddressRange, Ipvs, Listen, Marking, Method, Need, OnFail, Persistence, PersistenceEngine, Protocol,
     Quorum, SCHEDULERS, SchedulerFlags, Server, Service, ServiceKey, Sorry, Start, Tunnel, TunnelChecksum,

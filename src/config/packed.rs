@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::again::Before;
 use super::model::shared;
-use super::model::{Check, Config, Service};
+use super::model::{Check, Config, Gist, Service};
 use super::{Checked, NodeFacts};
 
 /// For which text it is.
@@ -30,6 +30,7 @@ struct Head {
     node: Option<String>,
     /// Without services.
     config: Config,
+    gist: Gist,
 }
 
 /// Packs what was read with `facts`. `None` when this binary cannot be told from others.
@@ -50,6 +51,7 @@ pub fn pack(before: &Before, facts: &NodeFacts) -> Option<Vec<u8>> {
             ipvs: ipvs.clone(),
             sync: sync.clone(),
         },
+        gist: Gist::of(services),
     };
     let bytes = postcard::to_allocvec(&head).ok()?;
     let (packed, checks) = shared::numbering(|| postcard::to_allocvec(services));
@@ -59,28 +61,26 @@ pub fn pack(before: &Before, facts: &NodeFacts) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-/// Which of a packed configuration is wanted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Part {
-    /// All.
-    Whole,
-    /// All but services.
-    Rest,
-}
-
 /// What was packed, if it was for this `text` and these `facts`.
 #[must_use]
-pub fn unpack(bytes: &[u8], text: &[u8], facts: &NodeFacts, part: Part) -> Option<Checked> {
-    let (head, rest) = postcard::take_from_bytes::<Head>(bytes).ok()?;
-    if head.facts != *facts || head.label != Label::of(text)? {
-        return None;
-    }
+pub fn unpack(bytes: &[u8], text: &[u8], facts: &NodeFacts) -> Option<Checked> {
+    let (head, rest) = head(bytes, text, facts)?;
     let mut config = head.config;
-    if part == Part::Whole {
-        let (checks, rest) = postcard::take_from_bytes(rest).ok()?;
-        config.services = shared::numbered(checks, || postcard::from_bytes::<Vec<Service>>(rest)).ok()?;
-    }
+    let (checks, rest) = postcard::take_from_bytes(rest).ok()?;
+    config.services = shared::numbered(checks, || postcard::from_bytes::<Vec<Service>>(rest)).ok()?;
     Some(Checked { config, node: head.node })
+}
+
+/// The same without services, and what those who do not hold them have to know of them.
+#[must_use]
+pub fn unpack_rest(bytes: &[u8], text: &[u8], facts: &NodeFacts) -> Option<(Checked, Gist)> {
+    let (head, _) = head(bytes, text, facts)?;
+    Some((Checked { config: head.config, node: head.node }, head.gist))
+}
+
+fn head<'b>(bytes: &'b [u8], text: &[u8], facts: &NodeFacts) -> Option<(Head, &'b [u8])> {
+    let (head, rest) = postcard::take_from_bytes::<Head>(bytes).ok()?;
+    (head.facts == *facts && head.label == Label::of(text)?).then_some((head, rest))
 }
 
 impl Label {
@@ -122,9 +122,10 @@ mod tests {
             let facts = NodeFacts::default();
             let before = before(&text, &facts);
             let bytes = pack(&before, &facts).unwrap();
-            let whole = unpack(&bytes, &before.text, &facts, Part::Whole).unwrap();
+            let whole = unpack(&bytes, &before.text, &facts).unwrap();
             assert_eq!(whole, before.checked, "{text}");
-            let rest = unpack(&bytes, &before.text, &facts, Part::Rest).unwrap();
+            let (rest, gist) = unpack_rest(&bytes, &before.text, &facts).unwrap();
+            assert_eq!(gist, Gist::of(&whole.config.services));
             assert_eq!((rest.config.vrrp, rest.config.services), (whole.config.vrrp, Vec::new()));
             count += 1;
         }
@@ -139,17 +140,17 @@ mod tests {
         let here = NodeFacts { hostname: Some("lb2".to_owned()), ..NodeFacts::default() };
         let before = before(text, &here);
         let bytes = pack(&before, &here).unwrap();
-        let found = unpack(&bytes, text.as_bytes(), &here, Part::Whole).unwrap();
+        let found = unpack(&bytes, text.as_bytes(), &here).unwrap();
         assert_eq!(found, before.checked);
         let servers = &found.config.services[0].servers;
         assert!(Arc::ptr_eq(&servers[0].checks[0], &servers[1].checks[0]), "what was shared still is");
         let other = NodeFacts { hostname: Some("lb1".to_owned()), ..NodeFacts::default() };
         for facts in [NodeFacts::default(), other] {
-            assert_eq!(unpack(&bytes, text.as_bytes(), &facts, Part::Whole), None);
+            assert_eq!(unpack(&bytes, text.as_bytes(), &facts), None);
         }
-        assert_eq!(unpack(&bytes, text.replace("0.2\"", "0.3\"").as_bytes(), &here, Part::Whole), None);
+        assert_eq!(unpack(&bytes, text.replace("0.2\"", "0.3\"").as_bytes(), &here), None);
         for length in 0..bytes.len() {
-            assert_eq!(unpack(&bytes[..length], text.as_bytes(), &here, Part::Whole), None, "{length}");
+            assert_eq!(unpack(&bytes[..length], text.as_bytes(), &here), None, "{length}");
         }
     }
 }

@@ -7,8 +7,7 @@ use super::dhcp::lease::Lease;
 use super::memory::Leased;
 use super::state::{Address, IPV6_METRIC, Link, Route, State};
 use super::sysctl::{self, Forwarding};
-use crate::config::model::{Config, Interface, InterfaceSelector, Method, ProbeRoute, Service, ServiceKey};
-use crate::config::model::{Listen, Route as FileRoute, RouteKind};
+use crate::config::model::{Config, Gist, Interface, InterfaceSelector, Route as FileRoute, RouteKind};
 use crate::owner;
 use crate::units::{Cidr, IfName, Mac, Refused};
 
@@ -42,9 +41,9 @@ pub struct Desired {
     pub waiting: Vec<String>,
 }
 
-/// Computes what should be.
+/// Computes what should be. Of the services only what they come to counts.
 #[must_use]
-pub fn desired(config: &Config, facts: Facts<'_>) -> Desired {
+pub fn desired(config: &Config, gist: &Gist, facts: Facts<'_>) -> Desired {
     let mut out = Desired::default();
     for (position, interface) in config.interfaces.iter().enumerate() {
         let Some((name, link)) = find(interface, facts.observed) else {
@@ -71,8 +70,8 @@ pub fn desired(config: &Config, facts: Facts<'_>) -> Desired {
     mark_onlink(&mut out.state);
     let ipv6 = links_with_ipv6(config, &out.state);
     let links = out.configured.iter().map(|name| (name, ipv6.contains(name)));
-    out.state.sysctls = sysctl::wanted(links, forwarding(config), facts.raised);
-    out.state.sysctls.extend(sysctl::accept_local(&out.configured, probes_by_vip(config)));
+    out.state.sysctls = sysctl::wanted(links, forwarding(gist), facts.raised);
+    out.state.sysctls.extend(sysctl::accept_local(&out.configured, gist.probes_by_vip));
     out
 }
 
@@ -250,35 +249,7 @@ fn links_with_ipv6(config: &Config, wanted: &State) -> BTreeSet<IfName> {
     addressed.chain(virtual_ones).collect()
 }
 
-/// Whether a probe asks a VIP past the VIP's own box.
-fn probes_by_vip(config: &Config) -> bool {
-    let mut checks = config.services.iter().flat_map(Service::everybody).flat_map(|server| &server.checks);
-    checks.any(|check| check.route == ProbeRoute::Vip)
-}
-
 /// Real servers behind NAT answer through this box.
-fn forwarding(config: &Config) -> Forwarding {
-    let mut needed = Forwarding::default();
-    for service in &config.services {
-        if service.everybody().any(|server| matches!(server.method, Method::Nat | Method::FullNat)) {
-            match family(service.key) {
-                Family::Ipv4 => needed.ipv4 = true,
-                Family::Ipv6 => needed.ipv6 = true,
-            }
-        }
-    }
-    needed
-}
-
-enum Family {
-    Ipv4,
-    Ipv6,
-}
-
-const fn family(key: ServiceKey) -> Family {
-    match key.listen {
-        Listen::Address(address) if address.is_ipv4() => Family::Ipv4,
-        Listen::Fwmark { ipv6: false, .. } => Family::Ipv4,
-        Listen::Address(_) | Listen::Fwmark { .. } => Family::Ipv6,
-    }
+const fn forwarding(gist: &Gist) -> Forwarding {
+    Forwarding { ipv4: gist.forwards_ipv4, ipv6: gist.forwards_ipv6 }
 }

@@ -20,7 +20,7 @@ use super::state::State;
 use super::status::status;
 use super::sysctl;
 use super::watch::{ADDRESSES_AND_ROUTES, Watch};
-use crate::config::model::Config;
+use crate::config::model::{Config, Gist};
 use crate::config::{self, Watcher};
 use crate::ipc::message::{Reply, Request, Status};
 use crate::ipc::server::{self, Call, Subscribers};
@@ -60,7 +60,10 @@ struct Inbox {
 struct Worker {
     run: RunDir,
     kernel: Kernel,
+    /// Without services.
     config: Option<Config>,
+    /// What the services come to.
+    gist: Gist,
     /// Of `config`.
     loaded: u64,
     /// Of the configuration that the kernel was last compared with.
@@ -98,6 +101,7 @@ impl Worker {
             memory: Memory::load(&run.state(Role::Net), boot_time()),
             run: run.clone(),
             config: None,
+            gist: Gist::default(),
             loaded: 0,
             generation: 0,
             clients,
@@ -155,11 +159,12 @@ impl Worker {
 
     /// Takes the configuration that `store` has activated; a fault keeps the present one.
     fn load(&mut self) {
-        match config::active(&self.run) {
+        match config::active_without_services(&self.run) {
             Ok(Some(active)) => {
-                if self.config.as_ref() != Some(&active.checked.config) {
+                if self.config.as_ref() != Some(&active.checked.config) || self.gist != active.gist {
                     self.backoff.clear();
                     self.config = Some(active.checked.config);
+                    self.gist = active.gist;
                 }
                 self.loaded = active.generation;
             }
@@ -272,7 +277,7 @@ impl Worker {
         let raised = self.memory.raised;
         let facts =
             Facts { observed: &self.observed, leases: &self.memory.leases, raised, early: &self.early };
-        self.desired = desired(config, facts);
+        self.desired = desired(config, &self.gist, facts);
         self.observed.sysctls = observe::sysctls(self.desired.state.sysctls.keys());
         Ok(diff(&self.observed, &self.desired.state))
     }

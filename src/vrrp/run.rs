@@ -51,6 +51,9 @@ const PERIOD: Duration = Duration::from_secs(5);
 /// events must not keep the timers waiting.
 const REST: u32 = 4;
 
+/// How long what services say is only in memory: after a crash they say it again.
+const UNWRITTEN: Duration = Duration::from_millis(100);
+
 /// After a look that failed.
 const AGAIN: Duration = Duration::from_millis(200);
 /// How long an orderly end waits for the kernel: less than the supervisor waits for us.
@@ -101,6 +104,8 @@ struct Worker {
     /// 0 = no configuration yet: nothing is touched.
     generation: u64,
     services: Option<mpsc::Receiver<Heard>>,
+    /// When what they said is written down: together, a thousand speak at once when a box starts.
+    remember_at: Option<Instant>,
     /// The thread that asks what trackers want to know, once there is anything to ask.
     watcher: Option<mpsc::UnboundedSender<Wanted>>,
     news: Option<mpsc::UnboundedReceiver<News>>,
@@ -150,6 +155,7 @@ impl Worker {
             previous: life.masters,
             generation: 0,
             services: None,
+            remember_at: None,
             watcher: None,
             news: None,
             sync: Daemons::default(),
@@ -177,8 +183,12 @@ impl Worker {
                 self.look_at = None;
                 self.looking = self.jobs.send(Job::Look).is_ok();
             }
+            if self.remember_at.is_some_and(|at| at <= now) {
+                self.remember();
+            }
             let look_at = self.look_at.filter(|_| !self.looking);
-            self.alarm.set(self.engine.deadline(now).into_iter().chain(look_at).min())?;
+            self.alarm
+                .set(self.engine.deadline(now).into_iter().chain(look_at).chain(self.remember_at).min())?;
             // In no fixed order: a flood on the wire must not keep anybody else from being heard.
             tokio::select! {
                 ready = self.wire.readable() => ready?,
@@ -235,10 +245,9 @@ impl Worker {
 
     /// Takes the configuration that `store` has activated; a faulty one changes nothing.
     fn load(&mut self) {
-        // Whoever goes on as master waits for no services, and is in a hurry.
+        // Whoever goes on as master waits for no services.
         let cold = self.generation == 0 && self.previous.is_empty();
-        let found = if cold { config::active(&self.run) } else { config::active_without_services(&self.run) };
-        let active = match found {
+        let active = match config::active_without_services(&self.run) {
             Ok(Some(active)) => active,
             Ok(None) => return,
             Err(error) => return log::error!("configuration not taken: {error}"),
@@ -246,8 +255,7 @@ impl Worker {
         if active.generation == self.generation {
             return;
         }
-        let services: BTreeSet<String> =
-            active.checked.config.services.into_iter().map(|service| service.name).collect();
+        let services: BTreeSet<String> = active.gist.names.into_iter().filter(|_| cold).collect();
         let configs = active.checked.config.vrrp;
         log::info!("configuration taken: generation={} instances={}", active.generation, configs.len());
         let first = std::mem::replace(&mut self.generation, active.generation) == 0;
@@ -462,7 +470,7 @@ impl Worker {
             self.engine.observe(Instant::now(), |facts| {
                 facts.services.insert(service, up);
             });
-            self.remember();
+            self.remember_at.get_or_insert_with(|| Instant::now() + UNWRITTEN);
         }
     }
 
@@ -622,6 +630,7 @@ impl Worker {
     }
 
     fn remember(&mut self) {
+        self.remember_at = None;
         if let Err(error) = self.memory.keep(self.engine.masters(), self.engine.facts())
             && self.quiet.may_say(Instant::now(), "remember")
         {
