@@ -1,7 +1,7 @@
 //! `director import`: a configuration of another project as `director.toml`.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use lexopt::Arg::Value;
@@ -9,6 +9,7 @@ use lexopt::Arg::Value;
 use super::{Error, closest, complain, print};
 use crate::config::{NodeFacts, check};
 use crate::import::Tool;
+use crate::import::keepalived::include::matches;
 
 /// What may follow `director import`.
 pub const USAGE: &str = "keepalived|ldirectord|ipvsadm FILE";
@@ -42,9 +43,10 @@ pub fn run(mut args: lexopt::Parser) -> Result<ExitCode, Error> {
         |why: &dyn std::fmt::Display| Error::Failed(format!("cannot import: {}: {why}", file.display()));
     let bytes = std::fs::read(&file).map_err(|error| failed(&error))?;
     let text = String::from_utf8_lossy(&bytes);
-    let draft = tool.read(&text);
+    let draft = tool.read(&file, &text, &mut look);
     for warning in &draft.warnings {
-        complain(&format!("{}:{}: {}", file.display(), warning.line, warning.text));
+        let file = warning.file.clone().unwrap_or_else(|| file.display().to_string());
+        complain(&format!("{file}:{}: {}", warning.line, warning.text));
     }
     if draft.services.is_empty() && draft.vrrp.is_empty() {
         return Err(failed(&"no service and no virtual router in it could be taken over"));
@@ -59,6 +61,26 @@ pub fn run(mut args: lexopt::Parser) -> Result<ExitCode, Error> {
             Ok(ExitCode::from(2))
         }
     }
+}
+
+/// The files that match `pattern`, which may have wildcards in its last part.
+fn look(pattern: &Path) -> Result<Vec<(PathBuf, String)>, String> {
+    let name = pattern.file_name().unwrap_or_default().to_string_lossy();
+    let mut files = if name.contains(['*', '?']) {
+        let folder =
+            pattern.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let entries = std::fs::read_dir(folder).map_err(|error| error.to_string())?;
+        let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+        names.filter(|entry| matches(&name, entry)).map(|entry| folder.join(entry)).collect()
+    } else {
+        vec![pattern.to_owned()]
+    };
+    files.sort();
+    let read = |file: PathBuf| {
+        let bytes = std::fs::read(&file).map_err(|error| error.to_string())?;
+        Ok((file, String::from_utf8_lossy(&bytes).into_owned()))
+    };
+    files.into_iter().map(read).collect()
 }
 
 fn tool_of(word: &str) -> Result<Tool, Error> {

@@ -7,7 +7,9 @@ use std::net::{IpAddr, SocketAddr};
 /// Something of the original that is not in the result, or not as it was.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Warning {
-    /// Line of the original, from 1.
+    /// The file that the original includes, if it stands in one.
+    pub file: Option<String>,
+    /// Line there, from 1.
     pub line: usize,
     /// What, in words.
     pub text: String,
@@ -69,6 +71,8 @@ pub struct Draft {
     pub routes: Vec<Table>,
     /// Virtual routers.
     pub vrrp: Vec<Table>,
+    /// Synchronisation of connections.
+    pub sync: Option<Table>,
     /// Services.
     pub services: Vec<Service>,
     /// What is missing.
@@ -81,7 +85,7 @@ pub struct Draft {
 impl Draft {
     /// Notes what is missing.
     pub fn warn(&mut self, line: usize, text: impl Into<String>) {
-        self.warnings.push(Warning { line, text: text.into() });
+        self.warnings.push(Warning { file: None, line, text: text.into() });
     }
 
     /// An interface of this name exists; `address`, with prefix, is on it.
@@ -126,8 +130,9 @@ impl Draft {
         if !self.warnings.is_empty() {
             out.push_str("#\n# Not taken over as it was:\n");
         }
-        for Warning { line, text } in &self.warnings {
-            let _ = writeln!(out, "#   line {line}: {}", text.replace(['\n', '\r'], " "));
+        for Warning { file, line, text } in &self.warnings {
+            let file = file.as_ref().map(|file| format!("{file} ")).unwrap_or_default();
+            let _ = writeln!(out, "#   {}", format!("{file}line {line}: {text}").replace(['\n', '\r'], " "));
         }
         out.push_str("version = 1\n");
         if let Some(hostname) = &self.hostname {
@@ -149,6 +154,9 @@ impl Draft {
         }
         for table in &self.vrrp {
             section(&mut out, "[[vrrp]]", table);
+        }
+        if let Some(table) = &self.sync {
+            section(&mut out, "[sync]", table);
         }
         for service in &self.services {
             section(&mut out, "[[service]]", &service.table);

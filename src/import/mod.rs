@@ -8,7 +8,10 @@ pub mod ipvsadm;
 pub mod keepalived;
 pub mod ldirectord;
 
+use std::path::Path;
+
 pub use draft::{Draft, Warning};
+pub use keepalived::include::Look;
 
 /// Whose file it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,11 +29,11 @@ impl Tool {
     pub const ALL: [(&str, Self); 3] =
         [("keepalived", Self::Keepalived), ("ldirectord", Self::Ldirectord), ("ipvsadm", Self::Ipvsadm)];
 
-    /// Reads a file of this tool.
+    /// Reads `text`, which is the file `path` of this tool; `look` reads the files that it includes.
     #[must_use]
-    pub fn read(self, text: &str) -> Draft {
+    pub fn read(self, path: &Path, text: &str, look: &mut Look<'_>) -> Draft {
         let mut draft = match self {
-            Self::Keepalived => keepalived::read(text),
+            Self::Keepalived => keepalived::read(path, text, look),
             Self::Ldirectord => ldirectord::read(text),
             Self::Ipvsadm => ipvsadm::read(text),
         };

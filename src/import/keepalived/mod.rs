@@ -1,13 +1,20 @@
 //! `keepalived.conf` (keepalived(5)). Pure.
 //!
-//! [`tree`]: lines and blocks · `vrrp`: virtual routers · `service`: virtual servers and their groups · `check`: checkers.
+//! [`tree`]: lines and blocks · [`include`]: files in files · `vrrp`: virtual routers · `way`: their routes and rules · `track`:
+//! what they track · `service`: virtual servers and their groups · `check`: checkers.
 
 mod check;
+pub mod include;
 mod service;
+mod track;
 pub mod tree;
 mod vrrp;
+mod way;
+
+use std::path::Path;
 
 use super::draft::{Draft, Table};
+use include::{Look, Whole};
 use tree::Node;
 
 /// Keys of any block that say who is told, or how it is logged.
@@ -26,9 +33,21 @@ const TOLD: &[&str] = &[
     "notify_master_rx_lower_pri",
 ];
 
-/// Reads a file. What Director has no word for is a warning.
+/// Reads a file with those that it includes, which `look` reads. What Director has no word for is a warning.
 #[must_use]
-pub fn read(text: &str) -> Draft {
+pub fn read(path: &Path, text: &str, look: &mut Look<'_>) -> Draft {
+    let whole = Whole::of(path, text, look);
+    let mut draft = read_whole(&whole.text);
+    for (line, why) in &whole.missing {
+        draft.warn(*line, why.as_str());
+    }
+    for warning in &mut draft.warnings {
+        (warning.file, warning.line) = whole.place(warning.line);
+    }
+    draft
+}
+
+fn read_whole(text: &str) -> Draft {
     let mut draft = Draft::default();
     let (nodes, faults) = tree::parse(text);
     for (line, fault) in faults {
@@ -45,13 +64,10 @@ pub fn read(text: &str) -> Draft {
             "static_ipaddress" | "static_addresses" => static_addresses(&mut draft, node),
             "static_routes" => static_routes(&mut draft, node),
             "vrrp_sync_group" => vrrp::sync_group(&mut draft, node),
-            "vrrp_instance" => vrrp::instance(&mut draft, node, &groups, version),
+            "vrrp_instance" => vrrp::instance(&mut draft, node, &nodes, &groups, version),
             "virtual_server" => service::server(&mut draft, node, &nodes),
             "virtual_server_group" => service::group(&mut draft, node, &nodes),
-            "vrrp_script" => {
-                draft.warn(node.line, "scripts are not tracked: track an interface or a service")
-            }
-            "include" => draft.warn(node.line, format!("include {}: import that file, too", node.value())),
+            "vrrp_script" | "vrrp_track_file" | "track_file" => track::definition(&mut draft, node),
             other => draft.warn(node.line, format!("{other}: not known to Director")),
         }
     }
@@ -82,6 +98,7 @@ fn globals(draft: &mut Draft, node: &Node<'_>) {
                 format!("router_id {}: a name in mails, which are not sent", child.value()),
             ),
             "vrrp_version" => {}
+            "lvs_sync_daemon" => vrrp::sync_daemon(draft, child),
             "notification_email"
             | "notification_email_from"
             | "smtp_server"

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use super::track::track;
 use super::tree::Node;
+use super::way::{routes, rules};
 use super::{after, rest, with_prefix};
 use crate::import::draft::{Draft, Table, list, seconds, word};
 
@@ -26,6 +28,9 @@ const KNOWN: &[&str] = &[
     "unicast_peer",
     "track_interface",
     "track_script",
+    "track_file",
+    "virtual_routes",
+    "virtual_rules",
     "dont_track_primary",
     "version",
     "accept",
@@ -49,10 +54,11 @@ pub(super) fn sync_group(draft: &mut Draft, node: &Node<'_>) {
     rest(draft, node, &["group"]);
 }
 
-/// A virtual router.
+/// A virtual router; `nodes` is the whole file.
 pub(super) fn instance(
     draft: &mut Draft,
     node: &Node<'_>,
+    nodes: &[Node<'_>],
     groups: &BTreeMap<&str, &str>,
     version: Option<u8>,
 ) {
@@ -94,7 +100,16 @@ pub(super) fn instance(
     if let Some(source) = node.find("unicast_src_ip").or_else(|| node.find("mcast_src_ip")) {
         table.text("source", source.value());
     }
-    track(draft, node, &mut table);
+    for (key, value) in
+        [("routes", routes(draft, node)), ("rules", rules(draft, node)), ("track", track(draft, node, nodes))]
+    {
+        if let Some(value) = value {
+            table.set(key, value);
+        }
+    }
+    if let Some(daemon) = node.find("lvs_sync_daemon_interface") {
+        sync(draft, daemon.value(), &word(name));
+    }
     rest(draft, node, KNOWN);
     draft.vrrp.push(table);
 }
@@ -168,26 +183,27 @@ fn authentication(draft: &mut Draft, node: &Node<'_>, version: u8, table: &mut T
     table.set("auth", auth.inline());
 }
 
-fn track(draft: &mut Draft, node: &Node<'_>, table: &mut Table) {
-    let mut items = Vec::new();
-    for tracked in node.find("track_interface").into_iter().flat_map(|track| &track.block) {
-        draft.interface(tracked.key(), None);
-        let mut item = Table::default();
-        item.text("interface", tracked.key());
-        if let Some(weight) =
-            after(&tracked.words, "weight").and_then(|weight| weight.parse::<i16>().ok()).filter(|w| *w != 0)
-        {
-            item.set("weight", weight);
+/// `lvs_sync_daemon INTERFACE INSTANCE [id NUM] [maxlen LEN] [port NUM] [ttl NUM] [group ADDRESS]` of `global_defs`.
+pub(super) fn sync_daemon(draft: &mut Draft, node: &Node<'_>) {
+    let follows = node.words.get(2).copied().unwrap_or_default();
+    let table = sync(draft, node.value(), &word(follows));
+    for (theirs, ours) in
+        [("id", "id"), ("syncid", "id"), ("maxlen", "max_length"), ("port", "port"), ("ttl", "ttl")]
+    {
+        if let Some(number) = after(&node.words, theirs).and_then(|number| number.parse::<u32>().ok()) {
+            table.set(ours, number);
         }
-        items.push(item.inline());
     }
-    if !items.is_empty() {
-        table.set("track", format!("[{}]", items.join(", ")));
+    if let Some(group) = after(&node.words, "group") {
+        table.text("group", group);
     }
-    if let Some(script) = node.find("track_script") {
-        draft.warn(script.line, "track_script: scripts are not tracked: track an interface or a service");
-    }
-    if let Some(daemon) = node.find("lvs_sync_daemon_interface") {
-        draft.warn(daemon.line, "lvs_sync_daemon_interface: connections are not synchronised");
-    }
+}
+
+/// `[sync]` by an interface, as long as a virtual router is master.
+fn sync<'a>(draft: &'a mut Draft, interface: &str, follow: &str) -> &'a mut Table {
+    draft.interface(interface, None);
+    let table = draft.sync.get_or_insert_default();
+    table.text("interface", interface);
+    table.text("follow", follow);
+    table
 }
