@@ -44,6 +44,8 @@ impl Init {
             }
             Request::Reload
             | Request::SetManagement(_)
+            | Request::SetUp(_)
+            | Request::AssignCards { .. }
             | Request::Administer { .. }
             | Request::Why { .. }
             | Request::Router { .. } => {

@@ -10,7 +10,7 @@ pub use lvs::{
     ServerName, ServerStatus, ServiceStatus, SlowStartStatus, Why,
 };
 pub use net::{LinkStatus, NetStatus};
-pub use store::{Candidate, SetManagement, Source, StoreStatus};
+pub use store::{Candidate, Card, SetManagement, SetUp, SharedAddress, Source, StoreStatus};
 pub use vrrp::{RouterOrder, RouterState, RouterStatus, TrackerStatus, VrrpStatus};
 
 use crate::role::Role;
@@ -38,6 +38,13 @@ pub enum Request {
     Reload,
     /// To `store`: give an interface a management address in the operator's file, check, write, activate.
     SetManagement(SetManagement),
+    /// To `store`: what a new box needs, in the operator's file; check, write, activate.
+    SetUp(SetUp),
+    /// To `store`: say in the operator's file which card each interface is; check, write, activate.
+    AssignCards {
+        /// Interfaces by their names in the file. What is not named stays as it is.
+        cards: Vec<Card>,
+    },
     /// To `lvs`: take real servers out of use, or back into it; [`Reply::Servers`].
     Administer {
         /// Name of a service; `*` or `all` = every one.

@@ -122,7 +122,7 @@ impl Wanted {
     }
 }
 
-fn text<'t>(table: &'t dyn TableLike, key: &str) -> Option<&'t str> {
+pub(super) fn text<'t>(table: &'t dyn TableLike, key: &str) -> Option<&'t str> {
     table.get(key).and_then(Item::as_str)
 }
 
@@ -146,7 +146,7 @@ fn is_default(table: &dyn TableLike, gateway: IpAddr) -> bool {
 }
 
 /// The tables of `[[key]]` or of `key = [{ … }]`.
-fn tables<'t>(item: Option<&'t Item>) -> Box<dyn Iterator<Item = &'t dyn TableLike> + 't> {
+pub(super) fn tables<'t>(item: Option<&'t Item>) -> Box<dyn Iterator<Item = &'t dyn TableLike> + 't> {
     match item {
         Some(Item::ArrayOfTables(tables)) => Box::new(tables.iter().map(|table| table as &dyn TableLike)),
         Some(Item::Value(Value::Array(array))) => {
@@ -157,7 +157,7 @@ fn tables<'t>(item: Option<&'t Item>) -> Box<dyn Iterator<Item = &'t dyn TableLi
 }
 
 /// The element of the list `key` that `is_it` accepts; a new one with `first` as its first key if there is none.
-fn element<'s>(
+pub(super) fn element<'s>(
     section: &'s mut dyn TableLike,
     key: &str,
     is_it: impl Fn(&dyn TableLike) -> bool,
@@ -188,7 +188,7 @@ fn element<'s>(
 }
 
 /// Sets a value; a comment behind the old one stays.
-fn set(table: &mut dyn TableLike, key: &str, mut value: Value) {
+pub(super) fn set(table: &mut dyn TableLike, key: &str, mut value: Value) {
     if let Some(old) = table.get_mut(key).and_then(Item::as_value_mut) {
         *value.decor_mut() = old.decor().clone();
         *old = value;

@@ -9,6 +9,7 @@
 //! Outside the appliance (`director run --config FILE`) one file takes the place of all of these.
 
 mod appliance; // the sources of the appliance, together
+mod change; // what the console changes in the operator's file, comments kept
 mod cmdline; // what the boot loader told the kernel
 mod disk; // block devices and NICs as /sys shows them
 mod fat; // is it a FAT file system, and what is its label

@@ -10,6 +10,7 @@ use nix::sys::signal::Signal;
 use tokio::io::AsyncReadExt;
 use tokio::task::JoinHandle;
 
+use super::change::Change;
 use super::grubenv::Slot;
 use super::keepsakes;
 use super::publish::{publish, published};
@@ -172,17 +173,21 @@ impl Store {
                 self.subscribers.add(answer, present);
             }
             Request::Reload => self.queue.push_back((Work::Look, Some(answer))),
-            Request::SetManagement(wish) => {
-                let management = Management {
-                    wish,
-                    source: self.status.source,
-                    node: self.status.node.clone(),
-                    running: self.running.as_ref().map(|running| running.text.clone()).unwrap_or_default(),
-                };
-                self.queue.push_back((Work::Manage(Box::new(management)), Some(answer)));
-            }
+            Request::SetManagement(wish) => self.change(Change::Management(wish), answer),
+            Request::SetUp(wish) => self.change(Change::SetUp(wish), answer),
+            Request::AssignCards { cards } => self.change(Change::Cards(cards), answer),
             other => answer.reply(&not_mine(Role::Store, &other)),
         }
+    }
+
+    fn change(&mut self, wish: Change, answer: Answer) {
+        let management = Management {
+            wish,
+            source: self.status.source,
+            node: self.status.node.clone(),
+            running: self.running.as_ref().map(|running| running.text.clone()).unwrap_or_default(),
+        };
+        self.queue.push_back((Work::Manage(Box::new(management)), Some(answer)));
     }
 
     fn done(&mut self, done: Option<(Done, Work, Option<Answer>)>) {

@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::appliance::Appliance;
-use super::disk::{mac_of, node_facts};
+use super::change::Change;
+use super::disk::node_facts;
 use super::grubenv::Slot;
-use super::management;
 use super::select::{Choice, Found, Offer, choose};
 use crate::config::{Before, NodeFacts, check, prepared, read_file};
-use crate::ipc::message::{SetManagement, Source};
+use crate::ipc::message::Source;
 use crate::paths::RunDir;
 use crate::units::Mac;
 
@@ -35,7 +35,7 @@ pub(super) enum Work {
 
 #[derive(Debug, Clone)]
 pub(super) struct Management {
-    pub wish: SetManagement,
+    pub wish: Change,
     pub source: Source,
     pub node: Option<String>,
     pub running: Vec<u8>,
@@ -195,45 +195,40 @@ impl Plan {
         }
     }
 
-    /// Sets a management address in the file of the operator that runs, or would run. Nothing is written unless the whole
-    /// result is without fault.
+    /// Changes the file of the operator that runs, or would run. Nothing is written unless the whole result is without fault.
     fn manage(&mut self, management: &Management) -> Result<(), String> {
+        let what = management.wish.name();
+        self.change(management).map_err(|why| format!("{what}: {why}"))
+    }
+
+    fn change(&mut self, management: &Management) -> Result<(), String> {
         let Management { wish, source, node, running } = management;
-        if wish.address.is_none() && wish.gateway.is_some() {
-            return Err("set management address: a gateway goes with a static address, DHCP brings its own"
-                .to_owned());
-        }
         if let Sources::Appliance(Some(appliance)) = &self.sources
             && let Some(why) = appliance.set_aside()
         {
-            return Err(format!(
-                "set management address: your file is left alone: {why}; start the box normally"
-            ));
+            return Err(format!("your file is left alone: {why}; start the box normally"));
         }
         let offers = self.look();
         let wanted = if *source == Source::Usb { Source::Usb } else { Source::Partition };
         let offer = offers
             .iter()
             .find(|offer| offer.source == wanted || offer.source == Source::File)
-            .ok_or("set management address: there is no file to write it to")?;
+            .ok_or("there is no file to write it to")?;
         let text = match &offer.found {
             Found::Text(text) => text.clone(),
-            Found::Unreadable(why) => return Err(format!("set management address: {}: {why}", offer.place)),
+            Found::Unreadable(why) => return Err(format!("{}: {why}", offer.place)),
             Found::Absent(_) if *source == Source::LastGood => running.clone(),
             Found::Absent(_) => b"version = 1\n".to_vec(),
         };
         let facts = self.facts();
-        let present = check(&text, &offer.name, &facts).map_err(|report| {
-            format!("set management address: {} has faults to be mended first:\n{report}", offer.place)
-        })?;
+        let present = check(&text, &offer.name, &facts)
+            .map_err(|report| format!("{} has faults to be mended first:\n{report}", offer.place))?;
         let node = present.node.or_else(|| node.clone().filter(|_| *source == Source::LastGood));
-        let text = std::str::from_utf8(&text).map_err(|error| format!("set management address: {error}"))?;
+        let text = std::str::from_utf8(&text).map_err(|error| error.to_string())?;
         let text = text.trim_start_matches('\u{feff}');
-        let edited = management::edit(text, node.as_deref(), wish, mac_of(&wish.interface))
-            .map_err(|why| format!("set management address: {}: {why}", offer.place))?;
-        check(&edited, &offer.name, &facts).map_err(|report| {
-            format!("set management address: nothing is written, it would not fit the rest:\n{report}")
-        })?;
+        let edited = wish.edit(text, node.as_deref()).map_err(|why| format!("{}: {why}", offer.place))?;
+        check(&edited, &offer.name, &facts)
+            .map_err(|report| format!("nothing is written, it would not fit the rest:\n{report}"))?;
         self.write(offer, edited.as_bytes())
     }
 

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::units::{Cidr, IfName};
+use crate::units::{Cidr, IfName, Mac};
 
 /// A management address as the console sets it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,6 +15,44 @@ pub struct SetManagement {
     pub address: Option<Cidr>,
     /// Default gateway with a static address; `None` removes none and adds none.
     pub gateway: Option<IpAddr>,
+}
+
+/// What a new box needs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SetUp {
+    /// Host name (RFC 1123).
+    pub hostname: String,
+    /// Its address.
+    #[serde(flatten)]
+    pub management: SetManagement,
+    /// Time servers; none leaves those of the file.
+    #[serde(default)]
+    pub ntp: Vec<IpAddr>,
+    /// The address that it shares with a peer.
+    #[serde(default)]
+    pub shared: Option<SharedAddress>,
+}
+
+/// A virtual address of a pair.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SharedAddress {
+    /// The VIP.
+    pub address: IpAddr,
+    /// Virtual router identifier, 1 to 255.
+    pub vrid: u8,
+    /// 1 to 254; the higher one is master.
+    pub priority: u8,
+    /// The other box, to send to it alone; `None` = by multicast.
+    pub peer: Option<IpAddr>,
+}
+
+/// Which card an interface of the file is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Card {
+    /// Name in the file.
+    pub interface: IfName,
+    /// Hardware address of the card.
+    pub mac: Mac,
 }
 
 /// Which configuration runs, and why.
