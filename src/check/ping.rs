@@ -22,6 +22,7 @@ pub async fn probe(target: &Target) -> Outcome {
     };
     match exchange(socket, target.address.ip()).await {
         Ok(Heard::Answer) => Outcome::Success(Reason::Borrowed("answered")),
+        Ok(Heard::Expired) => Outcome::Failure(Reason::Borrowed("too many hops")),
         Ok(Heard::Refused(why)) => Outcome::Failure(Reason::Owned(why)),
         Err(error) => reason::outcome(&error),
     }

@@ -3,7 +3,9 @@
 //! A verb is a row of [`VERBS`]; the same table is the help. Exit codes: 0 done, 1 failed, 2 wrong use or a faulty file.
 
 mod admin;
+mod arping;
 mod ask;
+mod capture;
 mod check;
 mod import;
 pub mod ipvs;
@@ -13,6 +15,7 @@ mod realserver;
 pub mod services;
 pub mod status;
 mod suggest;
+mod traceroute;
 mod verbs;
 pub mod vrrp;
 mod why;
@@ -155,6 +158,24 @@ pub const VERBS: &[Verb] = &[
         summary: "ask an address for an echo (4 times, every 1s, waiting 1s each)",
         run: ping::run,
     },
+    Verb {
+        name: "traceroute",
+        usage: traceroute::USAGE,
+        summary: "show the routers on the way to an address",
+        run: traceroute::run,
+    },
+    Verb {
+        name: "arping",
+        usage: arping::USAGE,
+        summary: "ask by ARP who has an address on a network of this host",
+        run: arping::run,
+    },
+    Verb {
+        name: "capture",
+        usage: capture::USAGE,
+        summary: "write packets of an interface to a file: bounded in number, time and size",
+        run: capture::run,
+    },
     Verb { name: "version", usage: "", summary: "print the version", run: verbs::version },
     Verb { name: "help", usage: "[VERB]", summary: "explain a verb", run: help },
     Verb {
@@ -261,6 +282,9 @@ fn overview() -> String {
 
 fn explain(verb: &Verb) -> String {
     let details = match verb.name {
+        "arping" => format!("\n{}", arping::DETAILS),
+        "capture" => format!("\n{}", capture::DETAILS),
+        "traceroute" => format!("\n{}", traceroute::DETAILS),
         "import" => format!("\n{}", import::DETAILS),
         "ipvs" => format!("\n{}", ipvs::DETAILS),
         "why" | "drain" | "disable" | "enable" => format!("\n{}", admin::DETAILS),

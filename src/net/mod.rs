@@ -9,7 +9,9 @@
 //! Start, reload, repair and a restart after a crash are one path: observe, compare, apply.
 
 pub mod apply; // one operation → one netlink request or file write
+pub mod arping; // who has an address, for people
 pub mod backoff; // how soon the same operation may be tried again (pure)
+pub mod capture; // packets into a file, for people
 pub mod desired; // configuration + what is there → what should be (pure)
 pub mod dhcp; // DHCPv4 client
 pub mod diff; // what is → what should be, as ordered operations (pure)
@@ -23,6 +25,7 @@ pub mod settled; // what was in place, to tell a repair from a change (pure)
 pub mod state; // one shape for what is and what should be
 pub mod status; // the worker's state for people (pure)
 pub mod sysctl; // what a director wants of /proc/sys/net, each with its reason
+pub mod trace; // the way to an address, for people
 pub mod watch; // "something changed", by netlink multicast
 
 /// The kernel's error without the number that says nothing to people.

@@ -13,6 +13,8 @@ const PAYLOAD: [u8; 56] = [0x61; 56];
 pub enum Heard {
     /// It is answered.
     Answer,
+    /// A router on the way has dropped it: too many hops.
+    Expired,
     /// It cannot be delivered, and why.
     Refused(String),
 }
@@ -45,7 +47,7 @@ pub fn judge(message: &[u8], from: IpAddr, target: IpAddr, ident: u16, seq: u16)
         IpAddr::V4(_) => judge_v4(message, ident, seq),
         IpAddr::V6(_) => judge_v6(message, ident, seq),
     }
-    .filter(|heard| matches!(heard, Heard::Refused(_)) || from == target)
+    .filter(|heard| *heard != Heard::Answer || from == target)
 }
 
 fn unchecked() -> ChecksumCapabilities {
@@ -63,9 +65,7 @@ fn judge_v4(packet: &[u8], ident: u16, seq: u16) -> Option<Heard> {
         Icmpv4Repr::DstUnreachable { reason, data, .. } if quoted(data, ident, seq) => {
             Some(Heard::Refused(reason.to_string().to_lowercase()))
         }
-        Icmpv4Repr::TimeExceeded { data, .. } if quoted(data, ident, seq) => {
-            Some(Heard::Refused("too many hops".to_owned()))
-        }
+        Icmpv4Repr::TimeExceeded { data, .. } if quoted(data, ident, seq) => Some(Heard::Expired),
         _ => None,
     }
 }
@@ -79,9 +79,7 @@ fn judge_v6(message: &[u8], ident: u16, seq: u16) -> Option<Heard> {
         Icmpv6Repr::DstUnreachable { reason, data, .. } if quoted(data, ident, seq) => {
             Some(Heard::Refused(reason.to_string().to_lowercase()))
         }
-        Icmpv6Repr::TimeExceeded { data, .. } if quoted(data, ident, seq) => {
-            Some(Heard::Refused("too many hops".to_owned()))
-        }
+        Icmpv6Repr::TimeExceeded { data, .. } if quoted(data, ident, seq) => Some(Heard::Expired),
         _ => None,
     }
 }

@@ -3,7 +3,7 @@
 //! Blocking, one question at a time. Packets are smoltcp's.
 
 pub mod icmp; // questions and answers as bytes (pure)
-mod socket; // the raw socket
+pub(super) mod socket; // the raw socket
 
 use std::fmt;
 use std::io;

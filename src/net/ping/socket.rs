@@ -20,6 +20,23 @@ pub struct Echo {
     ident: u16,
 }
 
+/// What one question came to.
+pub enum Exchange {
+    /// Somebody spoke about it.
+    Heard {
+        /// Who.
+        from: IpAddr,
+        /// After how long.
+        time: Duration,
+        /// What.
+        heard: Heard,
+    },
+    /// Nobody in time.
+    Silence,
+    /// It could not be sent, and why.
+    Unsent(String),
+}
+
 impl Echo {
     /// Opens a raw socket.
     ///
@@ -36,28 +53,49 @@ impl Echo {
         Ok(Self { socket, target, ident })
     }
 
+    /// From now on no question passes more than `hops` routers less one.
+    ///
+    /// # Errors
+    /// The kernel refuses it.
+    pub fn limit_hops(&self, hops: u8) -> io::Result<()> {
+        match self.target.address {
+            IpAddr::V4(_) => self.socket.set_ttl_v4(hops.into()),
+            IpAddr::V6(_) => self.socket.set_unicast_hops_v6(hops.into()),
+        }
+    }
+
     /// Asks once and waits at most `timeout`.
     pub fn ask(&self, seq: u16, timeout: Duration) -> Outcome {
+        match self.exchange(seq, timeout) {
+            Exchange::Heard { time, heard: Heard::Answer, .. } => Outcome::Answer { seq, time },
+            Exchange::Heard { from, heard: Heard::Expired, .. } => {
+                Outcome::Refused { seq, from, why: "too many hops".to_owned() }
+            }
+            Exchange::Heard { from, heard: Heard::Refused(why), .. } => Outcome::Refused { seq, from, why },
+            Exchange::Silence => Outcome::Silence { seq, timeout },
+            Exchange::Unsent(why) => Outcome::Unsent { seq, why },
+        }
+    }
+
+    /// Asks once and waits at most `timeout` for whoever has something to say about it.
+    pub fn exchange(&self, seq: u16, timeout: Duration) -> Exchange {
         let asked = Instant::now();
         let to = match self.target.address {
             IpAddr::V4(address) => SockAddr::from(SocketAddr::from((address, 0))),
             IpAddr::V6(address) => SocketAddrV6::new(address, 0, 0, self.target.scope).into(),
         };
         if let Err(error) = self.socket.send_to(&icmp::question(self.target.address, self.ident, seq), &to) {
-            return Outcome::Unsent { seq, why: crate::net::told(&error) };
+            return Exchange::Unsent(crate::net::told(&error));
         }
         loop {
-            let left = timeout.saturating_sub(asked.elapsed());
-            match self.hear(left) {
+            match self.hear(timeout.saturating_sub(asked.elapsed())) {
                 Ok(Some((from, message))) => {
-                    match icmp::judge(&message, from, self.target.address, self.ident, seq) {
-                        Some(Heard::Answer) => return Outcome::Answer { seq, time: asked.elapsed() },
-                        Some(Heard::Refused(why)) => return Outcome::Refused { seq, from, why },
-                        None => {}
+                    if let Some(heard) = icmp::judge(&message, from, self.target.address, self.ident, seq) {
+                        return Exchange::Heard { from, time: asked.elapsed(), heard };
                     }
                 }
-                Ok(None) => return Outcome::Silence { seq, timeout },
-                Err(error) => return Outcome::Unsent { seq, why: crate::net::told(&error) },
+                Ok(None) => return Exchange::Silence,
+                Err(error) => return Exchange::Unsent(crate::net::told(&error)),
             }
         }
     }
