@@ -66,6 +66,12 @@ impl Director {
     /// Starts the worker and waits until it has its configuration.
     pub fn start(&mut self) {
         let mark = self.log.mark();
+        self.spawn();
+        self.log.wait("configuration taken", mark, Duration::from_secs(10));
+    }
+
+    /// Starts the worker.
+    pub fn spawn(&mut self) {
         let mut command = director_lab::command::bound(env!("CARGO_BIN_EXE_director"));
         command.args(["worker", "vrrp", "--run-dir"]).arg(self.dir.path());
         command
@@ -76,7 +82,6 @@ impl Director {
         let mut child = self.host.namespace().run(move || command.spawn()).unwrap().unwrap();
         self.log.follow(child.stderr.take().unwrap());
         self.child = Some(child);
-        self.log.wait("configuration taken", mark, Duration::from_secs(10));
     }
 
     pub fn pid(&self) -> u32 {

@@ -10,13 +10,17 @@
     reason = "helpers of tests"
 )]
 
+mod crashes;
 mod director;
+mod heartbeat;
 mod keepalived;
+mod load;
 mod log;
 mod orders;
 mod pair;
 mod reload;
 mod repair;
+mod starved;
 mod versus;
 mod ways;
 

@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 use director::ipc::client::ask;
 use director::ipc::message::{Reply, Request, RouterOrder, RouterState};
 use director::role::Role;
+use director_lab::asker::{Asker, Tally};
+use director_lab::capture::Capture;
 use director_lab::segment::Segment;
 
 use super::director::{Director, file};
@@ -42,31 +44,6 @@ fn pair(segment: &Segment) -> (Director, Director) {
     (first, second)
 }
 
-/// A client that asks the VIP every 5 ms for `seconds`; gives how many questions there were and how many answers.
-struct Client(std::process::Child);
-
-impl Client {
-    fn start(segment: &Segment, seconds: u32) -> Self {
-        let host = segment.host("client", "10.0.0.9/24").unwrap();
-        let count = (seconds * 200).to_string();
-        let mut command = director_lab::command::bound("ping");
-        command.args(["-i", "0.005", "-W", "1", "-q", "-c", &count, "10.0.0.45"]);
-        command.stdout(std::process::Stdio::piped());
-        Self(host.namespace().run(move || command.spawn()).unwrap().unwrap())
-    }
-
-    fn lost(self) -> u32 {
-        let output = self.0.wait_with_output().unwrap();
-        let text = String::from_utf8(output.stdout).unwrap();
-        let number = |word: &str| -> u32 {
-            let before = text.split(word).next().unwrap();
-            let last = before.split_whitespace().next_back().and_then(|number| number.parse().ok());
-            last.unwrap_or_else(|| panic!("ping said {text:?}, {}", output.status))
-        };
-        number(" packets transmitted") - number(" received")
-    }
-}
-
 #[test]
 fn mastership_is_handed_over_without_a_lost_request() {
     if skip() {
@@ -74,18 +51,21 @@ fn mastership_is_handed_over_without_a_lost_request() {
     }
     let segment = Segment::new().unwrap();
     let (first, second) = pair(&segment);
-    let client = Client::start(&segment, 3);
-    std::thread::sleep(Duration::from_secs(1));
+    let client = segment.host("client", "10.0.0.9/24").unwrap();
+    let wire = Capture::start(client.namespace()).unwrap();
+    let asker = Asker::start(&client, [10, 0, 0, 45].into(), Duration::from_millis(5)).unwrap();
+    std::thread::sleep(Duration::from_millis(500));
     let (mark, asked) = (second.log.mark(), Instant::now());
     order(&first, RouterOrder::Failover);
     let took = second.wait_for("master", mark, PATIENCE) - asked;
-    let lost = client.lost();
-    eprintln!(
-        "planned failover: the other one is master after {took:?}, {lost} of 600 requests every 5 ms lost"
-    );
+    std::thread::sleep(Duration::from_millis(500));
+    drop(asker);
+    std::thread::sleep(Duration::from_millis(200));
+    let tally = Tally::of(&wire.frames(0));
+    eprintln!("planned failover: the other one is master after {took:?}, every 5 ms a question: {tally:?}");
     // 6 ms by the protocol; the rest is a busy machine's.
     assert!(took < Duration::from_millis(200), "{took:?}");
-    assert!(lost <= 1, "{lost} requests lost");
+    assert!(tally.asked > 50 && tally.lost == 0, "{tally:?}");
     // It stays there, though the first is the better one.
     std::thread::sleep(Duration::from_secs(5));
     assert_eq!((first.state(), second.state()), (RouterState::Backup, RouterState::Master));

@@ -17,6 +17,9 @@
 //! - [`server`]     tiny real servers; [`client`] tiny clients
 //! - [`crowd`]     ten thousand real servers in one thread; [`scale`] Director checking them; [`process`] what processes cost
 //! - [`prober`]     a client that asks at a steady rate, and what it noticed
+//! - [`asker`]      a client that asks every few milliseconds, and the tally of its answers
+//! - [`capture`]    what passes on a wire, and when; [`frame`] what it says
+//! - [`router`]     a virtual router's program in a host: Director or keepalived; [`log`] what a child writes
 //! - [`peer`]       servers of other projects as Debian builds them, unpacked and not installed
 //! - [`cache`]      slow products, kept from run to run
 //! - [`preflight`]  may we do all that here? says what is missing
@@ -25,12 +28,16 @@
 //! told by the kernel to die with the thread that started them. So neither Ctrl-C nor SIGKILL leaves anything behind
 //! but a folder below `target/lab`, swept at the next start.
 
+pub mod asker;
 pub mod cache;
+pub mod capture;
 pub mod client;
 pub mod command;
 pub mod crowd;
 pub mod disk;
+pub mod frame;
 pub mod guest;
+pub mod log;
 pub mod machine;
 pub mod namespace;
 pub mod peer;
@@ -38,6 +45,7 @@ pub mod preflight;
 pub mod prober;
 pub mod process;
 pub mod qmp;
+pub mod router;
 pub mod scale;
 pub mod scratch;
 pub mod segment;

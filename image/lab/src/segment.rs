@@ -59,7 +59,8 @@ impl Segment {
         // Duplicate address detection would make a fresh IPv6 address unusable for a second or two.
         namespace.sysctl("net/ipv6/conf/eth0/accept_dad", "0")?;
         namespace.ip("link set eth0 up")?;
-        let host = Host { namespace, name: name.to_owned(), port };
+        let own = address.split('/').next().and_then(|own| own.parse().ok());
+        let host = Host { namespace, name: name.to_owned(), port, own };
         host.address(address)?;
         Ok(host)
     }
@@ -88,6 +89,7 @@ pub struct Host {
     namespace: Arc<Namespace>,
     name: String,
     port: String,
+    own: Option<IpAddr>,
 }
 
 impl Host {
@@ -99,6 +101,16 @@ impl Host {
     /// The host's name.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Its port on the segment's bridge, in the namespace of that.
+    pub fn port(&self) -> &str {
+        &self.port
+    }
+
+    /// The address that it was made with; `None` when that was none.
+    pub const fn own(&self) -> Option<IpAddr> {
+        self.own
     }
 
     /// Adds another address with prefix length to `eth0`.

@@ -1,13 +1,17 @@
 //! `cargo image bench`: Director and its peers on the same work, in turns, in one run.
 //!
 //! Most cases run in a QEMU guest with the shipped kernel ([`guest`]; the driver in it is `benches/guest`), because IPVS is
-//! there. The guest is emulated, so a number says little and a ratio much. `checks` runs here, in a namespace of its own.
+//! there. The guest is emulated, so a number says little and a ratio much. Those without IPVS run here, in namespaces of their
+//! own: [`checks`], [`failover`], [`instances`].
 //! [`table`] turns measurements into medians and ratios. doc/benchmarks.md says how to read them.
 
 mod checks;
+mod failover;
 mod guest;
+mod instances;
 mod table;
 
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
@@ -43,10 +47,11 @@ struct Case {
 }
 
 /// Where a case runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 enum Place {
     Guest,
-    Here,
+    /// Given the binary.
+    Here(fn(&Path, &Args) -> Result<Vec<Measurement>>),
 }
 
 const CASES: &[Case] = &[
@@ -104,7 +109,33 @@ const CASES: &[Case] = &[
             Goal::most("black-holes-missed", 0.0),
             Goal::most("wrongly-down", 0.0),
         ],
-        place: Place::Here,
+        place: Place::Here(|director, args| {
+            checks::run(director, Duration::from_secs(60) * u32::from(args.minutes))
+        }),
+    },
+    Case {
+        name: "failover",
+        about: "a master dies or hands over, at intervals of 1 s, 100 ms and 20 ms; on this host",
+        goals: &[
+            Goal::most("crash-1s-late", 0.02),
+            Goal::most("crash-100ms-late", 0.02),
+            Goal::most("crash-20ms-late", 0.02),
+            Goal::most("planned", 0.01),
+            Goal::most("planned-lost", 0.0),
+            Goal::most("to-keepalived", 0.02),
+            Goal::ratio("planned", "keepalived", 0.02),
+        ],
+        place: Place::Here(|director, args| failover::run(director, args.rounds)),
+    },
+    Case {
+        name: "instances",
+        about: "255 virtual routers with 500 VIPs on one interface advertise every second for a minute; on this host",
+        goals: &[
+            Goal::most("late-p99.9", 0.01),
+            Goal::most("advertisements-missing", 0.0),
+            Goal::ratio("processor-for-an-advert", "keepalived", 1.0),
+        ],
+        place: Place::Here(|director, args| instances::run(director, args.rounds)),
     },
 ];
 
@@ -120,16 +151,17 @@ pub fn run(args: &Args) -> Result<()> {
         return Ok(());
     }
     setup::ensure()?;
-    if chosen.iter().any(|case| case.place == Place::Here) {
+    if chosen.iter().any(|case| matches!(case.place, Place::Here(_))) {
         preflight::become_root()?;
     }
-    let guests = chosen.iter().any(|case| case.place == Place::Guest);
+    let guests = chosen.iter().any(|case| matches!(case.place, Place::Guest));
     let bench = if guests { Some(guest::Bench::prepare(args.rounds)?) } else { None };
     for case in chosen {
         eprintln!("── {}: {}", case.name, case.about);
-        let measurements: Vec<Measurement> = match &bench {
-            Some(bench) if case.place == Place::Guest => bench.run(case.name)?,
-            _ => checks::run(&binary::ensure()?, Duration::from_secs(60) * u32::from(args.minutes))?,
+        let measurements = match (case.place, &bench) {
+            (Place::Here(run), _) => run(&binary::ensure()?, args)?,
+            (Place::Guest, Some(bench)) => bench.run(case.name)?,
+            (Place::Guest, None) => continue,
         };
         println!("\n{}: {}\n{}", case.name, case.about, table::show(&measurements, case.goals));
     }

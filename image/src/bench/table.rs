@@ -76,8 +76,9 @@ pub fn show(measurements: &[Measurement], goals: &[Goal]) -> String {
             let most = all.iter().copied().fold(f64::NEG_INFINITY, f64::max);
             let _ = write!(text, "  ({} to {})", amount(least, unit), amount(most, unit));
         }
-        if let (true, Some(ours)) = (who != OURS, median_of(what, OURS)) {
-            let _ = write!(text, "  ours/theirs {}", ratio(ours, median(all)));
+        let theirs = median(all);
+        if let (true, Some(ours)) = (who != OURS && theirs > 0.0, median_of(what, OURS)) {
+            let _ = write!(text, "  ours/theirs {}", ratio(ours, theirs));
         }
         text.push('\n');
     }

@@ -1,0 +1,171 @@
+//! Very many virtual routers in one process: whether each speaks on time, and what that costs, beside keepalived. On this host.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::net::IpAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+
+use super::table::{Measurement, OURS};
+use director_lab::capture::{Capture, Frame};
+use director_lab::crowd::quantile;
+use director_lab::frame::{Said, said};
+use director_lab::preflight;
+use director_lab::process::{family, memory, processor_time, was_called_with};
+use director_lab::router::{Program, Router};
+use director_lab::segment::Segment;
+
+/// As many numbers as there are.
+const ROUTERS: u8 = 255;
+/// The first so many have two VIPs.
+const WITH_TWO: u8 = 245;
+const INTERVAL: Duration = Duration::from_secs(1);
+/// How long everybody is watched.
+const WATCH: Duration = Duration::from_secs(60);
+/// From the start until all have taken over and told the segment twice.
+const SETTLE: Duration = Duration::from_secs(20);
+/// Upper ends of the classes of the histogram.
+const CLASSES: [(&str, Duration); 6] = [
+    ("100us", Duration::from_micros(100)),
+    ("500us", Duration::from_micros(500)),
+    ("1ms", Duration::from_millis(1)),
+    ("5ms", Duration::from_millis(5)),
+    ("20ms", Duration::from_millis(20)),
+    ("100ms", Duration::from_millis(100)),
+];
+
+/// Watches `director` and keepalived in turns.
+///
+/// # Errors
+/// Namespaces cannot be made, or somebody does not advertise.
+pub fn run(director: &Path, rounds: u8) -> Result<Vec<Measurement>> {
+    preflight::namespaces()?;
+    let mut found = Vec::new();
+    for round in 0..rounds {
+        for (who, program) in
+            [(OURS, Program::Director(director.to_owned())), ("keepalived", Program::Keepalived)]
+        {
+            eprintln!("   {who}: round {} of {rounds}", round + 1);
+            for (what, value, unit) in watch(&program)? {
+                found.push(Measurement { what, who: who.to_owned(), value, unit: unit.to_owned() });
+            }
+        }
+    }
+    Ok(found)
+}
+
+type Found = Vec<(String, f64, &'static str)>;
+
+fn watch(program: &Program) -> Result<Found> {
+    let segment = Segment::new()?;
+    let host = segment.host("lb1", "10.0.0.1/24")?;
+    let client = segment.host("client", "10.0.0.9/24")?;
+    let wire = Capture::start(client.namespace())?;
+    let mut router = Router::new(&host, program.clone(), &file(program)?)?;
+    router.start()?;
+    std::thread::sleep(SETTLE);
+
+    let everybody = family(router.process());
+    let cost = || everybody.iter().map(|process| processor_time(*process)).sum::<Duration>();
+    let (before, mark) = (cost(), wire.mark());
+    std::thread::sleep(WATCH);
+    let (spent, frames) = (cost().saturating_sub(before), wire.frames(mark));
+    let whole = everybody.iter().map(|process| memory(*process).whole).sum::<u64>();
+    let speaker = everybody.iter().filter(|process| match program {
+        Program::Director(_) => was_called_with(**process, "vrrp"),
+        // The child does it; the parent only watches.
+        Program::Keepalived => **process != router.process(),
+    });
+    let speaker = speaker.map(|process| memory(*process).whole).sum::<u64>();
+
+    let (late, sent) = lateness(&frames);
+    let expected = u64::from(ROUTERS) * WATCH.as_secs();
+    // Each may speak once more or less, as the watch cuts its intervals.
+    ensure!(sent > expected / 2, "only {sent} of {expected} advertisements:\n{}", router.log().text());
+    let share = |below: Duration| {
+        100.0 * late.iter().filter(|late| **late < below).count() as f64 / late.len().max(1) as f64
+    };
+    let mut found: Found =
+        CLASSES.iter().map(|(name, most)| (format!("late-below-{name}"), share(*most), "%")).collect();
+    found.extend([
+        ("late-p50".to_owned(), quantile(&late, 0.5).as_secs_f64(), "s"),
+        ("late-p99.9".to_owned(), quantile(&late, 0.999).as_secs_f64(), "s"),
+        ("late-worst".to_owned(), quantile(&late, 1.0).as_secs_f64(), "s"),
+        ("advertisements-missing".to_owned(), missing(expected, sent), "x"),
+        ("processor-for-an-advert".to_owned(), spent.as_secs_f64() / sent.max(1) as f64, "s"),
+        ("memory-all".to_owned(), whole as f64 / 1024.0, "MB"),
+        ("memory-of-vrrp".to_owned(), speaker as f64 / 1024.0, "MB"),
+    ]);
+    Ok(found)
+}
+
+/// More than one advertisement less from each router than seconds have passed.
+fn missing(expected: u64, sent: u64) -> f64 {
+    (expected - u64::from(ROUTERS)).saturating_sub(sent) as f64
+}
+
+/// How much later than an interval after the one before advertisements came, in ascending order, and how many there were.
+fn lateness(frames: &[Frame]) -> (Vec<Duration>, u64) {
+    let mut last: BTreeMap<u8, Duration> = BTreeMap::new();
+    let (mut late, mut sent) = (Vec::new(), 0);
+    for frame in frames {
+        if let Some(Said::Advert { vrid, .. }) = said(&frame.bytes) {
+            sent += 1;
+            if let Some(before) = last.insert(vrid, frame.at) {
+                late.push(frame.at.saturating_sub(before).saturating_sub(INTERVAL));
+            }
+        }
+    }
+    late.sort_unstable();
+    (late, sent)
+}
+
+fn vips(vrid: u8) -> Vec<IpAddr> {
+    let count = if vrid <= WITH_TWO { 2 } else { 1 };
+    (1..=count).map(|at| IpAddr::from([10, at, 0, vrid])).collect()
+}
+
+fn file(program: &Program) -> Result<String> {
+    let mut text = match program {
+        Program::Director(_) => {
+            "version = 1\n[[interface]]\nname = \"eth0\"\naddresses = [\"10.0.0.1/24\"]\n".to_owned()
+        }
+        Program::Keepalived => {
+            "global_defs {\n vrrp_version 3\n vrrp_rt_priority 40\n vrrp_no_swap\n}\n".to_owned()
+        }
+    };
+    let seconds = INTERVAL.as_secs();
+    for vrid in 1..=ROUTERS {
+        let vips: Vec<String> = vips(vrid).iter().map(ToString::to_string).collect();
+        match program {
+            Program::Director(_) => writeln!(
+                text,
+                "[[vrrp]]\nname = \"V{vrid}\"\ninterface = \"eth0\"\nvrid = {vrid}\ninterval = \"{seconds}s\"\n\
+                 addresses = [\"{}\"]",
+                vips.join("\", \"")
+            )?,
+            Program::Keepalived => writeln!(
+                text,
+                "vrrp_instance V{vrid} {{\n state BACKUP\n interface eth0\n virtual_router_id {vrid}\n priority 100\n \
+                 advert_int {seconds}\n virtual_ipaddress {{\n {}\n }}\n}}",
+                vips.join("\n ")
+            )?,
+        }
+    }
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_are_500_vips_and_each_once() {
+        let mut all: Vec<IpAddr> = (1..=ROUTERS).flat_map(vips).collect();
+        all.sort_unstable();
+        all.dedup();
+        assert_eq!(all.len(), 500);
+    }
+}

@@ -1,0 +1,116 @@
+//! What makes a machine busy, and chance.
+
+use std::process::{Child, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use director::sys::realtime::round_robin;
+use nix::sched::{CpuSet, sched_setaffinity};
+use nix::unistd::Pid;
+
+/// A number from the environment: long forms of tests are asked for by one.
+pub fn number(name: &str) -> Option<u32> {
+    std::env::var(name).ok().and_then(|text| text.parse().ok())
+}
+
+/// xorshift64*.
+pub struct Dice(u64);
+
+impl Dice {
+    pub const fn new(seed: u64) -> Self {
+        Self(seed | 1)
+    }
+
+    /// Some part of `of`.
+    pub fn part(&mut self, of: Duration) -> Duration {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        let share = self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 32;
+        of.mul_f64(share as f64 / f64::from(u32::MAX))
+    }
+}
+
+/// Processes that do nothing, as fast as they can. Each ends with this one, and after a minute of processor time at the latest
+/// unless the long form of a test runs.
+pub struct Hogs(Vec<Child>);
+
+impl Hogs {
+    /// One for each processor, like any other process.
+    pub fn ordinary() -> Self {
+        let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        Self((0..processors).map(|_| hog(&["nice", "-n", "0"])).collect())
+    }
+
+    /// Two in real-time, with a lower priority than the loop of `vrrp`, on the first processor alone: the others are left to
+    /// whoever else is there.
+    pub fn real_time() -> Self {
+        Self((0..2).map(|_| hog(&["taskset", "--cpu-list", "0", "chrt", "--rr", "10"])).collect())
+    }
+}
+
+fn hog(how: &[&str]) -> Child {
+    let limit = if number("DIRECTOR_BUSY_SECONDS").is_some() { "--cpu=900" } else { "--cpu=60" };
+    let mut command = director_lab::command::bound("prlimit");
+    command.arg(limit).args(how).args(["sh", "-c", "while :; do :; done"]).stdin(Stdio::null());
+    command.spawn().unwrap()
+}
+
+impl Drop for Hogs {
+    fn drop(&mut self) {
+        for child in &mut self.0 {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// Real-time threads above the worker, one on each processor, that do nothing but wake up: when one of them is late, the machine
+/// itself stood still, and nobody in it can be blamed.
+pub struct Witness {
+    worst: Arc<AtomicU64>,
+    ended: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Witness {
+    const STEP: Duration = Duration::from_millis(2);
+
+    pub fn start() -> Self {
+        let (worst, ended) = (Arc::<AtomicU64>::default(), Arc::<AtomicBool>::default());
+        let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let thread = |processor: usize| {
+            let (worst, ended) = (Arc::clone(&worst), Arc::clone(&ended));
+            std::thread::spawn(move || {
+                let mut only = CpuSet::new();
+                only.set(processor).unwrap();
+                sched_setaffinity(Pid::from_raw(0), &only).unwrap();
+                round_robin(60).unwrap();
+                while !ended.load(Ordering::Relaxed) {
+                    let due = Instant::now() + Self::STEP;
+                    std::thread::sleep(Self::STEP);
+                    let late = u64::try_from(due.elapsed().as_micros()).unwrap();
+                    worst.fetch_max(late, Ordering::Relaxed);
+                }
+            })
+        };
+        let threads = (0..processors).map(thread).collect();
+        Self { worst, ended, threads }
+    }
+
+    /// The longest that the machine stood still since the last question.
+    pub fn worst(&self) -> Duration {
+        Duration::from_micros(self.worst.swap(0, Ordering::Relaxed))
+    }
+}
+
+impl Drop for Witness {
+    fn drop(&mut self) {
+        self.ended.store(true, Ordering::Relaxed);
+        for thread in self.threads.drain(..) {
+            let _ = thread.join();
+        }
+    }
+}

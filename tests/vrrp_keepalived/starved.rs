@@ -1,0 +1,141 @@
+//! A box that has no time: hogs in real-time below the worker, ordinary hogs beside the shortest intervals, a process that is
+//! stopped. DIRECTOR_BUSY_SECONDS=600 makes it long.
+
+use std::time::Duration;
+
+use director::config::model::VrrpVersion;
+use director::ipc::message::RouterState;
+use director::vrrp::event::master_down;
+use director_lab::capture::Capture;
+use director_lab::command::output;
+use director_lab::frame::{Said, said};
+use director_lab::segment::Segment;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::director::{Director, file};
+use super::load::{Hogs, Witness, number};
+use super::skip;
+
+const PATIENCE: Duration = Duration::from_secs(10);
+/// A second in which a processor did not run for so long is not counted against the worker.
+const STOOD_STILL: Duration = Duration::from_millis(8);
+
+struct Rig {
+    _segment: Segment,
+    wire: Capture,
+    first: Director,
+    second: Director,
+}
+
+impl Rig {
+    /// A pair that has settled. Nobody preempts: each change is one that the machine has caused.
+    fn new(interval_ms: u64) -> Self {
+        let segment = Segment::new().unwrap();
+        let make = |name: &str, address: &str, priority: u8| {
+            let host = segment.host(name, address).unwrap();
+            let router = format!(
+                "[[vrrp]]\nname = \"VI_1\"\ninterface = \"eth0\"\nvrid = 51\npriority = {priority}\npreempt = false\n\
+                 interval = \"{interval_ms}ms\"\naddresses = [\"10.0.0.45\"]\n"
+            );
+            Director::new(&host, &file(address, &router))
+        };
+        let (mut first, mut second) = (make("lb1", "10.0.0.1/24", 200), make("lb2", "10.0.0.2/24", 100));
+        let witness = segment.host("witness", "10.0.0.9/24").unwrap();
+        let wire = Capture::start(witness.namespace()).unwrap();
+        first.start();
+        first.wait_for("master", 0, PATIENCE);
+        second.start();
+        second.wait_until("listening", PATIENCE, |status| status.master_priority == Some(200));
+        Self { _segment: segment, wire, first, second }
+    }
+
+    /// How often another box than the one before spoke since `mark`, and the longest silence.
+    fn changes(&self, mark: usize) -> (usize, Duration) {
+        let spoken: Vec<_> = self
+            .wire
+            .frames(mark)
+            .iter()
+            .filter_map(|frame| match said(&frame.bytes)? {
+                Said::Advert { source, .. } => Some((source, frame.at)),
+                _ => None,
+            })
+            .collect();
+        let changes = spoken.windows(2).filter(|two| two[0].0 != two[1].0).count();
+        let longest = spoken.windows(2).map(|two| two[1].1.saturating_sub(two[0].1)).max();
+        (changes, longest.unwrap_or_default())
+    }
+
+    fn words(&self) -> String {
+        format!("{}----\n{}", self.first.log.text(), self.second.log.text())
+    }
+}
+
+#[test]
+fn hogs_in_real_time_below_the_worker_cost_nothing_and_a_stop_costs_one_change() {
+    if skip() {
+        return;
+    }
+    // At most 20 s: nobody else has this processor meanwhile, but for the twentieth that the kernel keeps back.
+    let busy = Duration::from_secs(number("DIRECTOR_BUSY_SECONDS").unwrap_or(4).min(20).into());
+    let rig = Rig::new(100);
+    // A box with one processor, and on it the hogs.
+    output("taskset", &["--all-tasks", "--cpu-list", "--pid", "0", &rig.first.pid().to_string()]).unwrap();
+    let mark = rig.wire.mark();
+    let hogs = Hogs::real_time();
+    std::thread::sleep(busy);
+    let (changes, longest) = rig.changes(mark);
+    eprintln!("two hogs in real-time for {busy:?}: {changes} changes, longest silence {longest:?}");
+    assert_eq!(changes, 0, "{}", rig.words());
+
+    let pid = Pid::from_raw(i32::try_from(rig.first.pid()).unwrap());
+    let mark = rig.wire.mark();
+    rig.wire.wait("a word of the first", mark, PATIENCE, |frame| said(&frame.bytes)).unwrap();
+    kill(pid, Signal::SIGSTOP).unwrap();
+    std::thread::sleep(Duration::from_secs(5));
+    kill(pid, Signal::SIGCONT).unwrap();
+    std::thread::sleep(Duration::from_secs(2));
+    drop(hogs);
+    let (changes, longest) = rig.changes(mark);
+    eprintln!("stopped for 5 s among them: {changes} changes, longest silence {longest:?}");
+    assert_eq!(changes, 1, "{}", rig.words());
+    assert_eq!((rig.first.state(), rig.second.state()), (RouterState::Backup, RouterState::Master));
+    rig.first.holds(&[], &["10.0.0.45"]);
+    rig.second.holds(&["10.0.0.45"], &[]);
+}
+
+/// The backup waits for 36 ms.
+#[test]
+fn ten_milliseconds_are_kept_while_all_processors_are_busy() {
+    if skip() {
+        return;
+    }
+    let seconds = number("DIRECTOR_BUSY_SECONDS").unwrap_or(15);
+    let rig = Rig::new(10);
+    let hogs = Hogs::ordinary();
+    let witness = Witness::start();
+    let (mut blamed, mut excused, mut stood) = (0, 0, Duration::ZERO);
+    let start = rig.wire.mark();
+    let mut mark = start;
+    for _ in 0..seconds {
+        std::thread::sleep(Duration::from_secs(1));
+        let next = rig.wire.mark();
+        let (changes, _) = rig.changes(mark.saturating_sub(1));
+        let worst = witness.worst();
+        stood = stood.max(worst);
+        if worst < STOOD_STILL {
+            blamed += changes
+        } else {
+            excused += changes
+        }
+        mark = next;
+    }
+    drop(hogs);
+    let (_, longest) = rig.changes(start);
+    eprintln!(
+        "10 ms for {seconds} s on busy processors: {blamed} changes, and {excused} while the machine stood still (for {stood:?} \
+         at most); longest silence {longest:?} of {:?}",
+        master_down(VrrpVersion::V3, 100, Duration::from_millis(10), 3)
+    );
+    assert_eq!(blamed, 0, "{}", rig.words());
+}
