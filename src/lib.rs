@@ -14,6 +14,7 @@
 //! mean the same thing in every folder: `desired`, `diff` and `fsm` are pure; `run` holds the loop; `socket`, `observe` and
 //! `apply` touch the kernel.
 
+pub mod api; // metrics and the status page: what others may read, nothing that they may change
 pub mod check; // health checks: when to ask (pure), how to ask, and the loop that asks
 pub mod config; // director.toml: the user's words → a checked model, every fault in one report
 pub mod console; // the menu on a terminal

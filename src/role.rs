@@ -21,15 +21,18 @@ pub enum Role {
     Vrrp,
     /// IPVS services and real servers, and the health checks.
     Lvs,
+    /// Metrics and the status page, on the addresses of the file alone.
+    Api,
     /// One terminal each.
     Console,
 }
 
 impl Role {
     /// The workers that the supervisor starts once each, in no particular order.
-    pub const WORKERS: [Self; 4] = [Self::Store, Self::Net, Self::Vrrp, Self::Lvs];
+    pub const WORKERS: [Self; 5] = [Self::Store, Self::Net, Self::Vrrp, Self::Lvs, Self::Api];
 
-    const ALL: [Self; 6] = [Self::Init, Self::Store, Self::Net, Self::Vrrp, Self::Lvs, Self::Console];
+    const ALL: [Self; 7] =
+        [Self::Init, Self::Store, Self::Net, Self::Vrrp, Self::Lvs, Self::Api, Self::Console];
 
     /// The name in argv, socket paths, logs and messages.
     #[must_use]
@@ -40,6 +43,7 @@ impl Role {
             Self::Net => "net",
             Self::Vrrp => "vrrp",
             Self::Lvs => "lvs",
+            Self::Api => "api",
             Self::Console => "console",
         }
     }

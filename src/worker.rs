@@ -29,6 +29,7 @@ pub const fn entry(role: Role) -> Option<Entry> {
         Role::Console => Some(crate::console::run::run),
         Role::Store => Some(crate::store::run),
         Role::Vrrp => Some(crate::vrrp::run::run),
+        Role::Api => Some(crate::api::run::run),
         Role::Init => None,
     }
 }

@@ -43,6 +43,8 @@ pub struct Config {
     pub ipvs: Ipvs,
     /// `[sync]`.
     pub sync: Option<Sync>,
+    /// `[api]`.
+    pub api: Api,
 }
 
 /// What concerns the box as a whole.
@@ -54,6 +56,15 @@ pub struct System {
     pub ntp: Vec<IpAddr>,
     /// Where logs go besides the ring.
     pub syslog: Vec<SyslogTarget>,
+}
+
+/// Where others may read how the box is; nowhere unless the file says so.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Api {
+    /// Addresses of this box with ports; unspecified addresses only beside `allow`.
+    pub listen: Vec<SocketAddr>,
+    /// Networks that are answered; empty = whoever reaches the address.
+    pub allow: Vec<Cidr>,
 }
 
 /// `udp://192.168.61.9:514` or `tcp://…`.

@@ -37,7 +37,7 @@ struct Head {
 #[must_use]
 pub fn pack(before: &Before, facts: &NodeFacts) -> Option<Vec<u8>> {
     let Checked { config, node } = &before.checked;
-    let Config { system, interfaces, routes, vrrp, services, ipvs, sync } = config;
+    let Config { system, interfaces, routes, vrrp, services, ipvs, sync, api } = config;
     let head = Head {
         label: Label::of(&before.text)?,
         facts: facts.clone(),
@@ -50,6 +50,7 @@ pub fn pack(before: &Before, facts: &NodeFacts) -> Option<Vec<u8>> {
             services: Vec::new(),
             ipvs: ipvs.clone(),
             sync: sync.clone(),
+            api: api.clone(),
         },
         gist: Gist::of(services),
     };

@@ -36,7 +36,7 @@ impl Snapshot {
                 self.vrrp = status.and_then(|s| if let Status::Vrrp(s) = s { Some(s) } else { None })
             }
             Role::Lvs => self.lvs = status.and_then(|s| if let Status::Lvs(s) = s { Some(s) } else { None }),
-            Role::Console => {}
+            Role::Api | Role::Console => {}
         }
     }
 

@@ -7,8 +7,8 @@ use std::time::Duration;
 pub use super::services::lvs;
 use crate::init::supervise::ALARM;
 use crate::ipc::message::{
-    InitStatus, LinkStatus, NetStatus, RouterState, RouterStatus, Source, Status, StoreStatus, TrackerStatus,
-    VrrpStatus, WorkerStatus,
+    ApiStatus, InitStatus, LinkStatus, NetStatus, RouterState, RouterStatus, Source, Status, StoreStatus,
+    TrackerStatus, VrrpStatus, WorkerStatus,
 };
 use crate::vrrp::packet::Reject;
 
@@ -21,6 +21,7 @@ pub fn lines(status: &Status) -> Vec<String> {
         Status::Net(status) => net(status),
         Status::Vrrp(status) => vrrp(status),
         Status::Lvs(status) => lvs(status),
+        Status::Api(status) => api(status),
     }
 }
 
@@ -35,6 +36,22 @@ pub fn init(status: &InitStatus) -> Vec<String> {
     let watchdog = status.watchdog.as_deref().unwrap_or("none");
     let mut out = vec![first, format!("hardware watchdog: {watchdog}")];
     out.extend(workers(&status.workers));
+    out
+}
+
+/// Metrics and status page; nothing where the file has none.
+#[must_use]
+pub fn api(status: &ApiStatus) -> Vec<String> {
+    let ApiStatus { listening, problems, requests, refused, .. } = status;
+    let mut out = Vec::new();
+    if !listening.is_empty() {
+        let places: Vec<String> = listening.iter().map(|place| format!("http://{place}/")).collect();
+        out.push(format!(
+            "metrics and status page: {}  requests {requests}, refused {refused}",
+            places.join(" ")
+        ));
+    }
+    out.extend(problems.iter().map(|problem| format!("! {problem}")));
     out
 }
 

@@ -75,6 +75,40 @@ pub fn ask(run: &RunDir, role: Role, request: &Request, wait: Duration) -> Resul
     }
 }
 
+/// The same without blocking, for workers.
+///
+/// # Errors
+/// As [`ask`].
+pub async fn question(
+    run: &RunDir,
+    role: Role,
+    request: &Request,
+    wait: Duration,
+) -> Result<Reply, AskError> {
+    let path = run.socket(role);
+    let exchange = async {
+        let mut line = serde_json::to_string(request)?;
+        line.push('\n');
+        let mut stream = tokio::net::UnixStream::connect(&path).await?;
+        stream.write_all(line.as_bytes()).await?;
+        let mut answer = Vec::new();
+        tokio::io::BufReader::with_capacity(64 * 1024, stream).read_until(b'\n', &mut answer).await?;
+        if answer.is_empty() {
+            return Err(io::Error::new(io::ErrorKind::ConnectionReset, "connection closed before the reply"));
+        }
+        Ok(answer)
+    };
+    let answer = match tokio::time::timeout(wait, exchange).await {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(source)) => return Err(AskError::Absent { role, path, source }),
+        Err(_) => return Err(AskError::Silent { role, waited: wait }),
+    };
+    match serde_json::from_slice(&answer).map_err(|source| AskError::Garbled { role, source })? {
+        Reply::Error { message } => Err(AskError::Refused { message }),
+        reply => Ok(reply),
+    }
+}
+
 fn read_line(stream: &UnixStream, deadline: Instant) -> io::Result<Vec<u8>> {
     let mut reader = BufReader::new(stream);
     let mut line = Vec::new();

@@ -4,10 +4,11 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
+pub use api::ApiStatus;
 pub use init::{InitStatus, LogLine, PowerAction, WorkerStatus};
 pub use lvs::{
     Admin, AdminOrder, AdminStatus, Cause, ChangeStatus, CheckStatus, Health, LvsStatus, QuorumUnit,
-    ServerName, ServerStatus, ServiceStatus, SlowStartStatus, Why,
+    ServerName, ServerStatus, ServiceStatus, SlowStartStatus, Traffic, Why,
 };
 pub use net::{LinkStatus, NetStatus};
 pub use store::{Candidate, Card, SetManagement, SetUp, SharedAddress, Source, StoreStatus};
@@ -15,6 +16,7 @@ pub use vrrp::{RouterOrder, RouterState, RouterStatus, TrackerStatus, VrrpStatus
 
 use crate::role::Role;
 
+mod api;
 mod init;
 mod lvs;
 mod net;
@@ -153,6 +155,8 @@ pub enum Status {
     Vrrp(VrrpStatus),
     /// Services and servers.
     Lvs(LvsStatus),
+    /// Metrics and status page.
+    Api(ApiStatus),
 }
 
 /// Something happened. Subscribers get the present state first, in the same form.

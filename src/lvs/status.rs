@@ -14,8 +14,9 @@ use crate::check::{Feedback, Target};
 use crate::config::model::{Listen, Method, Need, Server, ServiceKey};
 use crate::ipc::message::{
     Admin, AdminStatus, CheckStatus, Health, QuorumUnit, ServerStatus, ServiceStatus, SlowStartStatus,
+    Traffic,
 };
-use crate::ipvs::{ServerEntry, ServiceEntry, ServiceId};
+use crate::ipvs::{ServerEntry, ServiceEntry, ServiceId, Stats};
 
 /// The services of the file as they stand at `now`, with the kernel's counters from `table`.
 #[must_use]
@@ -75,6 +76,7 @@ pub fn service<'a>(
         },
         scale: scale(model),
         connections: entries.iter().map(|(_, entry)| entry.stats.connections).sum(),
+        traffic: entries.iter().map(|(_, entry)| traffic(&entry.stats)).fold(Traffic::default(), sum),
         servers: real.chain(substitutes).chain(pages).collect(),
     }
 }
@@ -93,6 +95,8 @@ struct There {
     weight: u32,
     active: u32,
     inactive: u32,
+    connections: u64,
+    traffic: Traffic,
 }
 
 fn there(entries: &[(&ServiceKey, &ServiceEntry)], server: &Server) -> Option<There> {
@@ -104,6 +108,8 @@ fn there(entries: &[(&ServiceKey, &ServiceEntry)], server: &Server) -> Option<Th
         weight: a.weight,
         active: a.active.saturating_add(b.active),
         inactive: a.inactive.saturating_add(b.inactive),
+        connections: a.connections.saturating_add(b.connections),
+        traffic: sum(a.traffic, b.traffic),
     })
 }
 
@@ -112,6 +118,22 @@ const fn of(entry: &ServerEntry) -> There {
         weight: entry.server.weight,
         active: entry.connections.active,
         inactive: entry.connections.inactive,
+        connections: entry.stats.connections,
+        traffic: traffic(&entry.stats),
+    }
+}
+
+const fn traffic(stats: &Stats) -> Traffic {
+    let Stats { packets_in, packets_out, bytes_in, bytes_out, .. } = *stats;
+    Traffic { packets_in, packets_out, bytes_in, bytes_out }
+}
+
+const fn sum(a: Traffic, b: Traffic) -> Traffic {
+    Traffic {
+        packets_in: a.packets_in.saturating_add(b.packets_in),
+        packets_out: a.packets_out.saturating_add(b.packets_out),
+        bytes_in: a.bytes_in.saturating_add(b.bytes_in),
+        bytes_out: a.bytes_out.saturating_add(b.bytes_out),
     }
 }
 
@@ -131,6 +153,8 @@ fn shown(server: &Server, member: &Member, there: Option<There>, plan: &Plan, no
         latency_us: decides.and_then(|check| check.latency_us),
         active: there.map_or(0, |there| there.active),
         inactive: there.map_or(0, |there| there.inactive),
+        connections: there.map_or(0, |there| there.connections),
+        traffic: there.map(|there| there.traffic).unwrap_or_default(),
         off: !server.enabled,
         admin: member.order.map(|order| admin(&order, now)),
         slow_start: member
@@ -201,6 +225,8 @@ fn built_in_page(there: &ServerEntry) -> ServerStatus {
         latency_us: None,
         active: there.connections.active,
         inactive: there.connections.inactive,
+        connections: there.stats.connections,
+        traffic: traffic(&there.stats),
         off: false,
         admin: None,
         slow_start: None,

@@ -13,9 +13,9 @@ use std::time::Duration;
 use toml::de::DeTable;
 
 pub use leaf::{
-    Addresses, Check, CheckType, Destination, Family, Headers, Hex, Ignored, Mark, Percent, Persistence,
-    Quorum, Scheduler, SchedulerFlag, Sorry, Status, Sysctls, Targets, Tls, Transport, Tunnel, TunnelKind,
-    Vips,
+    Addresses, Check, CheckType, Destination, Endpoint, Family, Headers, Hex, Ignored, Mark, Percent,
+    Persistence, Quorum, Scheduler, SchedulerFlag, Sorry, Status, Sysctls, Targets, Tls, Transport, Tunnel,
+    TunnelKind, Vips,
 };
 pub use vrrp::{Auth, AuthKind, Garp, ReplayKind, Sync, Track, Virtual, VirtualRoute, Vrrp};
 
@@ -80,6 +80,7 @@ table! {
         service: List<Service>,
         ipvs: Ipvs,
         sync: Sync,
+        api: Api,
         node: Ignored,
     }
 }
@@ -87,6 +88,11 @@ table! {
 table! {
     /// `[system]`.
     System { hostname: String, ntp: List<IpAddr>, syslog: List<SyslogTarget> }
+}
+
+table! {
+    /// `[api]`.
+    Api { listen: Many<Endpoint>, allow: List<Cidr> }
 }
 
 table! {

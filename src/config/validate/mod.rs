@@ -3,6 +3,7 @@
 //! Each function notes every fault it finds and gives what it could make of the rest. The caller uses the result only when
 //! no fault was noted at all, so a placeholder that stands for a faulty value is never seen by anybody.
 
+mod api;
 mod check;
 mod ipvs;
 mod link;
@@ -39,7 +40,8 @@ pub fn config(raw: &raw::Root, faults: &mut Faults<'_>) -> Config {
     let services = service::services(&raw.service, &local, hostname, faults);
     let ipvs = raw.ipvs.get().map(|ipvs| ipvs::ipvs(ipvs, faults)).unwrap_or_default();
     let sync = raw.sync.get().and_then(|sync| sync::sync(sync, &links, &vrrp, faults));
-    Config { system, interfaces, routes, vrrp, services, ipvs, sync }
+    let api = raw.api.get().map(|api| api::api(api, &local, faults)).unwrap_or_default();
+    Config { system, interfaces, routes, vrrp, services, ipvs, sync, api }
 }
 
 /// The elements of a list that may be absent.

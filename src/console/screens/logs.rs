@@ -9,13 +9,14 @@ use crate::console::snapshot::Snapshot;
 use crate::ipc::message::{LogLine, Reply, Request};
 use crate::role::Role;
 
-const ROLES: [(&str, Option<Role>); 7] = [
+const ROLES: [(&str, Option<Role>); 8] = [
     ("all of them", None),
     ("init", Some(Role::Init)),
     ("store", Some(Role::Store)),
     ("net", Some(Role::Net)),
     ("vrrp", Some(Role::Vrrp)),
     ("lvs", Some(Role::Lvs)),
+    ("api", Some(Role::Api)),
     ("console", Some(Role::Console)),
 ];
 /// Most lines that are asked for.

@@ -67,8 +67,35 @@ pub struct ServiceStatus {
     pub scale: u32,
     /// Connections scheduled since the service exists.
     pub connections: u64,
+    /// What else the kernel has counted since then.
+    #[serde(default, skip_serializing_if = "Traffic::is_none")]
+    pub traffic: Traffic,
     /// Real servers, and the sorry servers that answer or are checked.
     pub servers: Vec<ServerStatus>,
+}
+
+/// Packets and bytes as the kernel counts them; to clients only with NAT, because other answers take another way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Traffic {
+    /// Packets from clients.
+    pub packets_in: u64,
+    /// Packets to clients.
+    pub packets_out: u64,
+    /// Bytes from clients.
+    pub bytes_in: u64,
+    /// Bytes to clients.
+    pub bytes_out: u64,
+}
+
+impl Traffic {
+    fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants it so")]
+const fn is_nought(count: &u64) -> bool {
+    *count == 0
 }
 
 /// In what a quorum is counted.
@@ -128,6 +155,12 @@ pub struct ServerStatus {
     pub active: u32,
     /// Inactive connections in the kernel.
     pub inactive: u32,
+    /// Connections scheduled since the server is in the table.
+    #[serde(default, skip_serializing_if = "is_nought")]
+    pub connections: u64,
+    /// What else the kernel has counted since then.
+    #[serde(default, skip_serializing_if = "Traffic::is_none")]
+    pub traffic: Traffic,
     /// `enabled = false` in the file.
     #[serde(default, skip_serializing_if = "is_false")]
     pub off: bool,

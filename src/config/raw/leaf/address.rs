@@ -1,6 +1,6 @@
 //! One address or many, with ports or without: `a`, `a-b`, `a/24`, each with `:80`, `:80,443` or `:8000-8099`.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use toml::Spanned;
 use toml::de::DeValue;
@@ -45,6 +45,25 @@ impl FromValue for Targets {
             None => Ok(Self { addresses, port: None }),
         });
         accept(value, found.map_err(|why| refused(key, text, Self::WANTS, why)), faults)
+    }
+}
+
+/// One address with one port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Endpoint(pub SocketAddr);
+
+impl FromValue for Endpoint {
+    const WANTS: &'static str =
+        "an address with a port such as \"192.168.61.44:9100\" or \"[2001:db8::1]:9100\"";
+
+    fn from_value(key: &str, value: &Spanned<DeValue<'_>>, faults: &mut Faults<'_>) -> Option<Self> {
+        let text = text(key, value, Self::WANTS, faults)?;
+        let found = text.parse().ok().filter(|address: &SocketAddr| address.port() != 0);
+        accept(
+            value,
+            found.map(Self).ok_or_else(|| Refused(format!("`{key}` {text:?} is not {}", Self::WANTS))),
+            faults,
+        )
     }
 }
 

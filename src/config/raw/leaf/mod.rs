@@ -36,7 +36,7 @@ mod balance;
 mod probe;
 mod sysctl;
 
-pub use address::{Addresses, Targets, Vips};
+pub use address::{Addresses, Endpoint, Targets, Vips};
 pub use balance::{
     Family, Mark, Percent, Persistence, Quorum, Scheduler, SchedulerFlag, Sorry, Tunnel, TunnelKind,
 };

@@ -1,0 +1,334 @@
+//! What is told to Prometheus, named by its conventions: base units, `_total` for counters, state as a set of 0 and 1. Pure.
+
+use super::collect::Everything;
+use super::devices::COUNTERS;
+use super::exposition::Kind::{Counter, Gauge};
+use super::exposition::{Exposition, count, flag, labels, seconds};
+use crate::ipc::message::{
+    CheckStatus, Health, LvsStatus, NetStatus, RouterState, RouterStatus, ServerStatus, ServiceStatus,
+    StoreStatus, VrrpStatus,
+};
+
+/// The metrics of the box.
+#[must_use]
+pub fn text(everything: &Everything) -> String {
+    let mut out = Exposition::default();
+    workers(everything, &mut out);
+    if let Some(status) = everything.store() {
+        store(status, &mut out);
+    }
+    if let Some(status) = everything.net() {
+        net(status, &mut out);
+    }
+    devices(everything, &mut out);
+    if let Some(status) = everything.vrrp() {
+        vrrp(status, &mut out);
+    }
+    if let Some(status) = everything.lvs() {
+        lvs(status, &mut out);
+    }
+    out.into_text()
+}
+
+fn workers(everything: &Everything, out: &mut Exposition) {
+    let answering: Vec<(String, f64)> = everything
+        .roles
+        .iter()
+        .map(|(role, status)| (labels(&[("role", role.name())]), flag(status.is_ok())))
+        .collect();
+    family(
+        out,
+        "director_role_answers",
+        Gauge,
+        "Whether the process of this role answers.",
+        &answering,
+        |it| it.1,
+    );
+    let Some(init) = everything.init() else { return };
+    let build = labels(&[("version", &init.version), ("hostname", &init.hostname)]);
+    out.family("director_build_info", Gauge, "The firmware.", [(build.as_str(), 1.0)]);
+    let help = "Time since the kernel started; outside the appliance, since the supervisor started.";
+    out.single("director_uptime_seconds", Gauge, help, seconds(init.uptime_ms));
+    let slot = labels(&[("slot", init.slot.as_deref().unwrap_or("none")), ("mode", &init.mode)]);
+    out.family("director_boot_info", Gauge, "Slot and mode of this boot.", [(slot.as_str(), 1.0)]);
+    let watchdog = flag(init.watchdog.is_some());
+    out.single("director_watchdog_armed", Gauge, "Whether a hardware watchdog is fed.", watchdog);
+    let workers: Vec<_> = init
+        .workers
+        .iter()
+        .map(|worker| {
+            let tty = worker.tty.as_deref().unwrap_or_default();
+            (labels(&[("role", worker.role.name()), ("tty", tty)]), worker)
+        })
+        .collect();
+    let running = "Whether the worker's process runs.";
+    family(out, "director_worker_running", Gauge, running, &workers, |it| flag(it.1.state == "running"));
+    let restarts = "Restarts of the worker since the supervisor started.";
+    family(out, "director_worker_restarts_total", Counter, restarts, &workers, |it| {
+        count(it.1.restarts.into())
+    });
+    let failures = "Short lives of the worker in a row; from 5 on it is an alarm.";
+    family(out, "director_worker_failures", Gauge, failures, &workers, |it| count(it.1.failures.into()));
+}
+
+fn store(status: &StoreStatus, out: &mut Exposition) {
+    let help = "Counts up with each configuration that was activated since the box started.";
+    out.single("director_config_generation", Gauge, help, count(status.generation));
+    let source = serde_json::to_value(status.source).ok();
+    let source = source.as_ref().and_then(|word| word.as_str()).unwrap_or_default();
+    let node = status.node.as_deref().unwrap_or_default();
+    let info = labels(&[("source", source), ("node", node)]);
+    out.family("director_config_info", Gauge, "Where the configuration comes from.", [(info.as_str(), 1.0)]);
+    let faulty = status.candidates.iter().filter(|candidate| candidate.verdict == "faulty").count();
+    let help = "Sources of a configuration that were found faulty and are not used.";
+    out.single("director_config_faulty_sources", Gauge, help, count(faulty.try_into().unwrap_or(u64::MAX)));
+    if status.slot != "none" {
+        let help = "Whether the boot loader was told that this slot works.";
+        out.single("director_slot_confirmed", Gauge, help, flag(status.slot == "confirmed"));
+    }
+}
+
+fn net(status: &NetStatus, out: &mut Exposition) {
+    let links: Vec<_> =
+        status.links.iter().map(|(name, link)| (labels(&[("interface", name.as_str())]), link)).collect();
+    family(out, "director_link_up", Gauge, "Whether the link is administratively up.", &links, |it| {
+        flag(it.1.up)
+    });
+    family(out, "director_link_carrier", Gauge, "Whether the link has a carrier.", &links, |it| {
+        flag(it.1.carrier)
+    });
+    family(out, "director_link_mtu_bytes", Gauge, "Maximum transmission unit.", &links, |it| {
+        count(it.1.mtu.into())
+    });
+    let pending = status.pending.len().try_into().unwrap_or(u64::MAX);
+    let help = "What of links, addresses and routes is not as the file wants it.";
+    out.single("director_net_pending", Gauge, help, count(pending));
+}
+
+fn devices(everything: &Everything, out: &mut Exposition) {
+    let devices: Vec<_> =
+        everything.devices.iter().map(|device| (labels(&[("interface", &device.name)]), device)).collect();
+    for (at, counter) in COUNTERS.into_iter().enumerate() {
+        let (way, what) = counter.split_once('_').unwrap_or_default();
+        let (word, text) = if way == "rx" { ("receive", "received") } else { ("transmit", "sent") };
+        let name = format!("director_link_{word}_{what}_total");
+        let help = match what {
+            "bytes" | "packets" => format!("{what} {text} by the interface, as the kernel counts them."),
+            _ => format!("Packets not {text} by the interface: {what}, as the kernel counts them."),
+        };
+        let help = format!(
+            "{}{}",
+            help.get(..1).unwrap_or_default().to_uppercase(),
+            help.get(1..).unwrap_or_default()
+        );
+        family(out, &name, Counter, &help, &devices, |it| count(it.1.counters.get(at).copied().unwrap_or(0)));
+    }
+}
+
+const STATES: [(&str, RouterState); 4] = [
+    ("initialize", RouterState::Initialize),
+    ("backup", RouterState::Backup),
+    ("master", RouterState::Master),
+    ("fault", RouterState::Fault),
+];
+
+fn vrrp(status: &VrrpStatus, out: &mut Exposition) {
+    let routers: Vec<(String, &RouterStatus)> =
+        status.instances.iter().map(|it| (router(it, &[]), it)).collect();
+    let states: Vec<_> = status
+        .instances
+        .iter()
+        .flat_map(|it| STATES.map(|(word, state)| (router(it, &[("state", word)]), flag(it.state == state))))
+        .collect();
+    family(
+        out,
+        "director_vrrp_state",
+        Gauge,
+        "1 for the state that the virtual router is in.",
+        &states,
+        |it| it.1,
+    );
+    let help = "Time in this state.";
+    family(out, "director_vrrp_state_age_seconds", Gauge, help, &routers, |it| seconds(it.1.since_ms));
+    let help = "Priority with what is tracked.";
+    family(out, "director_vrrp_priority", Gauge, help, &routers, |it| count(it.1.priority.into()));
+    let help = "Priority of the file.";
+    family(out, "director_vrrp_base_priority", Gauge, help, &routers, |it| count(it.1.base_priority.into()));
+    let help = "Advertisement interval in force.";
+    family(out, "director_vrrp_interval_seconds", Gauge, help, &routers, |it| count(it.1.interval_us) / 1e6);
+    let help = "How late an advertisement was at most since this router became master.";
+    family(out, "director_vrrp_late_seconds", Gauge, help, &routers, |it| count(it.1.late_us) / 1e6);
+    for (name, counter, help) in [
+        ("director_vrrp_advertisements_received_total", "advert_rcvd", "Advertisements received."),
+        ("director_vrrp_advertisements_sent_total", "advert_sent", "Advertisements sent."),
+        ("director_vrrp_become_master_total", "become_master", "Times the router became master."),
+        ("director_vrrp_release_master_total", "release_master", "Times the router ceased to be master."),
+    ] {
+        family(out, name, Counter, help, &routers, |it| {
+            count(it.1.counters.get(counter).copied().unwrap_or(0))
+        });
+    }
+    let told = ["advert_rcvd", "advert_sent", "become_master", "release_master"];
+    let others: Vec<_> = status
+        .instances
+        .iter()
+        .flat_map(|it| {
+            let rest = it.counters.iter().filter(|(name, _)| !told.contains(&name.as_str()));
+            rest.map(|(name, n)| (router(it, &[("kind", name)]), count(*n)))
+        })
+        .collect();
+    let help = "Everything else that VRRP counts: packets refused, priority zero, a second master.";
+    family(out, "director_vrrp_events_total", Counter, help, &others, |it| it.1);
+    let strangers: Vec<_> =
+        status.counters.iter().map(|(name, n)| (labels(&[("kind", name)]), count(*n))).collect();
+    let help = "VRRP packets that belong to no virtual router of this box, by what is wrong with them.";
+    family(out, "director_vrrp_stray_packets_total", Counter, help, &strangers, |it| it.1);
+}
+
+fn router(it: &RouterStatus, more: &[(&str, &str)]) -> String {
+    let vrid = it.vrid.to_string();
+    let mut pairs =
+        vec![("instance", it.name.as_str()), ("interface", it.interface.as_str()), ("vrid", &vrid)];
+    pairs.extend(more);
+    labels(&pairs)
+}
+
+fn lvs(status: &LvsStatus, out: &mut Exposition) {
+    out.single(
+        "director_ipvs_in_sync",
+        Gauge,
+        "Whether the kernel's table is as the file and the checks want it.",
+        flag(status.problem.is_none()),
+    );
+    let help = "Changes of the kernel's table by others that were undone.";
+    out.single("director_ipvs_foreign_changes_total", Counter, help, count(status.foreign_changes));
+    services(&status.services, out);
+    servers(&status.services, out);
+    checks(&status.services, out);
+}
+
+fn services(all: &[ServiceStatus], out: &mut Exposition) {
+    let all: Vec<(String, &ServiceStatus)> =
+        all.iter().map(|it| (labels(&[("service", &it.name)]), it)).collect();
+    let info: Vec<(String, f64)> = all
+        .iter()
+        .map(|(_, it)| {
+            let protocol = it.protocol.map(|p| format!("{p:?}").to_lowercase()).unwrap_or_default();
+            let pairs = [
+                ("service", it.name.as_str()),
+                ("listen", &it.listen),
+                ("protocol", &protocol),
+                ("scheduler", &it.scheduler),
+            ];
+            (labels(&pairs), 1.0)
+        })
+        .collect();
+    family(out, "director_service_info", Gauge, "The service's address and scheduler.", &info, |it| it.1);
+    family(out, "director_service_up", Gauge, "Whether the service has its quorum.", &all, |it| {
+        flag(it.1.up)
+    });
+    family(out, "director_service_sorry", Gauge, "Whether sorry servers answer.", &all, |it| {
+        flag(it.1.sorry)
+    });
+    let help = "What lives, in the unit of the quorum.";
+    family(out, "director_service_live", Gauge, help, &all, |it| count(it.1.live_weight));
+    let help = "What must live for the quorum.";
+    family(out, "director_service_quorum", Gauge, help, &all, |it| count(it.1.quorum));
+    let help = "Connections scheduled.";
+    family(out, "director_service_connections_total", Counter, help, &all, |it| count(it.1.connections));
+    let help = "Packets from clients.";
+    family(out, "director_service_receive_packets_total", Counter, help, &all, |it| {
+        count(it.1.traffic.packets_in)
+    });
+    let help = "Packets to clients; none with DR and tunnels, whose answers take another way.";
+    family(out, "director_service_transmit_packets_total", Counter, help, &all, |it| {
+        count(it.1.traffic.packets_out)
+    });
+    let help = "Bytes from clients.";
+    family(out, "director_service_receive_bytes_total", Counter, help, &all, |it| {
+        count(it.1.traffic.bytes_in)
+    });
+    let help = "Bytes to clients; none with DR and tunnels, whose answers take another way.";
+    family(out, "director_service_transmit_bytes_total", Counter, help, &all, |it| {
+        count(it.1.traffic.bytes_out)
+    });
+}
+
+fn servers(all: &[ServiceStatus], out: &mut Exposition) {
+    let all: Vec<(String, &ServerStatus)> = all
+        .iter()
+        .flat_map(|service| service.servers.iter().map(|it| (server(service, it, &[]), it)))
+        .collect();
+    let known: Vec<_> =
+        all.iter().filter(|it| it.1.health != Health::Unknown).map(|it| (it.0.clone(), it.1)).collect();
+    let help = "Whether the checks find the server alive; absent while they have no verdict.";
+    family(out, "director_server_up", Gauge, help, &known, |it| flag(it.1.health == Health::Up));
+    let help = "Whether the server is in the kernel's table.";
+    family(out, "director_server_in_table", Gauge, help, &all, |it| flag(it.1.kernel_weight.is_some()));
+    let help = "Weight in the kernel, 0 also for a server that is not in its table.";
+    family(out, "director_server_weight", Gauge, help, &all, |it| {
+        count(it.1.kernel_weight.unwrap_or(0).into())
+    });
+    let help = "Active connections.";
+    family(out, "director_server_active_connections", Gauge, help, &all, |it| count(it.1.active.into()));
+    let help = "Inactive connections.";
+    family(out, "director_server_inactive_connections", Gauge, help, &all, |it| count(it.1.inactive.into()));
+    let help = "Connections scheduled since the server is in the table.";
+    family(out, "director_server_connections_total", Counter, help, &all, |it| count(it.1.connections));
+    let help = "Bytes from clients since the server is in the table.";
+    family(out, "director_server_receive_bytes_total", Counter, help, &all, |it| {
+        count(it.1.traffic.bytes_in)
+    });
+    let help = "Bytes to clients since the server is in the table; none with DR and tunnels.";
+    family(out, "director_server_transmit_bytes_total", Counter, help, &all, |it| {
+        count(it.1.traffic.bytes_out)
+    });
+}
+
+fn server(service: &ServiceStatus, it: &ServerStatus, more: &[(&str, &str)]) -> String {
+    let address = it.address.to_string();
+    let mut pairs = vec![("service", service.name.as_str()), ("server", &address)];
+    if it.sorry {
+        pairs.push(("sorry", "true"));
+    }
+    pairs.extend(more);
+    labels(&pairs)
+}
+
+fn checks(all: &[ServiceStatus], out: &mut Exposition) {
+    let mut checks: Vec<(String, &CheckStatus)> = Vec::new();
+    for service in all {
+        for it in &service.servers {
+            for (number, check) in it.checks.iter().enumerate() {
+                let (address, number) = (check.address.to_string(), (number + 1).to_string());
+                let more = [("check", number.as_str()), ("type", &check.kind), ("address", &address)];
+                checks.push((server(service, it, &more), check));
+            }
+        }
+    }
+    let known: Vec<_> = checks.iter().filter(|it| it.1.health != Health::Unknown).cloned().collect();
+    let help = "Verdict of the check; absent while there is none.";
+    family(out, "director_check_up", Gauge, help, &known, |it| flag(it.1.health == Health::Up));
+    let timed: Vec<_> =
+        checks.iter().filter_map(|(labels, check)| Some((labels.clone(), check.latency_us?))).collect();
+    let help = "Time that the last probe took.";
+    family(out, "director_check_duration_seconds", Gauge, help, &timed, |it| count(it.1) / 1e6);
+    let late = checks.iter().filter(|it| it.1.overdue).count();
+    let help = "Checks whose last answer is older than it may be: this box is too slow.";
+    out.single("director_checks_overdue", Gauge, help, count(late.try_into().unwrap_or(u64::MAX)));
+    let warned = checks.iter().filter(|it| it.1.warning.is_some()).count();
+    let help = "Checks whose last answer warned of something, such as a certificate that is about to expire.";
+    out.single("director_checks_warning", Gauge, help, count(warned.try_into().unwrap_or(u64::MAX)));
+}
+
+/// One family of samples whose labels are made already.
+fn family<T>(
+    out: &mut Exposition,
+    name: &str,
+    kind: super::exposition::Kind,
+    help: &str,
+    samples: &[(String, T)],
+    value: impl Fn(&(String, T)) -> f64,
+) {
+    out.family(name, kind, help, samples.iter().map(|sample| (sample.0.as_str(), value(sample))));
+}

@@ -1,0 +1,8 @@
+//! What Director tells the outside: metrics and the status page, logs, alarms; each against the real program at the other end,
+//! in a network namespace of the test's own.
+
+// A test that finds nothing to hold on to is to end there.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod api;
+mod rig;
