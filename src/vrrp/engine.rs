@@ -96,6 +96,9 @@ impl Engine {
     /// Other facts: everybody judges anew.
     pub fn observe(&mut self, now: Instant, change: impl FnOnce(&mut Facts)) {
         change(&mut self.facts);
+        if let Some((_, awaited)) = &mut self.awaited {
+            awaited.retain(|service| !self.facts.services.contains_key(service));
+        }
         self.assess(now, vec![Entry::Listen; self.instances.len()]);
         self.align(now);
     }
@@ -172,7 +175,8 @@ impl Engine {
     }
 
     /// A new process claims no VIP before something was said about each of these services, or its `start_wait` has passed.
-    pub fn await_services(&mut self, now: Instant, services: BTreeSet<String>) {
+    pub fn await_services(&mut self, now: Instant, mut services: BTreeSet<String>) {
+        services.retain(|service| !self.facts.services.contains_key(service));
         self.awaited = Some((now, services));
     }
 
@@ -186,8 +190,7 @@ impl Engine {
     /// Until when an instance has to wait for word about the services; `None` when it need not.
     fn waits_until(&self, instance: &Instance) -> Option<Instant> {
         let (since, services) = self.awaited.as_ref()?;
-        let all = services.iter().all(|service| self.facts.services.contains_key(service));
-        (!all).then(|| *since + instance.config().start_wait)
+        (!services.is_empty()).then(|| *since + instance.config().start_wait)
     }
 
     /// The name of a backup that has to wait still.

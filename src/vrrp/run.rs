@@ -51,6 +51,8 @@ const PERIOD: Duration = Duration::from_secs(5);
 /// events must not keep the timers waiting.
 const REST: u32 = 4;
 
+/// Words of services that are taken in one turn of the loop.
+const TOGETHER: usize = 64;
 /// How long what services say is only in memory: after a crash they say it again.
 const UNWRITTEN: Duration = Duration::from_millis(100);
 
@@ -462,14 +464,22 @@ impl Worker {
         }
     }
 
-    fn service(&mut self, heard: Heard) {
-        // A publisher that is gone leaves what it said last: unknown changes nothing.
-        if let Heard::Event(Event::Service { service, up }) = heard
-            && self.engine.facts().services.get(&service) != Some(&up)
-        {
-            self.engine.observe(Instant::now(), |facts| {
-                facts.services.insert(service, up);
-            });
+    /// Takes a word of the services, and those that are there already: everybody judges anew once.
+    fn service(&mut self, first: Heard) {
+        let mut queue = self.services.as_mut();
+        let more = std::iter::from_fn(move || queue.as_mut()?.try_recv().ok()).take(TOGETHER);
+        let mut told: BTreeMap<String, bool> = BTreeMap::new();
+        for heard in std::iter::once(first).chain(more) {
+            match heard {
+                Heard::Event(Event::Service { service, up }) => drop(told.insert(service, up)),
+                // A publisher that is gone leaves what it said last: unknown changes nothing.
+                Heard::Event(_) | Heard::Lost => {}
+            }
+        }
+        let known = &self.engine.facts().services;
+        told.retain(|service, up| known.get(service) != Some(up));
+        if !told.is_empty() {
+            self.engine.observe(Instant::now(), |facts| facts.services.extend(told));
             self.remember_at.get_or_insert_with(|| Instant::now() + UNWRITTEN);
         }
     }

@@ -35,13 +35,14 @@ impl Bench {
     /// Something cannot be built.
     pub fn prepare(rounds: u8) -> Result<Self> {
         let kernel = build::kernel()?;
-        let director = binary::ensure()?;
         let target = ["--target", TARGET, "--message-format=json-render-diagnostics"];
         let mut build = cargo(&["build", "--quiet", "--package", "director-guest"]);
         let mut built = executables(build.args(target))?;
         let mut build = cargo(&["bench", "--quiet", "--no-run", "--package", "director", "--bench", "guest"]);
         let driver = executables(build.args(target))?.into_iter().find(|(name, _)| name == "guest");
         let driver = driver.context("cargo built no driver")?;
+        // Last: the driver brings a binary of its own profile, under the same name.
+        let director = binary::ensure()?;
         let init = built.pop().context("cargo built no first process")?.1;
         let folder = scratch::folder("bench")?;
         let root = rootfs::make(&folder.path().join("root"), &init, &director, &[driver])?;
