@@ -8,6 +8,7 @@
     reason = "helpers of tests"
 )]
 
+mod captures;
 mod fuzz;
 mod orders;
 mod packets;

@@ -26,6 +26,12 @@ impl Keepalived {
         self.router.start().unwrap();
     }
 
+    /// Reads another configuration, as its manual tells operators to have it do.
+    pub fn reload(&self, config: &str) {
+        self.router.configure(config).unwrap();
+        self.router.signal(Signal::SIGHUP).unwrap();
+    }
+
     /// Told to end.
     pub fn stop(&mut self) {
         self.router.stop().unwrap();

@@ -11,7 +11,7 @@ mod guest;
 mod instances;
 mod table;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Result, bail};
@@ -36,6 +36,9 @@ pub struct Args {
     /// How long `checks` watches
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=120))]
     minutes: u8,
+    /// Measure this binary instead of building one; for the cases on this host
+    #[arg(long, value_name = "PATH")]
+    director: Option<PathBuf>,
 }
 
 /// A case: what it does, and what is hoped for.
@@ -159,7 +162,10 @@ pub fn run(args: &Args) -> Result<()> {
     for case in chosen {
         eprintln!("── {}: {}", case.name, case.about);
         let measurements = match (case.place, &bench) {
-            (Place::Here(run), _) => run(&binary::ensure()?, args)?,
+            (Place::Here(run), _) => match &args.director {
+                Some(director) => run(director, args)?,
+                None => run(&binary::ensure()?, args)?,
+            },
             (Place::Guest, Some(bench)) => bench.run(case.name)?,
             (Place::Guest, None) => continue,
         };

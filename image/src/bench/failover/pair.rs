@@ -172,9 +172,10 @@ impl<'a> Pair<'a> {
             Order::End => self.router_mut(master).stop()?,
         }
         let spoken = self.spoken(1 - master, mark)?;
-        let resigned = self.wire.wait("a resignation", mark, PATIENCE, |frame| {
-            self.advert(frame).filter(|(_, priority)| *priority == 0).map(|_| frame.at)
-        })?;
+        let resignation =
+            |frame: &Frame| self.advert(frame).filter(|(_, priority)| *priority == 0).map(|_| frame.at);
+        let resigned =
+            self.wire.wait("a resignation", mark, PATIENCE, resignation).with_context(|| self.story())?;
         if order == Order::End {
             self.router_mut(master).start()?;
         }
@@ -236,9 +237,20 @@ impl<'a> Pair<'a> {
                 .filter(|(source, priority)| *source == whose && *priority > 0)
                 .map(|_| frame.at)
         };
-        self.wire.wait("an advertisement of the new master", mark, PATIENCE, find).with_context(|| {
-            self.routers.iter().map(|router| router.log().text()).collect::<Vec<_>>().join("\n----\n")
-        })
+        self.wire
+            .wait("an advertisement of the new master", mark, PATIENCE, find)
+            .with_context(|| self.story())
+    }
+
+    /// The last words of everybody, on the wire and in their logs.
+    fn story(&self) -> String {
+        let frames = self.wire.frames(self.mark);
+        let adverts: Vec<_> =
+            frames.iter().filter_map(|frame| self.advert(frame).map(|said| (frame.at, said))).collect();
+        let last = adverts.iter().rev().take(10).rev();
+        let said: String = last.map(|(at, said)| format!("{:.6} {said:?}\n", at.as_secs_f64())).collect();
+        let logs: Vec<String> = self.routers.iter().map(|router| router.log().text()).collect();
+        format!("{said}----\n{}", logs.join("----\n"))
     }
 
     /// Sender and priority of an advertisement of this virtual router.
