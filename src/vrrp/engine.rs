@@ -96,11 +96,16 @@ impl Engine {
     /// Other facts: everybody judges anew.
     pub fn observe(&mut self, now: Instant, change: impl FnOnce(&mut Facts)) {
         change(&mut self.facts);
-        if let Some((_, awaited)) = &mut self.awaited {
-            awaited.retain(|service| !self.facts.services.contains_key(service));
-        }
         self.assess(now, vec![Entry::Listen; self.instances.len()]);
         self.align(now);
+    }
+
+    /// What services say of themselves: everybody judges anew, once for all of them.
+    pub fn services_say(&mut self, now: Instant, told: BTreeMap<String, bool>) {
+        if let Some((_, awaited)) = &mut self.awaited {
+            awaited.retain(|service| !told.contains_key(service));
+        }
+        self.observe(now, |facts| facts.services.extend(told));
     }
 
     /// VIPs had to be set again that should have been there: they are announced again.

@@ -52,7 +52,7 @@ const PERIOD: Duration = Duration::from_secs(5);
 const REST: u32 = 4;
 
 /// Words of services that are taken in one turn of the loop.
-const TOGETHER: usize = 64;
+const TOGETHER: usize = 256;
 /// How long what services say is only in memory: after a crash they say it again.
 const UNWRITTEN: Duration = Duration::from_millis(100);
 
@@ -208,7 +208,11 @@ impl Worker {
                     Some(done) => self.done(done),
                     None => return Err("the thread that talks to the kernel has ended".into()),
                 },
-                Some(heard) = next(&mut self.services) => self.service(heard),
+                Some(heard) = next(&mut self.services) => {
+                    // One turn for the task that reads: what is there already comes together.
+                    tokio::task::yield_now().await;
+                    self.service(heard);
+                }
                 Some(news) = found_out(&mut self.news) => self.found_out(news),
                 changed = inbox.configs.changed() => {
                     changed?;
@@ -479,7 +483,7 @@ impl Worker {
         let known = &self.engine.facts().services;
         told.retain(|service, up| known.get(service) != Some(up));
         if !told.is_empty() {
-            self.engine.observe(Instant::now(), |facts| facts.services.extend(told));
+            self.engine.services_say(Instant::now(), told);
             self.remember_at.get_or_insert_with(|| Instant::now() + UNWRITTEN);
         }
     }

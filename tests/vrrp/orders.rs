@@ -215,9 +215,7 @@ fn a_new_process_waits_for_the_first_word_about_every_service() {
     bench.run(2_000);
     assert_eq!(bench.states(), [Backup, Master], "the default is 10 s, an owner waits as well");
     let mut say = |service: &str, up: bool| {
-        bench.engine.observe(bench.now, |facts| {
-            facts.services.insert(service.to_owned(), up);
-        });
+        bench.engine.services_say(bench.now, [(service.to_owned(), up)].into());
         bench.engine.tick(bench.now);
         bench.engine.instances()[0].state()
     };
