@@ -47,32 +47,52 @@ fn source_to(server: IpAddr) -> std::io::Result<IpAddr> {
     Ok(socket.local_addr()?.ip())
 }
 
+/// A box for each kind but the plainest: else every probe had the size of the largest.
 async fn ask(target: &Target, clients: &Clients) -> Outcome {
     match &target.check.kind {
         CheckKind::None => Outcome::Success(Reason::Borrowed("not checked")),
         CheckKind::Tcp(dialogue) => tcp::probe(target, dialogue).await,
-        CheckKind::Tls(dialogue, tls) => tls::probe(target, clients, dialogue, tls).await,
-        CheckKind::Http(http) => http::probe(target, clients, http).await,
-        CheckKind::Proxy(http) => proxy::probe(target, clients, http).await,
-        CheckKind::Smtp { helo, tls } => smtp::probe(target, clients, helo, tls).await,
-        CheckKind::Ftp(login) => ftp::probe(target, login.as_ref()).await,
-        CheckKind::Pop3(login, tls) => pop3::probe(target, clients, login.as_ref(), tls).await,
-        CheckKind::Imap(login, tls) => imap::probe(target, clients, login.as_ref(), tls).await,
-        CheckKind::Nntp(tls) => nntp::probe(target, clients, tls).await,
-        CheckKind::Sip { user, tcp } => sip::probe(target, user, *tcp).await,
-        CheckKind::Dns { name, record, expect, tcp } => dns::probe(target, name, record, expect, *tcp).await,
-        CheckKind::Udp { send, reply } => udp::probe(target, send, reply.as_ref()).await,
-        CheckKind::Ping => ping::probe(target).await,
-        CheckKind::Arp => arp::probe(target).await,
-        CheckKind::Sctp => sctp::probe(target).await,
-        CheckKind::Exec { command, args, weight } => exec::probe(target, command, args, *weight).await,
-        CheckKind::Agent { send } => agent::probe(target, send).await,
+        CheckKind::Tls(dialogue, tls) => Box::pin(tls::probe(target, clients, dialogue, tls)).await,
+        CheckKind::Http(http) => Box::pin(http::probe(target, clients, http)).await,
+        CheckKind::Proxy(http) => Box::pin(proxy::probe(target, clients, http)).await,
+        CheckKind::Smtp { helo, tls } => Box::pin(smtp::probe(target, clients, helo, tls)).await,
+        CheckKind::Ftp(login) => Box::pin(ftp::probe(target, login.as_ref())).await,
+        CheckKind::Pop3(login, tls) => Box::pin(pop3::probe(target, clients, login.as_ref(), tls)).await,
+        CheckKind::Imap(login, tls) => Box::pin(imap::probe(target, clients, login.as_ref(), tls)).await,
+        CheckKind::Nntp(tls) => Box::pin(nntp::probe(target, clients, tls)).await,
+        CheckKind::Sip { user, tcp } => Box::pin(sip::probe(target, user, *tcp)).await,
+        CheckKind::Dns { name, record, expect, tcp } => {
+            Box::pin(dns::probe(target, name, record, expect, *tcp)).await
+        }
+        CheckKind::Udp { send, reply } => Box::pin(udp::probe(target, send, reply.as_ref())).await,
+        CheckKind::Ping => Box::pin(ping::probe(target)).await,
+        CheckKind::Arp => Box::pin(arp::probe(target)).await,
+        CheckKind::Sctp => Box::pin(sctp::probe(target)).await,
+        CheckKind::Exec { command, args, weight } => {
+            Box::pin(exec::probe(target, command, args, *weight)).await
+        }
+        CheckKind::Agent { send } => Box::pin(agent::probe(target, send)).await,
         CheckKind::File { path } => file::probe(path),
         CheckKind::Ldap { login, base, tls } => {
-            ldap::probe(target, clients, login.as_ref(), base.as_deref(), tls.as_ref()).await
+            Box::pin(ldap::probe(target, clients, login.as_ref(), base.as_deref(), tls.as_ref())).await
         }
-        CheckKind::Mysql(database) => mysql::probe(target, clients, database).await,
-        CheckKind::Pgsql(database) => pgsql::probe(target, clients, database).await,
-        CheckKind::Radius { login, secret } => radius::probe(target, login.as_ref(), secret).await,
+        CheckKind::Mysql(database) => Box::pin(mysql::probe(target, clients, database)).await,
+        CheckKind::Pgsql(database) => Box::pin(pgsql::probe(target, clients, database)).await,
+        CheckKind::Radius { login, secret } => Box::pin(radius::probe(target, login.as_ref(), secret)).await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Thousands are under way at a time, and most of them are of the smallest kind.
+    #[test]
+    fn a_probe_of_the_plainest_kind_is_small() {
+        let check = Check::new(CheckKind::Tcp(crate::config::model::Dialogue::default()));
+        let target = Target { check: Arc::new(check), address: "192.0.2.1:80".parse().unwrap(), front: None };
+        let clients = Clients::default();
+        let size = size_of_val(&probe(&target, &clients));
+        assert!(size <= 1024, "{size} bytes");
     }
 }
