@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "helpers of tests")]
 
+mod common;
 #[allow(dead_code, reason = "shared with other tests")]
 #[path = "kernel_lvs/rig.rs"]
 mod rig;
@@ -15,7 +16,8 @@ use director_lab::client::LongLived;
 use director_lab::command;
 use serde_json::Value;
 
-use rig::{Rig, VIP4, VIP6, hindrance, service, until};
+use common::{binary, hindrance, until};
+use rig::{Rig, VIP4, VIP6, service};
 
 /// How often the kernel sums up its counters.
 const SUMMED_UP: Duration = Duration::from_secs(2);
@@ -25,9 +27,8 @@ type Numbers = BTreeMap<(String, String), [u64; 5]>;
 
 /// Runs `director ipvs …` where the kernel's table is; the names come from the worker's run directory.
 fn ipvs(rig: &Rig, words: &str) -> String {
-    let binary = std::env::var("DIRECTOR_BIN").unwrap_or_else(|_| env!("CARGO_BIN_EXE_director").into());
-    let mut program = command::bound(&binary);
-    program.args(["ipvs"]).args(words.split_whitespace()).arg("--run-dir").arg(rig.run.path());
+    let mut program = command::bound(&binary());
+    program.args(["ipvs"]).args(words.split_whitespace()).arg("--run-dir").arg(rig.worker.run.path());
     let out = rig.director.namespace().run(move || program.output()).unwrap().unwrap();
     let text = String::from_utf8(out.stdout).unwrap();
     assert!(out.status.success(), "director ipvs {words}: {}{text}", String::from_utf8_lossy(&out.stderr));

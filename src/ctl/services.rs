@@ -18,6 +18,12 @@ pub fn lvs(status: &LvsStatus) -> Vec<String> {
     if status.foreign_changes > 0 {
         out.push(format!("foreign changes repaired: {}", status.foreign_changes));
     }
+    if let Some(size) = status.table_size {
+        out.push(format!(
+            "table of connections: 2^{} buckets; 2^{} from the next boot on",
+            size.bits, size.next_boot
+        ));
+    }
     out
 }
 

@@ -1,4 +1,4 @@
-//! `director why`: a paragraph that says why a real server is in or out.
+//! `director why`: a paragraph that says why a real server or a sorry server is in or out.
 
 use std::process::ExitCode;
 
@@ -86,6 +86,14 @@ fn decision(why: &Why) -> String {
         ),
         Cause::Drained => {
             format!("{server} is out of {service}: the operator drained it and the time is over ({ordered}).")
+        }
+        Cause::StandsIn => format!(
+            "{server} answers for {service} in place of its real servers: it is a sorry server, and the quorum is lost."
+        ),
+        Cause::StandsBy => {
+            format!(
+                "{server} waits: it is a sorry server of {service}, and the real servers have their quorum."
+            )
         }
         Cause::Disabled => format!("{server} is out of {service}: the operator took it out ({ordered})."),
     }
@@ -211,6 +219,20 @@ mod tests {
         let text = said("lives", "null", r#","health":"up""#, SORRY, "");
         assert!(text.contains("But the service has lost its quorum, so its sorry servers answer"), "{text}");
         assert!(text.contains("It is not checked."), "{text}");
+    }
+
+    #[test]
+    fn sorry_servers() {
+        let text = said("stands_in", "1", r#","health":"unknown""#, SORRY, "");
+        assert!(text.starts_with(
+            "10.0.0.1:80 answers for web in place of its real servers: it is a sorry server, and the quorum is lost. The \
+             kernel has it with weight 1, "
+        ), "{text}");
+        let text = said("stands_by", "null", r#","health":"up""#, UP, "");
+        assert!(text.starts_with(
+            "10.0.0.1:80 waits: it is a sorry server of web, and the real servers have their quorum. The kernel does not \
+             have it. It is not checked. "
+        ), "{text}");
     }
 
     #[test]

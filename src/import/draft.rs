@@ -42,6 +42,12 @@ impl Table {
         self.entries.iter().any(|(known, _)| *known == key)
     }
 
+    /// Whether the key is set to this string.
+    #[must_use]
+    pub fn is(&self, key: &str, text: &str) -> bool {
+        self.entries.iter().any(|(known, value)| *known == key && *value == quoted(text))
+    }
+
     /// As one value: `{ type = "tcp", port = 80 }`.
     #[must_use]
     pub fn inline(&self) -> String {

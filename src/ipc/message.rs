@@ -8,7 +8,7 @@ pub use api::ApiStatus;
 pub use init::{InitStatus, LogLine, PowerAction, WorkerStatus};
 pub use lvs::{
     Admin, AdminOrder, AdminStatus, Cause, ChangeStatus, CheckStatus, Health, LvsStatus, QuorumUnit,
-    ServerName, ServerStatus, ServiceStatus, SlowStartStatus, Traffic, Why,
+    ServerName, ServerStatus, ServiceStatus, SlowStartStatus, TableSize, Traffic, Why,
 };
 pub use net::{LinkStatus, NetStatus};
 pub use store::{Candidate, Card, SetManagement, SetUp, SharedAddress, Source, StoreStatus};

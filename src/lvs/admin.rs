@@ -8,6 +8,7 @@ use super::order::{Kind, Order};
 use super::ramp::Ramp;
 use super::watched::Watched;
 use crate::check::Reason;
+use crate::config::model::{Server, Service};
 use crate::ctl::closest;
 use crate::ipc::message::{Admin, AdminOrder, Event, ServerName};
 
@@ -23,6 +24,19 @@ pub type Place = (usize, usize);
 /// # Errors
 /// There is none, in words.
 pub fn select(services: &[Watched], service: &str, server: &str) -> Result<Vec<Place>, String> {
+    select_among(services, |it| &it.servers, service, server)
+}
+
+/// The same among those servers of each service that `of` gives.
+///
+/// # Errors
+/// There is none, in words.
+pub fn select_among(
+    services: &[Watched],
+    of: impl Fn(&Service) -> &[Server],
+    service: &str,
+    server: &str,
+) -> Result<Vec<Place>, String> {
     let named = services.iter().any(|watched| watched.service.name == service);
     let every = !named && EVERY.contains(&service);
     if !named && !every {
@@ -39,7 +53,7 @@ pub fn select(services: &[Watched], service: &str, server: &str) -> Result<Vec<P
     let chosen = services.iter().enumerate().filter(|(_, it)| every || it.service.name == service);
     let found: Vec<Place> = chosen
         .flat_map(|(at, watched)| {
-            let servers = watched.service.servers.iter().enumerate();
+            let servers = of(&watched.service).iter().enumerate();
             servers.filter(|(_, it)| wanted.is(it.address)).map(move |(place, _)| (at, place))
         })
         .collect();
@@ -140,7 +154,7 @@ pub fn name_of(services: &[Watched], (service, server): Place) -> Option<ServerN
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::model::{Listen, Method, Protocol, Server, Service, ServiceKey};
+    use crate::config::model::{Listen, Method, Protocol, ServiceKey};
 
     fn services() -> Vec<Watched> {
         let service = |name: &str, last: u8, servers: &[&str]| {

@@ -5,6 +5,7 @@ use log::info;
 use super::diff::diff;
 use super::state::State;
 use super::ways::is_way;
+use crate::ipc::message::TableSize;
 use crate::ipvs::codec::Timeouts;
 use crate::ipvs::{Client, Command, Error, Failure, ServiceEntry};
 
@@ -14,6 +15,8 @@ pub struct Kernel {
     client: Option<Client>,
     /// The services of [`super::ways`] as they were seen last, and made since.
     ways: State,
+    /// Buckets of the table of connections.
+    buckets: Option<u32>,
 }
 
 impl Kernel {
@@ -79,6 +82,15 @@ impl Kernel {
         result
     }
 
+    /// How the table of connections differs from the size that the file wants, as a power of two; `None` where it does not, or
+    /// where nobody knows.
+    #[must_use]
+    pub fn table_size(&self, wanted: Option<u8>) -> Option<TableSize> {
+        let (buckets, next_boot) = (self.buckets.filter(|buckets| *buckets > 0)?, wanted?);
+        let bits = u8::try_from(buckets.ilog2()).ok()?;
+        (bits != next_boot).then_some(TableSize { bits, next_boot })
+    }
+
     fn client(&mut self) -> Result<&mut Client, Error> {
         if self.client.is_none() {
             let mut client = Client::connect()?;
@@ -88,6 +100,7 @@ impl Kernel {
                 "ipvs found: version={major}.{minor}.{patch} connection_buckets={}",
                 info.connection_buckets
             );
+            self.buckets = Some(info.connection_buckets);
             self.client = Some(client);
         }
         self.client.as_mut().ok_or(Error::Unavailable)
@@ -117,5 +130,19 @@ impl Drop for Expedited {
         if self.ours {
             let _ = std::fs::write(Self::SWITCH, "0");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_size_of_the_table_is_told() {
+        let kernel = Kernel { buckets: Some(1 << 18), ..Kernel::default() };
+        assert_eq!(kernel.table_size(Some(20)), Some(TableSize { bits: 18, next_boot: 20 }));
+        assert_eq!(kernel.table_size(Some(18)), None);
+        assert_eq!(kernel.table_size(None), None, "by memory, which the boot knows");
+        assert_eq!(Kernel::default().table_size(Some(20)), None);
     }
 }

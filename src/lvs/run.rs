@@ -9,7 +9,7 @@ use futures_util::FutureExt;
 use log::{error, info, warn};
 use tokio::sync::mpsc;
 
-use super::admin::select;
+use super::admin::{select, select_among};
 use super::core::{Core, Plan};
 use super::desired::local_pages;
 use super::kernel::Kernel;
@@ -18,8 +18,9 @@ use super::sorry::Sorry;
 use super::state::State;
 use super::status;
 use super::surroundings::Surroundings;
+use super::watched::sorry_servers;
 use super::ways;
-use super::why::why;
+use super::why::{why, why_sorry};
 use crate::check::plan::Verdict;
 use crate::check::runner::{Runner, probes_allowed};
 use crate::config::{self, Watcher};
@@ -96,6 +97,8 @@ struct Worker {
     configured: bool,
     /// Of the configuration in force.
     generation: u64,
+    /// How large it wants the table of connections.
+    table_bits: Option<u8>,
     table: Vec<ServiceEntry>,
     read: Option<Instant>,
     /// Why the kernel does not agree; logged when it changes.
@@ -124,6 +127,7 @@ impl Worker {
             ordered: Vec::new(),
             configured: false,
             generation: 0,
+            table_bits: None,
             table: Vec::new(),
             read: None,
             problem: None,
@@ -141,6 +145,7 @@ impl Worker {
         };
         self.generation = active.generation;
         let mut config = active.checked.config;
+        self.table_bits = config.ipvs.table_bits;
         let ways = ways::lay(&mut config.services);
         let prepared = !self.surroundings.configure(&config, ways);
         let services = config.services;
@@ -361,14 +366,20 @@ impl Worker {
     }
 
     fn why(&mut self, service: &str, server: &str) -> Reply {
-        let places = match select(self.core.services(), service, server) {
-            Ok(places) => places,
-            Err(message) => return Reply::Error { message },
-        };
         self.refresh();
-        let (services, plan, now) = (self.core.services(), self.checks.plan(), Instant::now());
-        let found = places.into_iter().filter_map(|place| why(services, place, &self.table, plan, now));
-        Reply::Why { servers: found.collect() }
+        let (all, plan, now) = (self.core.services(), self.checks.plan(), Instant::now());
+        let real = select(all, service, server);
+        let sorry = real.is_err().then(|| select_among(all, sorry_servers, service, server).ok()).flatten();
+        let found = match (real, sorry) {
+            (Ok(places), _) => {
+                places.into_iter().filter_map(|at| why(all, at, &self.table, plan, now)).collect()
+            }
+            (Err(_), Some(places)) => {
+                places.into_iter().filter_map(|at| why_sorry(all, at, &self.table, plan, now)).collect()
+            }
+            (Err(message), None) => return Reply::Error { message },
+        };
+        Reply::Why { servers: found }
     }
 
     /// The state of everything as events: services first, somebody waits for them.
@@ -421,6 +432,7 @@ impl Worker {
             problem: self.problem.clone(),
             foreign_changes: self.core.foreign(),
             generation: self.generation,
+            table_size: self.kernel.table_size(self.table_bits),
         }
     }
 }

@@ -39,8 +39,7 @@ pub fn service<'a>(
     now: Instant,
 ) -> ServiceStatus {
     let model = &watched.service;
-    let entries: Vec<(&ServiceKey, &ServiceEntry)> =
-        keys(model).zip(&watched.ids).filter_map(|(key, id)| Some((key, entry(id)?))).collect();
+    let entries = entries(watched, entry);
     let judgement = watched.judgement;
     let real = model.servers.iter().zip(&watched.members).map(|(server, member)| {
         // A sorry server with the address of a real server is shown once, as sorry server.
@@ -79,6 +78,28 @@ pub fn service<'a>(
         traffic: entries.iter().map(|(_, entry)| traffic(&entry.stats)).fold(Traffic::default(), sum),
         servers: real.chain(substitutes).chain(pages).collect(),
     }
+}
+
+/// The sorry server at this place of the file, whether it answers or not.
+#[must_use]
+pub fn sorry_server<'a>(
+    watched: &Watched,
+    at: usize,
+    entry: impl Fn(&ServiceId) -> Option<&'a ServiceEntry>,
+    checks: &Plan,
+    now: Instant,
+) -> Option<ServerStatus> {
+    let server = sorry_servers(&watched.service).get(at)?;
+    let there = there(&entries(watched, entry), server).filter(|_| watched.sorry);
+    Some(ServerStatus { sorry: true, ..shown(server, watched.substitutes.get(at)?, there, checks, now) })
+}
+
+/// What the kernel has of a service, by its names.
+fn entries<'a, 'b>(
+    watched: &'b Watched,
+    entry: impl Fn(&ServiceId) -> Option<&'a ServiceEntry>,
+) -> Vec<(&'b ServiceKey, &'a ServiceEntry)> {
+    keys(&watched.service).zip(&watched.ids).filter_map(|(key, id)| Some((key, entry(id)?))).collect()
 }
 
 fn listen(key: &ServiceKey) -> String {

@@ -4,8 +4,9 @@ use std::time::{Duration, Instant};
 
 use director::ipc::message::Admin;
 
+use super::common::{PATIENCE, hindrance, until};
 use super::crowd::{Byte, Crowd};
-use super::rig::{PATIENCE, Rig, VIP4, hindrance, until, web};
+use super::rig::{Rig, VIP4, web};
 use super::rig_or_skip;
 
 const PORT: u16 = 7000;

@@ -4,8 +4,11 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests")]
 
+#[path = "../common/mod.rs"]
+mod common;
 mod crowd;
 mod fate;
+mod flapping;
 mod rig;
 
 use std::io::{BufRead, BufReader, Write};
@@ -18,7 +21,8 @@ use director::role::Role;
 use director_lab::client::LongLived;
 use director_lab::prober::Prober;
 
-use rig::{PATIENCE, Rig, TUN4, VIP4, VIP6, hindrance, service, until, web};
+use common::{PATIENCE, hindrance, until};
+use rig::{Rig, TUN4, VIP4, VIP6, service, web};
 
 macro_rules! rig_or_skip {
     () => {
@@ -288,7 +292,7 @@ fn a_dead_server_leaves_within_its_checks_and_comes_back() {
 
 /// The events of the worker, from the present state on.
 fn events(rig: &Rig) -> impl Iterator<Item = Event> + use<> {
-    let mut stream = UnixStream::connect(rig.run.socket(Role::Lvs)).unwrap();
+    let mut stream = UnixStream::connect(rig.worker.run.socket(Role::Lvs)).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream.write_all(b"{\"request\":\"subscribe\"}\n").unwrap();
     BufReader::new(stream).lines().map(|line| serde_json::from_str(&line.unwrap()).unwrap())
@@ -447,7 +451,7 @@ fn ten_thousand_servers_are_entered_edited_and_adopted() {
     println!("11,000 objects from an empty table: {ours:?}, keepalived {theirs:?}");
     // A build without optimization spends its time reading the file.
     assert!(cfg!(debug_assertions) || ours * 2 <= theirs, "{ours:?}, keepalived {theirs:?}");
-    let memory = std::fs::read_to_string(format!("/proc/{}/status", rig.pid())).unwrap();
+    let memory = std::fs::read_to_string(format!("/proc/{}/status", rig.worker.pid())).unwrap();
     let resident = memory.lines().find(|line| line.starts_with("VmRSS")).unwrap();
     println!("resident: {resident}");
 }

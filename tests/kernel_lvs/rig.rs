@@ -7,36 +7,21 @@
 //! ```
 
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
-use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-use director::ipc::client;
-use director::ipc::message::{LvsStatus, Reply, Request, ServerStatus, Source, Status, StoreStatus};
-use director::paths::RunDir;
-use director::role::Role;
+use director::ipc::message::{LvsStatus, ServerStatus};
 use director_lab::command;
 use director_lab::segment::{Host, Segment};
 use director_lab::server::RealServer;
+
+use super::common::segment::{host, second_card};
+use super::common::worker::Worker;
+use super::common::{PATIENCE, binary, until};
 
 /// The VIPs.
 pub const VIP4: &str = "10.79.0.100";
 pub const VIP6: &str = "fd79::100";
 pub const TUN4: &str = "10.79.0.101";
-
-/// How long anything may take that is awaited: guests are emulated.
-pub const PATIENCE: Duration = Duration::from_secs(40);
-
-/// Why these tests cannot run here, if they cannot.
-pub fn hindrance() -> Option<String> {
-    if let Err(why) = director_lab::preflight::namespaces() {
-        return Some(format!("{why:#}"));
-    }
-    let has_ipvs = std::path::Path::new("/proc/net/ip_vs").exists();
-    let must = std::env::var_os("DIRECTOR_KERNEL_TEST").is_some();
-    (!has_ipvs && !must)
-        .then(|| "this kernel has no IPVS (/proc/net/ip_vs): `cargo image test --only kernel`".into())
-}
 
 /// The whole.
 pub struct Rig {
@@ -44,15 +29,11 @@ pub struct Rig {
     pub client: Host,
     /// `web1` to `web3` in front, then `nat1` and `nat2` behind the director.
     pub servers: Vec<RealServer>,
-    pub run: RunDir,
-    worker: Option<Child>,
-    log: PathBuf,
-    generation: u64,
+    pub worker: Worker,
     pub front: Segment,
     // Last, because they must outlive the cables of the others.
     pub hosts: Vec<Host>,
     _back: Segment,
-    _folder: tempfile::TempDir,
 }
 
 impl Rig {
@@ -65,9 +46,7 @@ impl Rig {
         director.address(&format!("{TUN4}/32")).unwrap();
         // A VIP is no source of the director's own packets, as vrrp sets it.
         director.address(&format!("{VIP6}/128 preferred_lft 0")).unwrap();
-        second_card(&director, &back);
-        director.namespace().sysctl("net/ipv4/ip_forward", "1").unwrap();
-        director.namespace().sysctl("net/ipv6/conf/all/forwarding", "1").unwrap();
+        second_card(&director, &back, &["10.80.0.1/24", "fd80::1/64"]);
         let mut hosts = Vec::new();
         for last in 21..=23 {
             let web = host(
@@ -94,52 +73,20 @@ impl Rig {
         }
         let everywhere: SocketAddr = "[::]:80".parse().unwrap();
         let servers = hosts.iter().map(|host| RealServer::start(host, everywhere).unwrap()).collect();
-        let folder = tempfile::tempdir().unwrap();
-        let run = RunDir::new(folder.path());
-        let log = folder.path().join("log");
-        Rig {
-            director,
-            client,
-            servers,
-            run,
-            worker: None,
-            log,
-            generation: 0,
-            front,
-            hosts,
-            _back: back,
-            _folder: folder,
-        }
+        Rig { director, client, servers, worker: Worker::new(), front, hosts, _back: back }
     }
 
-    /// Activates a configuration, as `store` does: two files, each replaced by rename.
-    pub fn activate(&mut self, services: &str) {
-        self.generation += 1;
-        let status = StoreStatus {
-            generation: self.generation,
-            source: Source::File,
-            why: "a test wants it".to_owned(),
-            node: None,
-            candidates: Vec::new(),
-            slot: "none".to_owned(),
-        };
-        let text = format!(
+    /// Activates a configuration, and returns its generation.
+    pub fn activate(&mut self, services: &str) -> u64 {
+        self.worker.activate(&format!(
             "version = 1\n[[interface]]\nname = \"eth0\"\naddresses = [\"10.79.0.10/24\", \"{VIP4}/32\", \"{TUN4}/32\", \
              \"fd79::10/64\", \"{VIP6}/128\"]\n{services}"
-        );
-        for (content, target) in
-            [(serde_json::to_string(&status).unwrap(), self.run.source()), (text, self.run.active_config())]
-        {
-            let next = target.with_extension("next");
-            std::fs::write(&next, content).unwrap();
-            std::fs::rename(&next, &target).unwrap();
-        }
+        ))
     }
 
     /// Activates a configuration and waits until the worker has it.
     pub fn reload(&mut self, services: &str) {
-        self.activate(services);
-        let wanted = self.generation;
+        let wanted = self.activate(services);
         until("the worker has the configuration", || {
             self.status().is_some_and(|status| status.generation == wanted)
         });
@@ -153,25 +100,12 @@ impl Rig {
 
     /// Starts the worker.
     pub fn spawn(&mut self) {
-        let log = std::fs::OpenOptions::new().create(true).append(true).open(&self.log).unwrap();
-        let binary = std::env::var("DIRECTOR_BIN").unwrap_or_else(|_| env!("CARGO_BIN_EXE_director").into());
-        let mut command = command::bound(&binary);
-        command.args(["worker", "lvs", "--run-dir"]).arg(self.run.path());
-        command.stdin(Stdio::null()).stderr(log);
-        let child = self.director.namespace().run(move || command.spawn()).unwrap().unwrap();
-        self.worker = Some(child);
-    }
-
-    /// The worker's process.
-    pub fn pid(&self) -> u32 {
-        self.worker.as_ref().unwrap().id()
+        self.worker.spawn(&self.director);
     }
 
     /// Ends the worker by `signal`, and waits until it is gone.
     pub fn end(&mut self, signal: &str) {
-        let mut child = self.worker.take().unwrap();
-        command::output("kill", &[signal.to_owned(), child.id().to_string()]).unwrap();
-        child.wait().unwrap();
+        self.worker.end(signal);
     }
 
     /// Pulls the cables of the front servers, or puts them back. The director knows their hardware addresses by heart, so it
@@ -189,13 +123,7 @@ impl Rig {
     }
 
     pub fn status(&self) -> Option<LvsStatus> {
-        match client::ask(&self.run, Role::Lvs, &Request::Status, Duration::from_secs(5)).ok()? {
-            Reply::Status { status } => match *status {
-                Status::Lvs(status) => Some(status),
-                _ => None,
-            },
-            _ => None,
-        }
+        self.worker.status()
     }
 
     /// The server of this address in the first service.
@@ -236,11 +164,10 @@ impl Rig {
 
     /// What a verb answers: its exit status, and its output with its complaints.
     pub fn verb(&self, words: &[&str]) -> (Option<i32>, String) {
-        let binary = std::env::var("DIRECTOR_BIN").unwrap_or_else(|_| env!("CARGO_BIN_EXE_director").into());
-        let output = std::process::Command::new(binary)
+        let output = std::process::Command::new(binary())
             .args(words)
             .arg("--run-dir")
-            .arg(self.run.path())
+            .arg(self.worker.run.path())
             .output()
             .unwrap();
         let text = [output.stdout, output.stderr].concat();
@@ -249,7 +176,7 @@ impl Rig {
 
     /// Everything that the worker has logged.
     pub fn logged(&self) -> String {
-        std::fs::read_to_string(&self.log).unwrap_or_default()
+        self.worker.logged()
     }
 
     /// Asks once from the client, and returns the first line of the answer, or why there is none.
@@ -257,45 +184,6 @@ impl Rig {
         let target: SocketAddr = target.parse().unwrap();
         let ask = move || director_lab::client::ask(target, "/", Duration::from_secs(5)).answer;
         self.client.namespace().run(ask).unwrap()
-    }
-}
-
-impl Drop for Rig {
-    fn drop(&mut self) {
-        if let Some(mut child) = self.worker.take() {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-        if std::thread::panicking() {
-            println!("the worker logged:\n{}", self.logged());
-        }
-    }
-}
-
-/// Waits until `holds`.
-pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let end = Instant::now() + PATIENCE;
-    while !holds() {
-        assert!(Instant::now() < end, "not within {PATIENCE:?}: {what}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
-fn host(segment: &Segment, name: &str, v4: &str, v6: &str) -> Host {
-    let host = segment.host(name, v4).unwrap();
-    host.address(v6).unwrap();
-    host
-}
-
-/// `eth1` of the director, on the segment behind it.
-fn second_card(director: &Host, back: &Segment) {
-    let path = director.namespace().path();
-    back.namespace().ip(&format!("link add uplink type veth peer name eth1 netns {path}")).unwrap();
-    back.namespace().ip("link set uplink master br0 up").unwrap();
-    director.namespace().sysctl("net/ipv6/conf/eth1/accept_dad", "0").unwrap();
-    director.namespace().ip("link set eth1 up").unwrap();
-    for address in ["10.80.0.1/24", "fd80::1/64"] {
-        director.namespace().ip(&format!("address add {address} dev eth1")).unwrap();
     }
 }
 

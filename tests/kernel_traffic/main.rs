@@ -4,6 +4,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "helpers of tests")]
 
+#[path = "../common/mod.rs"]
+mod common;
 mod rig;
 mod talk;
 
@@ -16,7 +18,8 @@ use director::ipvs::{ServiceId, Stats};
 use director::lvs::ways::is_way;
 use director_lab::segment::Host;
 
-use rig::{Rig, VIP4, VIP6, at, hindrance, unwrap_tunnels};
+use common::hindrance;
+use rig::{Rig, VIP4, VIP6, at, unwrap_tunnels};
 use talk::{By, ask, open, serve};
 
 macro_rules! rig_or_skip {

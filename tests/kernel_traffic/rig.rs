@@ -9,36 +9,22 @@
 //! `web` and `web2` accept the VIPs, as DR and TUN want it; `web` unwraps every tunnel.
 
 use std::net::{IpAddr, SocketAddr};
-use std::process::{Child, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use director::ipc::client;
-use director::ipc::message::{LvsStatus, Reply, Request, Source, Status, StoreStatus};
+use director::ipc::message::LvsStatus;
 use director::ipvs::{Client, ServiceEntry, ServiceId, Stats};
-use director::paths::RunDir;
-use director::role::Role;
 use director_lab::command;
 use director_lab::namespace::Namespace;
 use director_lab::segment::{Host, Segment};
 
+use super::common::PATIENCE;
+use super::common::segment::{host, second_card};
+use super::common::worker::Worker;
+
 /// The VIPs.
 pub const VIP4: &str = "10.79.0.100";
 pub const VIP6: &str = "fd79::100";
-
-/// How long anything may take that is awaited: guests are emulated.
-const PATIENCE: Duration = Duration::from_secs(40);
-
-/// Why these tests cannot run here, if they cannot.
-pub fn hindrance() -> Option<String> {
-    if let Err(why) = director_lab::preflight::namespaces() {
-        return Some(format!("{why:#}"));
-    }
-    let has_ipvs = std::path::Path::new("/proc/net/ip_vs").exists();
-    let must = std::env::var_os("DIRECTOR_KERNEL_TEST").is_some();
-    (!has_ipvs && !must)
-        .then(|| "this kernel has no IPVS (/proc/net/ip_vs): `cargo image test --only kernel`".into())
-}
 
 /// The whole.
 pub struct Rig {
@@ -48,14 +34,10 @@ pub struct Rig {
     pub web2: Host,
     pub nat: Host,
     pub full: Host,
-    pub run: RunDir,
-    worker: Option<Child>,
-    log: std::path::PathBuf,
-    generation: u64,
+    pub worker: Worker,
     // Last, because they must outlive the cables of the others.
     _front: Segment,
     _back: Segment,
-    _folder: tempfile::TempDir,
 }
 
 impl Rig {
@@ -67,9 +49,7 @@ impl Rig {
         director.address(&format!("{VIP4}/32")).unwrap();
         // A VIP is no source of the director's own packets, as vrrp sets it.
         director.address(&format!("{VIP6}/128 preferred_lft 0")).unwrap();
-        second_card(&director, &back);
-        director.namespace().sysctl("net/ipv4/ip_forward", "1").unwrap();
-        director.namespace().sysctl("net/ipv6/conf/all/forwarding", "1").unwrap();
+        second_card(&director, &back, &BEHIND);
         // What `net` sets on the interfaces of a director.
         for key in ["all/send_redirects", "eth0/send_redirects", "all/rp_filter", "eth0/rp_filter"] {
             director.namespace().sysctl(&format!("net/ipv4/conf/{key}"), "0").unwrap();
@@ -85,31 +65,14 @@ impl Rig {
         nat.gateway("10.80.0.1".parse().unwrap()).unwrap();
         nat.namespace().ip("-6 route replace default via fd80::1").unwrap();
         let full = host(&back, "full", "10.80.0.22/24", "fd80::22/64");
-        let folder = tempfile::tempdir().unwrap();
-        let run = RunDir::new(folder.path());
-        let log = folder.path().join("log");
-        Rig {
-            client,
-            director,
-            web,
-            web2,
-            nat,
-            full,
-            run,
-            worker: None,
-            log,
-            generation: 0,
-            _front: front,
-            _back: back,
-            _folder: folder,
-        }
+        let worker = Worker::new();
+        Rig { client, director, web, web2, nat, full, worker, _front: front, _back: back }
     }
 
     /// Gives the worker a configuration, and waits until it has carried it out without a complaint: every server is in the
     /// table.
     pub fn configure(&mut self, services: &str) {
-        self.activate(services);
-        let wanted = self.generation;
+        let wanted = self.activate(services);
         self.until("the worker has carried out the configuration", |rig| {
             rig.status().is_some_and(|status| {
                 let mut there = status.services.iter().flat_map(|service| &service.servers);
@@ -120,47 +83,17 @@ impl Rig {
         });
     }
 
-    /// Gives the worker a configuration, and starts it where it does not run.
-    pub fn activate(&mut self, services: &str) {
-        self.generation += 1;
-        let status = StoreStatus {
-            generation: self.generation,
-            source: Source::File,
-            why: "a test wants it".to_owned(),
-            node: None,
-            candidates: Vec::new(),
-            slot: "none".to_owned(),
-        };
-        let text = format!("version = 1\n{INTERFACES}{services}");
-        for (content, target) in
-            [(serde_json::to_string(&status).unwrap(), self.run.source()), (text, self.run.active_config())]
-        {
-            let next = target.with_extension("next");
-            std::fs::write(&next, content).unwrap();
-            std::fs::rename(&next, &target).unwrap();
+    /// Gives the worker a configuration, and starts it where it does not run; returns the generation.
+    pub fn activate(&mut self, services: &str) -> u64 {
+        let generation = self.worker.activate(&format!("version = 1\n{INTERFACES}{services}"));
+        if !self.worker.runs() {
+            self.worker.spawn(&self.director);
         }
-        if self.worker.is_none() {
-            self.start();
-        }
-    }
-
-    fn start(&mut self) {
-        let log = std::fs::OpenOptions::new().create(true).append(true).open(&self.log).unwrap();
-        let binary = std::env::var("DIRECTOR_BIN").unwrap_or_else(|_| env!("CARGO_BIN_EXE_director").into());
-        let mut command = command::bound(&binary);
-        command.args(["worker", "lvs", "--run-dir"]).arg(self.run.path());
-        command.stdin(Stdio::null()).stderr(log);
-        self.worker = Some(self.director.namespace().run(move || command.spawn()).unwrap().unwrap());
+        generation
     }
 
     pub fn status(&self) -> Option<LvsStatus> {
-        match client::ask(&self.run, Role::Lvs, &Request::Status, Duration::from_secs(5)).ok()? {
-            Reply::Status { status } => match *status {
-                Status::Lvs(status) => Some(status),
-                _ => None,
-            },
-            _ => None,
-        }
+        self.worker.status()
     }
 
     /// What the kernel counted for a service.
@@ -190,17 +123,9 @@ impl Rig {
     }
 }
 
-impl Drop for Rig {
-    fn drop(&mut self) {
-        if let Some(mut child) = self.worker.take() {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-        if std::thread::panicking() {
-            println!("the worker logged:\n{}", std::fs::read_to_string(&self.log).unwrap_or_default());
-        }
-    }
-}
+/// The director's addresses behind it.
+const BEHIND: [&str; 6] =
+    ["10.80.0.1/24", "10.80.0.200/32", "10.80.0.201/32", "10.80.0.210/32", "fd80::1/64", "fd80::200/128"];
 
 /// What the file of every test says of the director's own addresses.
 const INTERFACES: &str = r#"
@@ -238,24 +163,4 @@ pub fn unwrap_tunnels(web: &Host) {
         let _ = ns.sysctl(&format!("net/ipv4/conf/{link}/rp_filter"), "0");
     }
     ns.sysctl("net/ipv4/conf/all/rp_filter", "0").unwrap();
-}
-
-fn host(segment: &Segment, name: &str, v4: &str, v6: &str) -> Host {
-    let host = segment.host(name, v4).unwrap();
-    host.address(v6).unwrap();
-    host
-}
-
-/// `eth1` of the director, on the segment behind it.
-fn second_card(director: &Host, back: &Segment) {
-    let path = director.namespace().path();
-    back.namespace().ip(&format!("link add uplink type veth peer name eth1 netns {path}")).unwrap();
-    back.namespace().ip("link set uplink master br0 up").unwrap();
-    director.namespace().sysctl("net/ipv6/conf/eth1/accept_dad", "0").unwrap();
-    director.namespace().ip("link set eth1 up").unwrap();
-    for address in ["10.80.0.1/24", "10.80.0.200/32", "10.80.0.201/32", "10.80.0.210/32"] {
-        director.namespace().ip(&format!("address add {address} dev eth1")).unwrap();
-    }
-    director.namespace().ip("address add fd80::1/64 dev eth1").unwrap();
-    director.namespace().ip("address add fd80::200/128 dev eth1 preferred_lft 0").unwrap();
 }

@@ -6,6 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use director_lab::peer::Peer;
 
 use crate::tool;
 
@@ -23,6 +24,53 @@ const PROGRAMS: &[&str] = &[
     "tcpdump",
     "setpriv",
     "unshare",
+    "perl",
+];
+
+/// ldirectord and what it loads at its start and for a check by HTTP: fetched, because the package would bring a database
+/// driver, a directory client and Perl as a whole. What it `require`s for other checks is not there.
+const LDIRECTORD: &[&str] = &[
+    "ldirectord",
+    "perl-modules-5.36",
+    "libperl5.36",
+    "libsocket6-perl",
+    "libio-socket-inet6-perl",
+    "libwww-perl",
+    "libhttp-message-perl",
+    "libhttp-date-perl",
+    "libnet-http-perl",
+    "liburi-perl",
+    "libtry-tiny-perl",
+    "libencode-locale-perl",
+    "liblwp-mediatypes-perl",
+    "libhtml-parser-perl",
+    "libclone-perl",
+    "libmailtools-perl",
+];
+
+/// Where those packages have it.
+const PERL: &[&str] = &[
+    "usr/sbin/ldirectord",
+    "usr/share/perl",
+    "usr/share/perl5",
+    "usr/lib/x86_64-linux-gnu/perl",
+    "usr/lib/x86_64-linux-gnu/perl5",
+];
+
+/// Three quarters of it: headers, Unicode's tables, East Asian encodings, tools for who writes Perl.
+const WITHOUT: &[&str] = &[
+    "usr/lib/x86_64-linux-gnu/perl/5.36.0/CORE",
+    "usr/lib/x86_64-linux-gnu/perl/5.36.0/auto/Encode/CN",
+    "usr/lib/x86_64-linux-gnu/perl/5.36.0/auto/Encode/JP",
+    "usr/lib/x86_64-linux-gnu/perl/5.36.0/auto/Encode/KR",
+    "usr/lib/x86_64-linux-gnu/perl/5.36.0/auto/Encode/TW",
+    "usr/lib/x86_64-linux-gnu/perl/5.36.0/auto/Unicode",
+    "usr/share/perl/5.36.0/CPAN",
+    "usr/share/perl/5.36.0/ExtUtils",
+    "usr/share/perl/5.36.0/Module",
+    "usr/share/perl/5.36.0/Test2",
+    "usr/share/perl/5.36.0/Unicode",
+    "usr/share/perl/5.36.0/unicore",
 ];
 
 /// The shell and the small tools, each a link to one static program.
@@ -34,8 +82,14 @@ const BUSYBOX: &[&str] = &[
 ];
 
 /// Files of the host that these programs read.
-const DATA: &[&str] =
-    &["/etc/iproute2", "/etc/services", "/etc/protocols", "/etc/nginx/mime.types", "/usr/share/iproute2"];
+const DATA: &[&str] = &[
+    "/etc/iproute2",
+    "/etc/services",
+    "/etc/protocols",
+    "/etc/nginx/mime.types",
+    "/usr/share/iproute2",
+    "/usr/lib/x86_64-linux-gnu/perl-base",
+];
 
 /// Where programs are looked for.
 const PATH: [&str; 4] = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];
@@ -47,7 +101,19 @@ const PATH: [&str; 4] = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];
 /// When a program is missing or a file cannot be copied.
 pub fn make(folder: &Path, init: &Path, director: &Path, tests: &[(String, PathBuf)]) -> Result<PathBuf> {
     for empty in [
-        "dev", "proc", "sys", "run", "tmp", "var", "root", "etc", "sbin", "bin", "usr/bin", "usr/sbin",
+        "dev",
+        "proc",
+        "sys",
+        "run",
+        "tmp",
+        "var",
+        "root",
+        "etc",
+        "sbin",
+        "bin",
+        "usr/bin",
+        "usr/sbin",
+        "usr/local/bin",
         "tests",
     ] {
         fs::create_dir_all(folder.join(empty)).with_context(|| format!("making {}", folder.display()))?;
@@ -75,8 +141,24 @@ pub fn make(folder: &Path, init: &Path, director: &Path, tests: &[(String, PathB
     for data in DATA.iter().map(Path::new).filter(|path| path.exists()) {
         take(data, folder)?;
     }
+    ldirectord(folder)?;
     accounts(&folder.join("etc"))?;
     pack(folder)
+}
+
+fn ldirectord(folder: &Path) -> Result<()> {
+    let peer = Peer::fetch(LDIRECTORD)?;
+    for part in PERL {
+        let to = folder.join(part);
+        fs::create_dir_all(to.parent().unwrap_or(folder))?;
+        tool::run(tool::command("cp").args([OsStr::new("-a"), peer.path(part).as_os_str(), to.as_os_str()]))?;
+    }
+    // It starts itself again by its first line.
+    std::os::unix::fs::symlink("/sbin/perl", folder.join("usr/bin/perl")).context("linking perl")?;
+    for part in WITHOUT {
+        fs::remove_dir_all(folder.join(part)).with_context(|| format!("leaving out {part}"))?;
+    }
+    Ok(())
 }
 
 fn find(name: &str) -> Result<PathBuf> {

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use super::super::faults::Faults;
 use super::super::field::{At, Field, List};
-use super::super::model::{Interface, InterfaceSelector};
+use super::super::model::{Interface, InterfaceSelector, Route, RouteKind, VrrpInstance};
 use super::super::raw;
 use super::super::report::Span;
 use super::{Unique, complete, host_address, items, list};
@@ -166,6 +166,38 @@ pub(super) fn reaches(links: &Links, address: IpAddr, interface: Option<&IfName>
     candidates.any(|link| {
         link.dhcp && address.is_ipv4() || link.addresses.iter().any(|at| at.value.contains(address))
     })
+}
+
+/// The networks that this box is on, as far as the file tells: there neighbours answer by ARP.
+pub(super) struct Connected {
+    networks: Vec<Cidr>,
+    /// Whether there may be networks of IPv4 that the file does not tell.
+    dhcp: bool,
+}
+
+impl Connected {
+    /// Those of the links, of VIPs with their prefix, and of routes without a gateway.
+    pub(super) fn new(links: &Links, routes: &[Route], vrrp: &[VrrpInstance]) -> Self {
+        let own = links.all().iter().flat_map(|link| &link.addresses).map(|at| at.value);
+        let vips = vrrp.iter().flat_map(VrrpInstance::vips).map(|vip| vip.cidr);
+        let direct = |kind: RouteKind, via: Option<IpAddr>| kind == RouteKind::Unicast && via.is_none();
+        let always = routes.iter().filter(|it| direct(it.kind, it.via)).map(|it| it.to);
+        let moving =
+            vrrp.iter().flat_map(|it| &it.routes).filter(|it| direct(it.kind, it.via)).map(|it| it.to);
+        Self {
+            networks: own.chain(vips).chain(always).chain(moving).collect(),
+            dhcp: !links.complete || links.all().iter().any(|link| link.dhcp),
+        }
+    }
+
+    /// Whether no network that is known has `address`, and none that is not known can have it.
+    pub(super) fn lacks(&self, address: IpAddr) -> bool {
+        let mut family =
+            self.networks.iter().filter(|it| it.address.is_ipv4() == address.is_ipv4()).peekable();
+        let known = family.peek().is_some() && !(self.dhcp && address.is_ipv4());
+        let link_local = matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local());
+        known && !link_local && !family.any(|network| network.contains(address))
+    }
 }
 
 /// The networks of all links, for help lines.

@@ -37,7 +37,8 @@ pub fn config(raw: &raw::Root, faults: &mut Faults<'_>) -> Config {
     let (vrrp, vips) = vrrp::instances(&raw.vrrp, &links, &names, faults);
     let local = LocalAddresses::new(&links, vips, &raw.route);
     let hostname = system.hostname.as_deref().unwrap_or("director");
-    let services = service::services(&raw.service, &local, hostname, faults);
+    let connected = link::Connected::new(&links, &routes, &vrrp);
+    let services = service::services(&raw.service, &local, check::Shared::new(hostname, connected), faults);
     let ipvs = raw.ipvs.get().map(|ipvs| ipvs::ipvs(ipvs, faults)).unwrap_or_default();
     let sync = raw.sync.get().and_then(|sync| sync::sync(sync, &links, &vrrp, faults));
     let api = raw.api.get().map(|api| api::api(api, &local, faults)).unwrap_or_default();

@@ -65,6 +65,7 @@ pub(super) fn servers(
             let address = SocketAddr::new(address, port);
             host_address(address.ip(), *span, what, faults);
             other_family(address, *span, front, method, what, faults);
+            shared.neighbour(checks, address.ip(), *span, faults);
             if front.keys.iter().any(|key| key.value.listen == Listen::Address(address)) {
                 faults.add(*span, format!("{what} {address} is the service itself"));
             }

@@ -52,10 +52,9 @@ pub(super) fn names(raw: &Field<List<raw::Service>>) -> Names {
 pub(super) fn services(
     raw: &Field<List<raw::Service>>,
     local: &LocalAddresses,
-    hostname: &str,
+    mut shared: Shared<'_>,
     faults: &mut Faults<'_>,
 ) -> Vec<Service> {
-    let mut shared = Shared::new(hostname);
     let mut names = Unique::new();
     let mut keys = Unique::new();
     let mut marks = Marks::new();

@@ -51,6 +51,9 @@ impl Defaults {
     }
 }
 
+/// Types of checks that ask no port.
+const PORTLESS: [&str; 2] = ["ping", "exec"];
+
 const COMMON: &[&str] = &[
     "connect_ip",
     "connect_port",
@@ -68,8 +71,13 @@ const COMMON: &[&str] = &[
     "log_all_failures",
 ];
 
-/// All checkers of a real server; what cannot be said is a warning.
-pub(super) fn checks(draft: &mut Draft, server: &Node<'_>, defaults: &Defaults) -> Vec<Table> {
+/// All checkers of a real server, which ask `port` where they do not say another; what cannot be said is a warning.
+pub(super) fn checks(
+    draft: &mut Draft,
+    server: &Node<'_>,
+    defaults: &Defaults,
+    port: Option<u16>,
+) -> Vec<Table> {
     let mut tables = Vec::new();
     for node in &server.block {
         let own = defaults.within(node);
@@ -87,6 +95,12 @@ pub(super) fn checks(draft: &mut Draft, server: &Node<'_>, defaults: &Defaults) 
             }
             _ => {}
         }
+    }
+    for table in tables
+        .iter_mut()
+        .filter(|table| !table.has("port") && !PORTLESS.iter().any(|kind| table.is("type", kind)))
+    {
+        port.into_iter().for_each(|port| table.set("port", port));
     }
     tables
 }

@@ -315,8 +315,15 @@ fn quorum(node: &Node<'_>) -> Option<String> {
     }
 }
 
-/// The address of a server as the service wants it; `None` when it cannot be said.
-fn address(draft: &mut Draft, node: &Node<'_>, front: &Front, method: &str) -> Option<SocketAddr> {
+/// Where a server is.
+struct Place {
+    address: SocketAddr,
+    /// The port that its checks ask, where they do not say.
+    asked: Option<u16>,
+}
+
+/// The place of a server as the service wants it; `None` when it cannot be said.
+fn place(draft: &mut Draft, node: &Node<'_>, front: &Front, method: &str) -> Option<Place> {
     let ip: Option<IpAddr> = node.value().parse().ok();
     let port = node.words.get(2).map_or(Some(0), |port| port.parse::<u16>().ok());
     let (Some(ip), Some(port)) = (ip, port) else {
@@ -324,22 +331,21 @@ fn address(draft: &mut Draft, node: &Node<'_>, front: &Front, method: &str) -> O
         return None;
     };
     if let Some(own) = front.port.filter(|own| method != "nat" && port != 0 && port != *own) {
-        draft.warn(
-            node.line,
-            format!("{ip} {port}: direct routing and tunnels do not change port {own}: left out"),
-        );
-        return None;
+        // keepalived does so, too, once its checkers have taken the port.
+        let what = format!("{ip} {port}: direct routing and tunnels do not change the port: now {own}");
+        draft.warn(node.line, what);
+        return Some(Place { address: SocketAddr::new(ip, own), asked: Some(port) });
     }
     // Without one port in front, the file has none behind, but by masquerading.
     let keeps = front.port.is_some() || (method == "nat" && front.key == "listen");
-    Some(SocketAddr::new(ip, if keeps { port } else { 0 }))
+    Some(Place { address: SocketAddr::new(ip, if keeps { port } else { 0 }), asked: None })
 }
 
 fn sorry(draft: &mut Draft, node: &Node<'_>, front: &Front, method: &Method, table: &mut Table) {
     let Some(sorry) = node.find("sorry_server") else { return };
     let own = node.find("sorry_server_lvs_method").map(method_of);
     let method = own.as_ref().unwrap_or(method);
-    let Some(address) = address(draft, sorry, front, method.word) else { return };
+    let Some(Place { address, .. }) = place(draft, sorry, front, method.word) else { return };
     if is_here(&address) && front.port.is_some() {
         draft.warn(sorry.line, "the sorry server on this box is now Director's own page");
         return table.text("sorry", "local");
@@ -361,7 +367,7 @@ fn real_server(
 ) -> Option<Table> {
     let own = node.find("lvs_method").or_else(|| node.find("lb_kind")).map(method_of);
     let method = own.as_ref().unwrap_or(service);
-    let address = address(draft, node, front, method.word)?;
+    let Place { address, asked } = place(draft, node, front, method.word)?;
     let mut table = Table::default();
     table.text("address", &listen(address));
     let weight = node.find("weight").and_then(|node| node.number::<u32>()).or(defaults.weight);
@@ -379,7 +385,7 @@ fn real_server(
             table.set(ours, number);
         }
     }
-    let checks = checks(draft, node, &defaults.within(node));
+    let checks = checks(draft, node, &defaults.within(node), asked);
     match checks.as_slice() {
         [] => table.text("check", "none"),
         [one] => table.set("check", one.inline()),

@@ -33,6 +33,18 @@ pub struct LvsStatus {
     pub foreign_changes: u64,
     /// Generation of the configuration in force.
     pub generation: u64,
+    /// Where the file wants another table of connections than the kernel has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub table_size: Option<TableSize>,
+}
+
+/// Buckets of the kernel's table of connections, as powers of two. They are set when the kernel starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TableSize {
+    /// Those of the kernel that runs.
+    pub bits: u8,
+    /// Those of the file, from the next boot on.
+    pub next_boot: u8,
 }
 
 /// One virtual service.
@@ -261,7 +273,7 @@ pub struct Why {
     pub history: Vec<ChangeStatus>,
 }
 
-/// What decides about a real server.
+/// What decides about a real server, or a sorry server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Cause {
@@ -287,6 +299,10 @@ pub enum Cause {
     Drained,
     /// The operator disabled it.
     Disabled,
+    /// A sorry server that answers: the quorum is lost.
+    StandsIn,
+    /// A sorry server that waits: the real ones have their quorum.
+    StandsBy,
 }
 
 /// One change of a real server.

@@ -28,7 +28,7 @@ pub(super) fn refuse_strangers(table: &CheckTable, kind: CheckType, faults: &mut
         ("port", t.port.span(), AllBut(&[None, Ping, Arp, File])),
         ("source", t.source.span(), AllBut(&[None, Exec, File])),
         ("mark", t.mark.span(), AllBut(&[None, Arp, Exec, File])),
-        ("probe", t.probe.span(), AllBut(&[None, Arp, Exec, File])),
+        ("probe", t.probe.span(), AllBut(&[None, Ping, Arp, Exec, File])),
         ("send", t.send.span(), Only(&[Tcp, Tls, Udp, Agent])),
         ("send_hex", t.send_hex.span(), Only(&[Tcp, Tls, Udp, Agent])),
         ("expect", t.expect.span(), Only(&[Tcp, Tls, Http, Https, Proxy, Dns, Udp])),

@@ -12,9 +12,10 @@ use std::time::Duration;
 
 use super::super::faults::Faults;
 use super::super::field::{At, Field, Many};
-use super::super::model::{Check, Method, ProbeRoute, Protocol};
+use super::super::model::{Check, CheckKind, Method, ProbeRoute, Protocol};
 use super::super::raw::{self, CheckTable, CheckType};
 use super::super::report::Span;
+use super::link::Connected;
 use super::listen::Front;
 use super::{Bounds, family, host_address};
 use crate::pattern::Pattern;
@@ -32,13 +33,34 @@ const DEFAULT_RISE: u8 = 2;
 pub(super) struct Shared<'a> {
     /// The name that this box gives itself.
     pub hostname: &'a str,
+    /// Where neighbours are.
+    connected: Connected,
     /// Expressions that were compiled already: a thousand services may have the same.
     patterns: BTreeMap<String, Result<Pattern, Refused>>,
 }
 
 impl<'a> Shared<'a> {
-    pub(super) const fn new(hostname: &'a str) -> Self {
-        Self { hostname, patterns: BTreeMap::new() }
+    pub(super) const fn new(hostname: &'a str, connected: Connected) -> Self {
+        Self { hostname, connected, patterns: BTreeMap::new() }
+    }
+
+    /// Notes that the server at `span` cannot be asked by ARP.
+    pub(super) fn neighbour(
+        &self,
+        checks: &[Arc<Check>],
+        server: IpAddr,
+        span: Span,
+        faults: &mut Faults<'_>,
+    ) {
+        let asked = checks.iter().filter(|check| check.kind == CheckKind::Arp);
+        let far =
+            asked.map(|check| check.address.unwrap_or(server)).find(|asked| self.connected.lacks(*asked));
+        if let Some(far) = far {
+            let what = format!(
+                "{far} is on no network of this box, and a check of type = \"arp\" crosses no router"
+            );
+            faults.add_with_help(span, what, "type = \"ping\" does");
+        }
     }
 
     fn pattern(&mut self, text: &str) -> Result<Pattern, Refused> {
