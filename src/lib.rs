@@ -31,9 +31,11 @@ pub mod nft; // marks and source addresses by nftables: the rules that services 
 pub mod owner; // whose an address or a route in the kernel is
 pub mod paths; // where the processes meet: the run directory and what lies in it
 pub mod pattern; // what must be found in an answer: a regular expression, compiled once
+pub mod pin; // the PIN of the console as a hash
 pub mod realserver; // what a real server needs for DR and TUN: planned, shown, done and taken back
 pub mod role; // the processes that one binary can be, as data
 pub mod store; // which configuration counts; clock, seed and boot slot: what outlives a boot
+pub mod support; // everything that helps others to help, as one file
 pub mod sys; // the only `unsafe`: what nix does not offer
 pub mod units; // Vrid, Priority, Weight, IfName, Cidr…: checked once, by TryFrom
 pub mod vrrp; // virtual routers: elections, VIPs and their announcements

@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
+use crate::pin::PinHash;
 use crate::units::{Cidr, IfName, Mac};
 
 mod check;
@@ -45,6 +46,8 @@ pub struct Config {
     pub sync: Option<Sync>,
     /// `[api]`.
     pub api: Api,
+    /// `[console]`.
+    pub console: Console,
 }
 
 /// What concerns the box as a whole.
@@ -56,6 +59,13 @@ pub struct System {
     pub ntp: Vec<IpAddr>,
     /// Where logs go besides the ring.
     pub syslog: Vec<SyslogTarget>,
+}
+
+/// The menu on terminals.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Console {
+    /// What must be typed before the menu opens; `None`: nothing.
+    pub pin: Option<PinHash>,
 }
 
 /// Where others may read how the box is; nowhere unless the file says so.

@@ -138,7 +138,7 @@ pub fn choose(nodes: &[Node<'_>], facts: &NodeFacts, faults: &mut Faults<'_>) ->
 
 /// The file as the box of `node` has it.
 ///
-/// `[system]`, `[api]`, `[ipvs]` and its `sysctl` are merged key by key. The elements of `interface`, `route`, `vrrp`, `service` and `service.server` are matched
+/// `[system]`, `[api]`, `[console]`, `[ipvs]` and its `sysctl` are merged key by key. The elements of `interface`, `route`, `vrrp`, `service` and `service.server` are matched
 /// by what names them and merged key by key, unmatched ones are added at the end. Any other value replaces the file's.
 pub fn merge<'t>(root: &DeTable<'t>, node: &Node<'t>) -> DeTable<'t> {
     let mut merged = root.clone();
@@ -159,7 +159,7 @@ type Key<'t> = Spanned<std::borrow::Cow<'t, str>>;
 fn merge_value<'t>(into: &mut DeTable<'t>, key: &Key<'t>, value: &Spanned<DeValue<'t>>, names: &[&str]) {
     match (into.get_mut(key.get_ref().as_ref()).map(Spanned::get_mut), value.get_ref()) {
         (Some(DeValue::Table(base)), DeValue::Table(other))
-            if matches!(key.get_ref().as_ref(), "system" | "ipvs" | "sysctl" | "api") =>
+            if matches!(key.get_ref().as_ref(), "system" | "ipvs" | "sysctl" | "api" | "console") =>
         {
             merge_table(base, other);
         }

@@ -37,7 +37,7 @@ struct Head {
 #[must_use]
 pub fn pack(before: &Before, facts: &NodeFacts) -> Option<Vec<u8>> {
     let Checked { config, node } = &before.checked;
-    let Config { system, interfaces, routes, vrrp, services, ipvs, sync, api } = config;
+    let Config { system, interfaces, routes, vrrp, services, ipvs, sync, api, console } = config;
     let head = Head {
         label: Label::of(&before.text)?,
         facts: facts.clone(),
@@ -51,6 +51,7 @@ pub fn pack(before: &Before, facts: &NodeFacts) -> Option<Vec<u8>> {
             ipvs: ipvs.clone(),
             sync: sync.clone(),
             api: api.clone(),
+            console: console.clone(),
         },
         gist: Gist::of(services),
     };

@@ -12,6 +12,7 @@ use super::faults::Faults;
 use super::field::{At, Field, List, Many};
 use super::report::Span;
 use crate::ctl::closest;
+use crate::pin::PinHash;
 use crate::units::{Cidr, IfName, Mac, Priority, Refused, Vrid, Weight, parse_duration};
 
 /// What can be read from a value.
@@ -125,6 +126,7 @@ macro_rules! from_text {
 }
 
 from_text! {
+    PinHash: "the hash of a PIN, as `director pin` makes it",
     IfName: "the name of an interface such as \"eth0\"",
     Mac: "a hardware address such as \"52:54:00:00:00:01\"",
     Cidr: "an address such as \"192.168.61.44/24\" or \"2001:db8::1/64\"",

@@ -16,4 +16,5 @@ pub mod run;
 pub mod screens;
 pub mod session;
 pub mod snapshot;
+pub mod tool;
 pub mod tty;

@@ -2,25 +2,22 @@
 
 use std::error::Error;
 use std::io;
-use std::ops::ControlFlow;
 use std::os::unix::net::UnixStream;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use log::{info, warn};
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use super::session::{Answer, Command, Session};
-use super::snapshot::Snapshot;
+use super::snapshot::{FileFacts, Snapshot};
+use super::tool;
 use super::tty::{Tty, Woken};
 use crate::ipc::client;
 use crate::ipc::message::{Reply, Request, Status, StoreStatus};
-use crate::net::ping;
 use crate::paths::RunDir;
 use crate::role::Role;
 use crate::worker::WorkerArgs;
 
-/// ^C.
-const INTERRUPT: u8 = 3;
 /// How long a worker may take to tell its status.
 const STATUS_WAIT: Duration = Duration::from_millis(800);
 /// How long a worker may take to do something: `store` writes to slow sticks.
@@ -102,16 +99,28 @@ fn serve(
 fn obey(run_dir: &RunDir, tty: &mut Tty, command: &Command, snapshot: &mut Snapshot) -> Answer {
     match command {
         Command::Look(roles) => {
+            let before = snapshot.generation();
             for role in roles {
                 let status = status(run_dir, *role);
                 snapshot.put(*role, status);
             }
+            if snapshot.file.is_none() || snapshot.generation() != before {
+                // A configuration that cannot be read just now opens no console that had a PIN.
+                snapshot.file = file_facts(run_dir).or_else(|| snapshot.file.take());
+            }
+            let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+            snapshot.clock_ms = u64::try_from(since_epoch.as_millis()).ok();
             Answer::Looked
         }
-        Command::Ping(address) => match echo(tty, address) {
-            Ok(summary) => Answer::Pinged(summary),
+        Command::Do(tool) => match tool::run(run_dir, tty, tool) {
+            Ok(words) => Answer::Told(words),
             Err(error) => Answer::Failed(error.to_string()),
         },
+        Command::Verify { hash, pin } if hash.verify(pin) => Answer::Told(String::new()),
+        Command::Verify { .. } => {
+            warn!("wrong PIN: a log-in at this console was refused");
+            Answer::Failed("wrong PIN".to_owned())
+        }
         Command::Ask(role, request) => match client::ask(run_dir, *role, request, ORDER_WAIT) {
             Ok(reply) => Answer::Reply(reply),
             Err(error) => Answer::Failed(error.to_string()),
@@ -119,15 +128,10 @@ fn obey(run_dir: &RunDir, tty: &mut Tty, command: &Command, snapshot: &mut Snaps
     }
 }
 
-/// Four echo requests, each answer printed as it comes; ^C ends them.
-fn echo(tty: &mut Tty, address: &str) -> Result<String, Box<dyn Error>> {
-    let summary = ping::ping(address.parse()?, ping::Plan::default(), |outcome| {
-        tty.write(&format!("{outcome}\n"));
-        let mut typed = [0; 64];
-        let typed = tty.read(&mut typed).map(|count| typed.iter().take(count).any(|byte| *byte == INTERRUPT));
-        if typed.unwrap_or(true) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    })?;
-    Ok(summary.to_string())
+fn file_facts(run_dir: &RunDir) -> Option<FileFacts> {
+    let config = crate::config::active_without_services(run_dir).ok()??.checked.config;
+    let names = config.interfaces.iter().filter_map(|interface| interface.selector.name().cloned());
+    Some(FileFacts { interfaces: names.collect(), ntp: config.system.ntp, pin: config.console.pin })
 }
 
 fn status(run_dir: &RunDir, role: Role) -> Option<Status> {

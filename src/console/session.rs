@@ -9,7 +9,9 @@ use super::editor::{Edited, Editor};
 use super::keys::{Decoder, Key};
 use super::screens::{Input, Mode, Screen, Step};
 use super::snapshot::Snapshot;
+use super::tool::Tool;
 use crate::ipc::message::{Reply, Request};
+use crate::pin::PinHash;
 use crate::role::Role;
 
 /// What a screen wants done; each is answered by [`Session::answer`].
@@ -17,8 +19,15 @@ use crate::role::Role;
 pub enum Command {
     /// Ask these roles for their status and put it into the snapshot.
     Look(Vec<Role>),
-    /// Ask an address for echoes, printing each answer as it comes; the screen has not checked it.
-    Ping(String),
+    /// Do something here, printing what comes on the way.
+    Do(Tool),
+    /// See whether this is the PIN.
+    Verify {
+        /// Of the right one.
+        hash: PinHash,
+        /// What was typed.
+        pin: String,
+    },
     /// Ask a role something else.
     Ask(Role, Request),
 }
@@ -30,14 +39,17 @@ pub enum Answer {
     Looked,
     /// The reply.
     Reply(Reply),
-    /// All echoes together, in a line.
-    Pinged(String),
+    /// Done, with these last words.
+    Told(String),
     /// There is none, or a refusal: why.
     Failed(String),
 }
 
 /// Time without a key after which the console is left, so that the next person starts at the banner, milliseconds.
 const IDLE_MS: u64 = 10 * 60 * 1000;
+
+/// Most time that wrong PINs shut the console for, milliseconds.
+const LONGEST_SHUT_MS: u64 = 5 * 60 * 1000;
 
 /// Time for which `store` alone is asked, at most, milliseconds.
 const ALONE_MS: u64 = 2_500;
@@ -60,6 +72,9 @@ pub struct Session {
     key_ms: u64,
     due_ms: u64,
     escape_ms: Option<u64>,
+    /// Wrong PINs in a row, and until when no other is taken.
+    wrong: u32,
+    shut_ms: u64,
     out: String,
 }
 
@@ -80,6 +95,8 @@ impl Session {
             key_ms: 0,
             due_ms: 0,
             escape_ms: None,
+            wrong: 0,
+            shut_ms: 0,
             out: String::new(),
         }
     }
@@ -113,8 +130,9 @@ impl Session {
         self.settle();
         while !self.waiting {
             if let Some(key) = self.input.pop_front() {
+                let idle = now_ms >= self.key_ms + IDLE_MS;
                 self.key_ms = now_ms;
-                if let Some(command) = self.key(key) {
+                if let Some(command) = self.key(key, idle) {
                     return Some(command);
                 }
             } else if self.leaves() && now_ms >= self.key_ms + IDLE_MS {
@@ -133,12 +151,18 @@ impl Session {
     /// The answer to the last command.
     pub fn answer(&mut self, answer: Answer) -> Option<Command> {
         self.waiting = false;
+        if self.screen == Screen::Locked {
+            self.count(&answer);
+        }
         self.input(Input::Answer(answer))
     }
 
     /// The terminal was hung up and is there again: nobody is logged in any more.
     pub fn reopened(&mut self) {
-        *self = Self { now_ms: self.now_ms, ..Self::new(self.clears) };
+        let (now_ms, wrong, shut_ms) = (self.now_ms, self.wrong, self.shut_ms);
+        // What is known of the box stays, the PIN above all.
+        let snapshot = std::mem::take(&mut self.snapshot);
+        *self = Self { now_ms, wrong, shut_ms, snapshot, ..Self::new(self.clears) };
     }
 
     /// A live view may be watched for hours; a menu that nobody answers is left.
@@ -163,15 +187,47 @@ impl Session {
         }
     }
 
-    fn key(&mut self, key: Key) -> Option<Command> {
+    /// A right PIN opens, each wrong one shuts for twice as long as the one before: 2 s, 4 s, 8 s….
+    fn count(&mut self, answer: &Answer) {
+        if let Answer::Told(_) = answer {
+            self.wrong = 0;
+            return;
+        }
+        self.wrong = self.wrong.saturating_add(1);
+        let shut = 1000_u64.checked_shl(self.wrong.min(16)).unwrap_or(LONGEST_SHUT_MS);
+        self.shut_ms = self.now_ms + shut.min(LONGEST_SHUT_MS);
+    }
+
+    /// Somebody wants to begin.
+    fn wake(&mut self) -> Option<Command> {
+        self.out.push('\n');
+        if self.snapshot.pin().is_none() {
+            let step = Step::menu(&self.snapshot);
+            return self.go(step);
+        }
+        let left = self.shut_ms.saturating_sub(self.now_ms);
+        if left > 0 {
+            self.print(&format!("Wrong PINs: wait {} s.", left.div_ceil(1000)));
+            self.print(INVITATION);
+            return None;
+        }
+        self.go(Screen::locked())
+    }
+
+    fn key(&mut self, key: Key, idle: bool) -> Option<Command> {
+        // A live view that was left alone may be looked at, and no more, without the PIN.
+        if idle && self.snapshot.pin().is_some() && self.screen.period_ms().is_some() {
+            self.screen = Screen::Idle;
+            return self.wake();
+        }
         match self.screen.mode() {
+            Mode::Wake if self.screen == Screen::Down => None,
             Mode::Wake => {
                 if key == Key::Enter {
-                    self.out.push('\n');
-                    let step = Step::menu(&self.snapshot);
-                    return self.go(step);
+                    self.wake()
+                } else {
+                    None
                 }
-                None
             }
             Mode::Key => {
                 let input = match key {
@@ -182,20 +238,24 @@ impl Session {
                 self.out.push('\n');
                 self.input(input)
             }
-            Mode::Line => self.edit(key),
+            Mode::Line => self.edit(key, false),
+            Mode::Secret => self.edit(key, true),
         }
     }
 
-    fn edit(&mut self, key: Key) -> Option<Command> {
+    fn edit(&mut self, key: Key, secret: bool) -> Option<Command> {
         match self.editor.key(key) {
             Edited::Echo(text) if key == Key::Redraw => {
                 let typed = text.trim_start_matches('\n').to_owned();
                 self.out.push('\n');
                 self.prompt();
+                let typed = if secret { "*".repeat(typed.len()) } else { typed };
                 self.out.push_str(&typed);
                 None
             }
             Edited::Echo(text) => {
+                let shown = secret && matches!(key, Key::Char(_)) && text != "\x07";
+                let text = if shown { "*".to_owned() } else { text };
                 self.out.push_str(&text);
                 None
             }

@@ -1,9 +1,13 @@
 //! What the console knows of the box: the last status of each role.
 
+use std::net::IpAddr;
+
 use serde::{Deserialize, Serialize};
 
 use crate::ipc::message::{InitStatus, LvsStatus, NetStatus, Status, StoreStatus, VrrpStatus};
+use crate::pin::PinHash;
 use crate::role::Role;
+use crate::units::IfName;
 
 /// The last status of each role; `None` while it does not answer.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -19,6 +23,22 @@ pub struct Snapshot {
     pub vrrp: Option<VrrpStatus>,
     /// Services and servers.
     pub lvs: Option<LvsStatus>,
+    /// What the configuration that runs says about consoles and cards.
+    pub file: Option<FileFacts>,
+    /// The clock, milliseconds after the epoch.
+    pub clock_ms: Option<u64>,
+}
+
+/// What the configuration that runs says about consoles and cards.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct FileFacts {
+    /// Names of its interfaces, in its order; one that is found by its hardware address alone has none.
+    pub interfaces: Vec<IfName>,
+    /// Time servers.
+    pub ntp: Vec<IpAddr>,
+    /// The PIN of the console.
+    pub pin: Option<PinHash>,
 }
 
 impl Snapshot {
@@ -38,6 +58,18 @@ impl Snapshot {
             Role::Lvs => self.lvs = status.and_then(|s| if let Status::Lvs(s) = s { Some(s) } else { None }),
             Role::Api | Role::Console => {}
         }
+    }
+
+    /// The PIN of the console, if it has one.
+    #[must_use]
+    pub fn pin(&self) -> Option<&PinHash> {
+        self.file.as_ref()?.pin.as_ref()
+    }
+
+    /// The clock in words: `2026-11-21 18:05:33 UTC`.
+    #[must_use]
+    pub fn clock(&self) -> Option<String> {
+        self.clock_ms.map(utc)
     }
 
     /// The host name, as far as it is known.
@@ -75,5 +107,33 @@ impl Snapshot {
             Some(("waiting" | "running", _)) => format!("{role}: not answering (restarting)"),
             Some((state, _)) => format!("{role}: not answering ({state})"),
         }
+    }
+}
+
+/// A time after the epoch by the calendar (Howard Hinnant, "chrono-compatible low-level date algorithms").
+fn utc(milliseconds: u64) -> String {
+    let seconds = milliseconds / 1000;
+    let (days, rest) = (seconds / 86_400 + 719_468, seconds % 86_400);
+    let (era, day) = (days / 146_097, days % 146_097);
+    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let day = day - (153 * month + 2) / 5 + 1;
+    let month = if month < 10 { month + 3 } else { month - 9 };
+    let year = era * 400 + year + u64::from(month <= 2);
+    let (hours, minutes, seconds) = (rest / 3600, rest / 60 % 60, rest % 60);
+    format!("{year}-{month:02}-{day:02} {hours:02}:{minutes:02}:{seconds:02} UTC")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::utc;
+
+    #[test]
+    fn the_clock_by_the_calendar() {
+        assert_eq!(utc(0), "1970-01-01 00:00:00 UTC");
+        assert_eq!(utc(951_782_400_000), "2000-02-29 00:00:00 UTC");
+        assert_eq!(utc(1_795_284_333_500), "2026-11-21 18:05:33 UTC");
+        assert_eq!(utc(4_107_542_399_000), "2100-02-28 23:59:59 UTC");
     }
 }

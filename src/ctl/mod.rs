@@ -10,15 +10,17 @@ mod check;
 mod import;
 pub mod ipvs;
 pub mod logs;
+mod pin;
 mod ping;
 mod realserver;
 pub mod services;
 pub mod status;
 mod suggest;
+mod support;
 mod traceroute;
 mod verbs;
 pub mod vrrp;
-mod why;
+pub mod why;
 
 use std::ffi::{OsStr, OsString};
 use std::io::{ErrorKind, Write};
@@ -176,6 +178,13 @@ pub const VERBS: &[Verb] = &[
         summary: "write packets of an interface to a file: bounded in number, time and size",
         run: capture::run,
     },
+    Verb { name: "pin", usage: "", summary: "make the hash of a PIN for the console", run: pin::run },
+    Verb {
+        name: "support",
+        usage: support::USAGE,
+        summary: "write everything that helps others to help, without secrets, to one file",
+        run: support::run,
+    },
     Verb { name: "version", usage: "", summary: "print the version", run: verbs::version },
     Verb { name: "help", usage: "[VERB]", summary: "explain a verb", run: help },
     Verb {
@@ -284,6 +293,8 @@ fn explain(verb: &Verb) -> String {
     let details = match verb.name {
         "arping" => format!("\n{}", arping::DETAILS),
         "capture" => format!("\n{}", capture::DETAILS),
+        "pin" => format!("\n{}", pin::DETAILS),
+        "support" => format!("\n{}", support::DETAILS),
         "traceroute" => format!("\n{}", traceroute::DETAILS),
         "import" => format!("\n{}", import::DETAILS),
         "ipvs" => format!("\n{}", ipvs::DETAILS),

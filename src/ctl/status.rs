@@ -166,13 +166,19 @@ pub fn vrrp(status: &VrrpStatus) -> Vec<String> {
     status.instances.iter().flat_map(router).chain(strangers).chain(daemons).chain(problem).collect()
 }
 
-fn router(router: &RouterStatus) -> Vec<String> {
-    let state = match router.state {
+/// The word for it.
+#[must_use]
+pub const fn router_state(state: RouterState) -> &'static str {
+    match state {
         RouterState::Initialize => "INITIALIZE",
         RouterState::Backup => "BACKUP",
         RouterState::Master => "MASTER",
         RouterState::Fault => "FAULT",
-    };
+    }
+}
+
+fn router(router: &RouterStatus) -> Vec<String> {
+    let state = router_state(router.state);
     let priority = if router.priority == router.base_priority {
         router.priority.to_string()
     } else {

@@ -146,7 +146,7 @@ impl Appliance {
     /// The first stick, labelled ones first, that has a file.
     fn stick(&self) -> Offer {
         let offer = |place, found| Offer { source: Source::Usb, place, name: format!("usb/{FILE}"), found };
-        let volumes = self.fat_volumes();
+        let volumes = fat_volumes(&self.sys, self.disk.as_deref());
         for volume in &volumes {
             match self.on_stick(volume, Access::Read, |directory| read(&directory.join(FILE))) {
                 Ok(Found::Absent(_)) => {}
@@ -156,15 +156,6 @@ impl Appliance {
         }
         let what = if volumes.is_empty() { "no USB stick" } else { "no director.toml on a USB stick" };
         offer("-".to_owned(), Found::Absent(what.to_owned()))
-    }
-
-    /// The FAT volumes of sticks, those with our label first.
-    fn fat_volumes(&self) -> Vec<String> {
-        let labelled = self.sticks().into_iter().filter_map(|volume| Some((fat_label(&volume)?, volume)));
-        let mut volumes: Vec<(bool, String)> =
-            labelled.map(|(label, volume)| (label != LABEL, volume)).collect();
-        volumes.sort();
-        volumes.into_iter().map(|(_, volume)| volume).collect()
     }
 
     fn partition(&self) -> Offer {
@@ -210,7 +201,10 @@ impl Appliance {
         match offer.source {
             Source::Usb => {
                 let is_it = |volume: &String| place(volume) == offer.place;
-                let volume = self.fat_volumes().into_iter().find(is_it).ok_or("the USB stick is gone")?;
+                let volume = fat_volumes(&self.sys, self.disk.as_deref())
+                    .into_iter()
+                    .find(is_it)
+                    .ok_or("the USB stick is gone")?;
                 self.on_stick(&volume, Access::Write, save)?
             }
             _ => self.on_config(Access::Write, save)?,
@@ -328,8 +322,16 @@ impl Appliance {
     }
 }
 
-fn device(name: &str) -> PathBuf {
+pub(super) fn device(name: &str) -> PathBuf {
     Path::new("/dev").join(name)
+}
+
+/// The FAT volumes of sticks, those with our label first. `boot_disk` is none.
+pub(super) fn fat_volumes(sys: &Sys, boot_disk: Option<&str>) -> Vec<String> {
+    let labelled = sys.sticks(boot_disk).into_iter().filter_map(|volume| Some((fat_label(&volume)?, volume)));
+    let mut volumes: Vec<(bool, String)> = labelled.map(|(label, volume)| (label != LABEL, volume)).collect();
+    volumes.sort();
+    volumes.into_iter().map(|(_, volume)| volume).collect()
 }
 
 /// The file on a volume, for people.

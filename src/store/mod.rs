@@ -11,6 +11,7 @@
 mod appliance; // the sources of the appliance, together
 mod change; // what the console changes in the operator's file, comments kept
 mod cmdline; // what the boot loader told the kernel
+pub mod deliver; // a file for people to take away
 mod disk; // block devices and NICs as /sys shows them
 mod fat; // is it a FAT file system, and what is its label
 pub(crate) mod files; // replacing a file so that a power cut leaves the old or the new one
@@ -25,6 +26,7 @@ mod select; // which offer counts, and why (pure)
 mod slot; // telling the boot loader that this slot came up
 mod work; // what the loop leaves to a thread
 
+pub use deliver::boot_environment;
 pub use disk::node_facts;
 pub use publish::{forget, prepare};
 pub use run::run;

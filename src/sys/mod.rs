@@ -3,6 +3,7 @@
 #![allow(unsafe_code)]
 
 pub mod async_fd; // descriptors in tokio's event loop
+pub mod ethtool; // the light of a NIC
 pub mod late_port; // source addresses of probes
 pub mod loopback; // `lo` up
 pub mod netlink; // options of netlink sockets

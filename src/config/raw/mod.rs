@@ -26,6 +26,7 @@ use super::model::{
 };
 use super::report::Span;
 use super::value::{FromTable, Int};
+use crate::pin::PinHash;
 use crate::units::{Cidr, IfName, Mac, Weight};
 
 macro_rules! key {
@@ -81,6 +82,7 @@ table! {
         ipvs: Ipvs,
         sync: Sync,
         api: Api,
+        console: Console,
         node: Ignored,
     }
 }
@@ -93,6 +95,11 @@ table! {
 table! {
     /// `[api]`.
     Api { listen: Many<Endpoint>, allow: List<Cidr> }
+}
+
+table! {
+    /// `[console]`.
+    Console { pin: PinHash }
 }
 
 table! {

@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use super::faults::Faults;
 use super::field::{At, Field, List, Many};
-use super::model::{AddressRange, Config, RouteKind};
+use super::model::{AddressRange, Config, Console, RouteKind};
 use super::raw;
 use super::report::Span;
 use crate::units::show_duration;
@@ -42,7 +42,8 @@ pub fn config(raw: &raw::Root, faults: &mut Faults<'_>) -> Config {
     let ipvs = raw.ipvs.get().map(|ipvs| ipvs::ipvs(ipvs, faults)).unwrap_or_default();
     let sync = raw.sync.get().and_then(|sync| sync::sync(sync, &links, &vrrp, faults));
     let api = raw.api.get().map(|api| api::api(api, &local, faults)).unwrap_or_default();
-    Config { system, interfaces, routes, vrrp, services, ipvs, sync, api }
+    let console = Console { pin: raw.console.get().and_then(|console| console.pin.get().cloned()) };
+    Config { system, interfaces, routes, vrrp, services, ipvs, sync, api, console }
 }
 
 /// The elements of a list that may be absent.

@@ -10,6 +10,11 @@ use crate::role::Role;
 
 pub(super) const PROMPT: &str = "r = read the sources again, f = show faults, an empty line = back: ";
 
+pub(super) const HELP: &str = "\
+The first of these that has no fault runs: the file on a USB stick, the one on
+the partition DIRECTOR, the last good one, a built-in one without any VIP.
+r looks again; what runs goes on if nothing else can be used.";
+
 /// What the screen waits for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Waiting {
@@ -82,6 +87,16 @@ fn show(snapshot: &Snapshot) -> String {
                 out.push(format!("Faults in {faulty} of them: f shows them."));
             }
         }
+        None => out.push(snapshot.absence(Role::Store)),
+    }
+    out.join("\n")
+}
+
+/// What `store` said to an order, and which configuration runs since.
+pub fn after(refusal: &str, snapshot: &Snapshot) -> String {
+    let mut out = vec![if refusal.is_empty() { "Done." } else { refusal }.to_owned()];
+    match &snapshot.store {
+        Some(store) => out.extend(running(store)),
         None => out.push(snapshot.absence(Role::Store)),
     }
     out.join("\n")

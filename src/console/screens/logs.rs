@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Input, Mode, Screen, Step, WIDTH, pager};
+use super::{Input, Mode, Place, Screen, Step, WIDTH, pager, said};
 use crate::console::ascii::wrap;
 use crate::console::session::{Answer, Command};
 use crate::console::snapshot::Snapshot;
@@ -24,17 +24,21 @@ const MOST: usize = 1000;
 /// Lines that are compared to find out which are new.
 const FOLLOWED: usize = 200;
 
+pub const HELP: &str = "\
+`100` shows the last 100 lines, `f` shows new ones as they come. A text behind
+it chooses lines: `200 eth0`, `f warn`, `1000 error`. Times are UTC.";
+
 /// Where the dialogue is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Logs {
     /// Whose?
     Whose,
-    /// How many?
+    /// How many, and with which text?
     Many(Option<Role>),
-    /// Waits for the lines.
-    Wait,
-    /// New lines as they come; those already shown.
-    Follow(Option<Role>, Vec<LogLine>),
+    /// Waits for the lines, of which those with this text are shown.
+    Wait(String),
+    /// New lines with this text as they come; those already seen.
+    Follow(Option<Role>, String, Vec<LogLine>),
 }
 
 pub fn enter() -> Step {
@@ -49,22 +53,22 @@ impl Logs {
     pub const fn mode(&self) -> Mode {
         match self {
             Self::Follow(..) => Mode::Key,
-            Self::Whose | Self::Many(_) | Self::Wait => Mode::Line,
+            Self::Whose | Self::Many(_) | Self::Wait(_) => Mode::Line,
         }
     }
 
     pub const fn period_ms(&self) -> Option<u64> {
         match self {
             Self::Follow(..) => Some(500),
-            Self::Whose | Self::Many(_) | Self::Wait => None,
+            Self::Whose | Self::Many(_) | Self::Wait(_) => None,
         }
     }
 
     pub const fn prompt(&self) -> &'static str {
         match self {
             Self::Whose => "Number (empty line = back): ",
-            Self::Many(_) => "How many lines, or f to follow (empty line = back): ",
-            Self::Wait | Self::Follow(..) => "",
+            Self::Many(_) => "How many lines, or f to follow, and a text? (empty line = back): ",
+            Self::Wait(_) | Self::Follow(..) => "",
         }
     }
 
@@ -74,9 +78,9 @@ impl Logs {
             (Self::Whose | Self::Many(_), Input::Line(line)) if line.is_empty() => Step::menu(snapshot),
             (Self::Whose, Input::Line(line)) => whose(&line),
             (Self::Many(role), Input::Line(line)) => many(role, &line),
-            (Self::Wait, Input::Answer(answer)) => lines(answer, snapshot),
-            (Self::Follow(role, seen), Input::Tick) => follow(role, seen),
-            (Self::Follow(role, seen), Input::Answer(answer)) => news(role, seen, answer),
+            (Self::Wait(text), Input::Answer(answer)) => lines(answer, &text, snapshot),
+            (Self::Follow(role, text, seen), Input::Tick) => follow(role, text, seen),
+            (Self::Follow(role, text, seen), Input::Answer(answer)) => news(role, text, seen, answer),
             (Self::Follow(..), Input::Key(_)) => Step::menu(snapshot),
             (state, Input::Line(_) | Input::Key(_) | Input::Tick | Input::Answer(_)) => {
                 Step::show(Screen::Logs(state), "")
@@ -93,45 +97,58 @@ fn whose(line: &str) -> Step {
     }
 }
 
+/// `100`, `100 eth0`, `f`, `f error`.
 fn many(role: Option<Role>, line: &str) -> Step {
-    if line.eq_ignore_ascii_case("f") {
-        let text = "New lines as they come; any key = back.";
-        return Step { text: text.to_owned(), ..follow(role, Vec::new()) };
+    let (count, text) = line.split_once(' ').unwrap_or((line, ""));
+    let text = text.trim().to_lowercase();
+    if count.eq_ignore_ascii_case("f") {
+        let said = "New lines as they come; any key = back.";
+        return Step { text: said.to_owned(), ..follow(role, text, Vec::new()) };
     }
-    match line.parse() {
-        Ok(lines @ 1..=MOST) => {
-            Step::run(Screen::Logs(Logs::Wait), Command::Ask(Role::Init, Request::Logs { role, lines }))
+    match count.parse() {
+        // With a text, it is the lines with the text that are counted, at most.
+        Ok(count @ 1..=MOST) => {
+            let lines = if text.is_empty() { count } else { MOST };
+            let ask = Command::Ask(Role::Init, Request::Logs { role, lines });
+            Step::run(Screen::Logs(Logs::Wait(text)), ask)
         }
-        _ => Step::show(Screen::Logs(Logs::Many(role)), format!("{line:?} is neither 1 to {MOST} nor f.")),
+        _ => Step::show(Screen::Logs(Logs::Many(role)), format!("{count:?} is neither 1 to {MOST} nor f.")),
     }
 }
 
-fn lines(answer: Answer, snapshot: &Snapshot) -> Step {
+fn lines(answer: Answer, text: &str, snapshot: &Snapshot) -> Step {
     match answer {
-        Answer::Reply(Reply::Logs { lines }) if lines.is_empty() => Step::menu_after("No lines.", snapshot),
         Answer::Reply(Reply::Logs { lines }) => {
-            let text = lines.iter().flat_map(show).collect();
-            pager::show(text, Screen::Menu, super::menu::text(snapshot))
+            let shown: Vec<String> = lines.iter().filter(|line| has(line, text)).flat_map(show).collect();
+            if shown.is_empty() {
+                return Step::menu_after("No lines.", snapshot);
+            }
+            pager::show(shown, Screen::Menu(Place::Main), Place::Main.text(snapshot))
         }
-        Answer::Failed(why) => Step::menu_after(&format!("Not done: {why}"), snapshot),
-        Answer::Looked | Answer::Pinged(_) | Answer::Reply(_) => Step::menu(snapshot),
+        other => Step::menu_after(&said(other), snapshot),
     }
 }
 
-fn follow(role: Option<Role>, seen: Vec<LogLine>) -> Step {
+fn follow(role: Option<Role>, text: String, seen: Vec<LogLine>) -> Step {
     let request = Request::Logs { role, lines: FOLLOWED };
-    Step::run(Screen::Logs(Logs::Follow(role, seen)), Command::Ask(Role::Init, request))
+    Step::run(Screen::Logs(Logs::Follow(role, text, seen)), Command::Ask(Role::Init, request))
 }
 
-fn news(role: Option<Role>, seen: Vec<LogLine>, answer: Answer) -> Step {
+fn news(role: Option<Role>, text: String, seen: Vec<LogLine>, answer: Answer) -> Step {
     let Answer::Reply(Reply::Logs { lines }) = answer else {
-        return Step::show(Screen::Logs(Logs::Follow(role, seen)), "");
+        return Step::show(Screen::Logs(Logs::Follow(role, text, seen)), "");
     };
     let old = overlap(&seen, &lines);
     // The first time, the last few lines show that it works.
     let skip = if seen.is_empty() { lines.len().saturating_sub(5) } else { old };
-    let text: Vec<String> = lines.iter().skip(skip).flat_map(show).collect();
-    Step::show(Screen::Logs(Logs::Follow(role, lines)), text.join("\n"))
+    let news = lines.iter().skip(skip).filter(|line| has(line, &text));
+    let shown: Vec<String> = news.flat_map(show).collect();
+    Step::show(Screen::Logs(Logs::Follow(role, text, lines)), shown.join("\n"))
+}
+
+/// Whether a line has the text, in whatever case. Its role and the mark of its severity are part of it.
+fn has(line: &LogLine, text: &str) -> bool {
+    text.is_empty() || said_by(line).to_lowercase().contains(text)
 }
 
 /// How many of `now` were in `before` already: its longest beginning that ends `before`.
@@ -145,14 +162,17 @@ fn overlap(before: &[LogLine], now: &[LogLine]) -> usize {
 fn show(line: &LogLine) -> Vec<String> {
     let seconds = Duration::from_millis(line.time_ms).as_secs();
     let (hours, minutes, ms) = (seconds / 3600 % 24, seconds / 60 % 60, line.time_ms % 1000);
+    let text = format!("{hours:02}:{minutes:02}:{:02}.{ms:03} {}", seconds % 60, said_by(line));
+    wrap(&text, WIDTH, "             ")
+}
+
+fn said_by(line: &LogLine) -> String {
     let mark = match line.severity {
         0..=3 => "ERROR ",
         4 => "WARN ",
         _ => "",
     };
-    let text =
-        format!("{hours:02}:{minutes:02}:{:02}.{ms:03} {}: {mark}{}", seconds % 60, line.role, line.text);
-    wrap(&text, WIDTH, "             ")
+    format!("{}: {mark}{}", line.role, line.text)
 }
 
 #[cfg(test)]
@@ -161,6 +181,16 @@ mod tests {
 
     fn log(time_ms: u64, text: &str) -> LogLine {
         LogLine { time_ms, role: Role::Net, severity: 6, text: text.to_owned() }
+    }
+
+    #[test]
+    fn a_text_chooses_lines() {
+        let line = LogLine { severity: 4, ..log(1, "link Down: eth0") };
+        for (text, chosen) in
+            [("", true), ("down", true), ("warn link", true), ("net:", true), ("error", false)]
+        {
+            assert_eq!(has(&line, text), chosen, "{text:?}");
+        }
     }
 
     #[test]

@@ -2,14 +2,18 @@
 
 use std::net::IpAddr;
 
-use super::{Input, Screen, Step, WIDTH, configuration};
-use crate::console::ascii::wrap;
-use crate::console::session::{Answer, Command};
+use super::{Input, Screen, Step, configuration, nics as list, said, yes};
+use crate::console::session::Command;
 use crate::console::snapshot::Snapshot;
-use crate::ctl::status;
 use crate::ipc::message::{Request, SetManagement};
 use crate::role::Role;
 use crate::units::{Cidr, IfName};
+
+pub const HELP: &str = "\
+Gives a NIC an address so that this box can be reached: in director.toml, which
+is checked as a whole and applied at once. Other lines and comments stay.
+`dhcp` in place of an address asks a DHCP server; `none` in place of a gateway
+leaves the routes as they are.";
 
 /// Where the dialogue is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,7 +31,7 @@ pub enum Dialogue {
     /// Waits for `store` to do it.
     Doing,
     /// Waits for its status afterwards, with what it said.
-    Done(Option<String>),
+    Done(String),
 }
 
 pub fn enter() -> Step {
@@ -37,11 +41,7 @@ pub fn enter() -> Step {
 impl Dialogue {
     pub fn prompt(&self, snapshot: &Snapshot) -> String {
         match self {
-            Self::Nic => {
-                let count = snapshot.net.as_ref().map_or(0, |net| net.links.len());
-                let range = if count == 1 { "1".to_owned() } else { format!("1-{count}") };
-                format!("Interface ({range}, empty line = back): ")
-            }
+            Self::Nic => list::prompt(snapshot),
             Self::Address(_) => {
                 "Address with prefix such as 192.168.61.44/24, or dhcp (empty line = back): ".to_owned()
             }
@@ -65,11 +65,12 @@ impl Dialogue {
             (Self::Gateway(nic, address), Input::Line(line)) => gateway(nic, address, &line),
             (Self::Confirm(wish), Input::Line(line)) => confirm(wish, &line, snapshot),
             (Self::Doing, Input::Answer(answer)) => {
-                let refusal = if let Answer::Failed(why) = answer { Some(why) } else { None };
                 let look = Command::Look(vec![Role::Store, Role::Net]);
-                Step::run(Screen::Management(Self::Done(refusal)), look)
+                Step::run(Screen::Management(Self::Done(said(answer))), look)
             }
-            (Self::Done(refusal), Input::Answer(_)) => done(refusal.as_deref(), snapshot),
+            (Self::Done(said), Input::Answer(_)) => {
+                Step::menu_after(&configuration::after(&said, snapshot), snapshot)
+            }
             (state, Input::Line(_) | Input::Key(_) | Input::Tick | Input::Answer(_)) => {
                 Step::show(Screen::Management(state), "")
             }
@@ -82,35 +83,16 @@ fn at(dialogue: Dialogue, text: impl Into<String>) -> Step {
 }
 
 fn nics(snapshot: &Snapshot) -> Step {
-    let Some(net) = &snapshot.net else {
-        return Step::menu_after(&snapshot.absence(Role::Net), snapshot);
-    };
-    if net.links.is_empty() {
-        return Step::menu_after("This box has no network interface that its kernel knows.", snapshot);
+    match list::list(snapshot) {
+        Ok(text) => at(Dialogue::Nic, text),
+        Err(why) => Step::menu_after(&why, snapshot),
     }
-    let rows = net.links.iter().enumerate().map(|(n, (name, link))| {
-        vec![
-            format!(" {}", n + 1),
-            name.to_string(),
-            status::link_state(link).to_owned(),
-            link.mac.map_or_else(String::new, |mac| mac.to_string()),
-            status::link_addresses(link),
-        ]
-    });
-    let rows = status::table(rows.collect());
-    let rows: Vec<String> = rows.iter().flat_map(|row| wrap(row, WIDTH, "    ")).collect();
-    at(Dialogue::Nic, format!("\nNetwork interfaces:\n{}", rows.join("\n")))
 }
 
 fn nic(line: &str, snapshot: &Snapshot) -> Step {
-    let links = snapshot.net.iter().flat_map(|net| net.links.keys());
-    let chosen = links
-        .enumerate()
-        .find(|(n, name)| line == (n + 1).to_string() || line == name.as_str())
-        .map(|(_, name)| name.clone());
-    match chosen {
-        Some(name) => at(Dialogue::Address(name), ""),
-        None => at(Dialogue::Nic, format!("{line:?} is not one of the numbers above.")),
+    match list::chosen(line, snapshot) {
+        Ok(name) => at(Dialogue::Address(name), ""),
+        Err(why) => at(Dialogue::Nic, why),
     }
 }
 
@@ -125,7 +107,7 @@ fn address(nic: IfName, line: &str) -> Step {
 }
 
 /// An address that a NIC can have, with its prefix.
-fn host_address(line: &str) -> Result<Cidr, String> {
+pub fn host_address(line: &str) -> Result<Cidr, String> {
     if !line.contains('/') && line.parse::<IpAddr>().is_ok() {
         return Err(format!("The prefix is missing: {line}/24 would be a network of 254 hosts."));
     }
@@ -148,22 +130,29 @@ fn host_address(line: &str) -> Result<Cidr, String> {
 }
 
 fn gateway(nic: IfName, address: Cidr, line: &str) -> Step {
-    if line.eq_ignore_ascii_case("none") {
-        return ask(SetManagement { interface: nic, address: Some(address), gateway: None });
+    match gateway_of(address, line) {
+        Ok(gateway) => ask(SetManagement { interface: nic, address: Some(address), gateway }),
+        Err(why) => at(Dialogue::Gateway(nic, address), why),
     }
-    let refuse = |why: String| at(Dialogue::Gateway(nic.clone(), address), why);
+}
+
+/// A gateway that a box with this address can reach, or none.
+pub fn gateway_of(address: Cidr, line: &str) -> Result<Option<IpAddr>, String> {
+    if line.eq_ignore_ascii_case("none") {
+        return Ok(None);
+    }
     let Ok(gateway) = line.parse::<IpAddr>() else {
-        return refuse(format!("{line:?} is not an address such as 192.168.61.1, nor none."));
+        return Err(format!("{line:?} is not an address such as 192.168.61.1, nor none."));
     };
     if gateway == address.address {
-        return refuse(format!("{gateway} is the address of this box itself."));
+        return Err(format!("{gateway} is the address of this box itself."));
     }
     let link_local =
         matches!(gateway, IpAddr::V6(v6) if v6.is_unicast_link_local()) && address.address.is_ipv6();
     if !address.contains(gateway) && !link_local {
-        return refuse(format!("{gateway} is not in {}: it could not be reached.", address.network()));
+        return Err(format!("{gateway} is not in {}: it could not be reached.", address.network()));
     }
-    ask(SetManagement { interface: nic, address: Some(address), gateway: Some(gateway) })
+    Ok(Some(gateway))
 }
 
 fn ask(wish: SetManagement) -> Step {
@@ -179,30 +168,14 @@ fn ask(wish: SetManagement) -> Step {
 }
 
 fn confirm(wish: SetManagement, line: &str, snapshot: &Snapshot) -> Step {
-    match line.to_ascii_lowercase().as_str() {
-        "y" | "yes" => Step::run(
+    match yes(line) {
+        Some(true) => Step::run(
             Screen::Management(Dialogue::Doing),
             Command::Ask(Role::Store, Request::SetManagement(wish)),
         ),
-        "n" | "no" => Step::menu_after("Nothing was changed.", snapshot),
-        other => at(Dialogue::Confirm(wish), format!("{other:?} is neither yes nor no.")),
+        Some(false) => Step::menu_after("Nothing was changed.", snapshot),
+        None => at(Dialogue::Confirm(wish), format!("{line:?} is neither yes nor no.")),
     }
-}
-
-fn done(refusal: Option<&str>, snapshot: &Snapshot) -> Step {
-    let mut out = match refusal {
-        None => vec!["Done.".to_owned()],
-        Some(why) => {
-            let mut lines = vec!["Not done:".to_owned()];
-            lines.extend(why.lines().flat_map(|line| wrap(&format!("  {line}"), WIDTH, "  ")));
-            lines
-        }
-    };
-    match &snapshot.store {
-        Some(store) => out.extend(configuration::running(store)),
-        None => out.push(snapshot.absence(Role::Store)),
-    }
-    Step::menu_after(&out.join("\n"), snapshot)
 }
 
 fn sentence(text: &str) -> String {

@@ -3,6 +3,8 @@
 use super::{HEIGHT, Input, Screen, Step};
 use crate::console::snapshot::Snapshot;
 
+pub const HELP: &str = "Space shows the next page, q leads back.";
+
 /// Lines still to be shown, and the screen after them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pager {

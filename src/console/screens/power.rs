@@ -1,10 +1,14 @@
 //! Reboot and power off, asked twice.
 
-use super::{Input, Screen, Step};
+use super::{Input, Place, Screen, Step};
 use crate::console::session::{Answer, Command};
 use crate::console::snapshot::Snapshot;
 use crate::ipc::message::{PowerAction, Request};
 use crate::role::Role;
+
+pub const HELP: &str = "\
+VRRP ends first, so the other box takes over at once; then the workers, then
+the disks. Both are asked twice.";
 
 /// Where the dialogue is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,11 +48,11 @@ impl Power {
                 Step::run(Screen::Power(Self::Doing), Command::Ask(Role::Init, Request::Power { action }))
             }
             (Self::Doing, Input::Answer(Answer::Failed(why))) => {
-                Step::menu_after(&format!("Not done: {why}"), snapshot)
+                Step::place_after(&format!("Not done: {why}"), Place::System, snapshot)
             }
             (Self::Doing, Input::Answer(_)) => Step::show(Screen::Down, "Going down."),
             (Self::First(_) | Self::Second(_), _) | (Self::Doing, _) => {
-                Step::menu_after("Nothing was done.", snapshot)
+                Step::place_after("Nothing was done.", Place::System, snapshot)
             }
         }
     }

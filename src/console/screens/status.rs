@@ -1,6 +1,6 @@
 //! The live view: never more than a screen, however many services there are.
 
-use super::{HEIGHT, Input, Screen, Step, WIDTH, pager};
+use super::{HEIGHT, Input, Place, Screen, Step, WIDTH, pager};
 use crate::console::ascii::wrap;
 use crate::console::session::{Answer, Command};
 use crate::console::snapshot::Snapshot;
@@ -24,16 +24,23 @@ pub fn step(input: &Input, snapshot: &Snapshot) -> Step {
             let text = format!("\n{}", fit(snapshot).join("\n"));
             Step { redraws: true, ..Step::show(Screen::Status, text) }
         }
-        Input::Key('a') => pager::show(all(snapshot), Screen::Menu, super::menu::text(snapshot)),
+        Input::Key('a') => pager::show(all(snapshot), Screen::Menu(Place::Main), Place::Main.text(snapshot)),
         Input::Key(_) | Input::Cancel | Input::Line(_) | Input::Answer(_) => Step::menu(snapshot),
     }
 }
 
+pub const HELP: &str = "\
+NICs, virtual routers, services and real servers, every 2 seconds. What is down
+comes first if all of it does not fit; a shows everything, page by page.";
+
 /// Everything if it fits; else services in one line each with their dead servers; else as much of that as fits.
 fn fit(snapshot: &Snapshot) -> Vec<String> {
-    let whole = all(snapshot);
-    if whole.len() <= HEIGHT {
-        return whole;
+    // Each service has a line at least, and the lines of thousands take their time.
+    if snapshot.lvs.as_ref().is_none_or(|lvs| lvs.services.len() <= HEIGHT) {
+        let whole = all(snapshot);
+        if whole.len() <= HEIGHT {
+            return whole;
+        }
     }
     let mut short = head(snapshot);
     match &snapshot.lvs {
@@ -61,9 +68,12 @@ fn head(snapshot: &Snapshot) -> Vec<String> {
     let mut out = Vec::new();
     match &snapshot.init {
         Some(init) => {
-            let slot = init.slot.as_ref().map(|slot| format!("  slot {slot}")).unwrap_or_default();
+            let health = snapshot.store.as_ref().filter(|store| store.slot == "trying");
+            let health = health.map_or("", |_| " (not confirmed yet)");
+            let slot = init.slot.as_ref().map(|slot| format!("  slot {slot}{health}")).unwrap_or_default();
+            let clock = snapshot.clock().map(|clock| format!("  {clock}")).unwrap_or_default();
             out.push(format!(
-                "{}  Director {}{slot}  up {}",
+                "{}  Director {}{slot}  up {}{clock}",
                 init.hostname,
                 init.version,
                 status::age(init.uptime_ms)

@@ -1,12 +1,16 @@
 //! The workers: state, and restart, hold or release of one.
 
-use super::{Input, Screen, Step, WIDTH};
-use crate::console::ascii::wrap;
-use crate::console::session::{Answer, Command};
+use super::{Input, Screen, Step, said};
+use crate::console::session::Command;
 use crate::console::snapshot::Snapshot;
 use crate::ctl::status;
 use crate::ipc::message::Request;
 use crate::role::Role;
+
+pub const HELP: &str = "\
+restart  ends it and starts it again; what it keeps in the kernel stays
+hold     ends it and leaves it so: held, vrrp gives its VIPs to the other box
+release  a held one may run again";
 
 /// Where the dialogue is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,10 +46,10 @@ impl Workers {
             (Self::Which, Input::Line(line)) => which(&line),
             (Self::What(_), Input::Line(line)) if line.is_empty() => look(String::new()),
             (Self::What(role), Input::Line(line)) => what(role, &line),
-            (Self::Doing(done), Input::Answer(answer)) => look(match answer {
-                Answer::Failed(why) => wrap(&format!("Not done: {why}"), WIDTH, "  ").join("\n"),
-                Answer::Looked | Answer::Pinged(_) | Answer::Reply(_) => done,
-            }),
+            (Self::Doing(done), Input::Answer(answer)) => match said(answer) {
+                refusal if refusal.is_empty() => look(done),
+                refusal => look(refusal),
+            },
             (state, Input::Line(_) | Input::Key(_) | Input::Tick | Input::Answer(_)) => {
                 Step::show(Screen::Workers(state), "")
             }

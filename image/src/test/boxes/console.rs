@@ -7,6 +7,8 @@ use director_lab::guest::Guest;
 use super::site::PATIENCE;
 
 const MENU: &str = "Choose a number";
+/// What ends the question of a menu below the first one.
+const BACK: &str = "an empty line = back: ";
 
 /// Menu 2: gives eth0 `address`, without a gateway.
 ///
@@ -37,28 +39,30 @@ pub fn tells_status(guest: &Guest) -> Result<()> {
     leave(guest)
 }
 
-/// Menu 5: pings `address`.
+/// Menu 7, 1: pings `address`.
 ///
 /// # Errors
 /// The prompt that did not come, or no answer.
 pub fn pings(guest: &Guest, address: &str) -> Result<()> {
     const PROMPT: &str = "Address (empty line = back)";
-    choose(guest, "5")?;
+    choose(guest, "7")?;
+    answer(guest, MENU, "1")?;
     answer(guest, PROMPT, address)?;
     guest.serial().expect("4 sent, ", PATIENCE)?;
     let answered = guest.serial().expect(" answered", PATIENCE)?;
     ensure!(answered != "0", "{address} does not answer the box's ping");
     answer(guest, PROMPT, "")?;
+    answer(guest, BACK, "")?;
     leave(guest)
 }
 
-/// Menu 6: restarts `lvs`.
+/// Menu 8: restarts `lvs`.
 ///
 /// # Errors
 /// The prompt that did not come.
 pub fn restarts_a_worker(guest: &Guest) -> Result<()> {
     const PROMPT: &str = "Worker (1-";
-    choose(guest, "6")?;
+    choose(guest, "8")?;
     answer(guest, PROMPT, "lvs")?;
     answer(guest, "lvs: restart, hold or release", "restart")?;
     guest.serial().expect("lvs is being restarted", PATIENCE)?;
@@ -66,12 +70,13 @@ pub fn restarts_a_worker(guest: &Guest) -> Result<()> {
     leave(guest)
 }
 
-/// Menu 8: powers off, asked twice.
+/// Menu 0, 4: powers off, asked twice.
 ///
 /// # Errors
 /// The prompt that did not come.
 pub fn powers_off(guest: &Guest) -> Result<()> {
-    choose(guest, "8")?;
+    choose(guest, "0")?;
+    answer(guest, MENU, "4")?;
     answer(guest, "Power this box off?", "yes")?;
     answer(guest, "type poweroff", "poweroff")
 }
