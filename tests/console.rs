@@ -52,8 +52,9 @@ impl Player {
             "manual" => {
                 if let Some((name, from)) = self.named.take() {
                     let text = self.raw[from..].trim_start_matches('\n');
-                    // The menu that comes back is not part of it.
-                    let end = text.rfind("\n\n--- ").unwrap_or(text.len());
+                    // The menu that comes back after a dialogue is not part of it.
+                    let back = text.rfind("\n\n--- ").filter(|at| text[..*at].contains('\n'));
+                    let end = back.unwrap_or(text.len());
                     self.dialogues.insert(name, text[..end].to_owned());
                 }
                 if !rest.is_empty() {
