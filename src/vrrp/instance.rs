@@ -36,6 +36,9 @@ const COUNTERS: [&str; 8] = [
 /// in version 3, shorter than anybody's patience.
 const LINGER: Duration = Duration::from_millis(100);
 
+/// How long they stay when the next master has been heard: until its announcement has reached those who still send to us.
+const OVERLAP: Duration = Duration::from_millis(20);
+
 /// How an instance that is allowed to take part begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Entry {
@@ -253,13 +256,12 @@ impl Instance {
             Ok(decoded) => {
                 let advert = &decoded.advert;
                 self.count("advert_rcvd");
-                if advert.priority > 0 && self.lingers.take().is_some() {
-                    out.push(Effect::Addresses);
-                }
                 if advert.priority == 0 {
                     self.count("pri_zero_rcvd");
                 } else if self.state() == RouterState::Master {
                     self.second_master(now, envelope.source, advert.priority);
+                } else if let Some(until) = &mut self.lingers {
+                    *until = (*until).min(now + OVERLAP);
                 }
                 self.compare_list(envelope.source, &advert.addresses);
                 self.learn(envelope.source, decoded.checksum, out);

@@ -63,9 +63,10 @@ pub fn run(director: &Path, rounds: u8) -> Result<Vec<Measurement>> {
             (THEIRS, Pair::start(&theirs, [&Program::Keepalived; 2], config(52, 52), &bench.wire)?),
         ];
         for round in 0..rounds {
-            eprintln!("   {name}: kill {} of {rounds}", round + 1);
             for (who, pair) in &mut pairs {
-                found.extend(crash(pair, who, name, round)?);
+                let measured = crash(pair, who, name, round)?;
+                eprintln!("   {name}: kill {} of {rounds}: {who} {:.4} s", round + 1, measured[0].value);
+                found.extend(measured);
             }
         }
         for (who, pair) in &pairs {
@@ -74,10 +75,11 @@ pub fn run(director: &Path, rounds: u8) -> Result<Vec<Measurement>> {
         }
         if interval == INTERVALS[0].1 {
             for round in 0..rounds {
-                eprintln!("   planned: {} of {rounds}", round + 1);
                 for (who, pair) in &mut pairs {
                     let order = if *who == OURS { Order::Failover } else { Order::End };
-                    found.extend(bench.planned(pair, who, "planned", order, director)?);
+                    let measured = bench.planned(pair, who, "planned", order, director)?;
+                    eprintln!("   planned: {} of {rounds}: {who} {:.4} s", round + 1, measured[0].value);
+                    found.extend(measured);
                 }
             }
         }

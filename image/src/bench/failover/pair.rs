@@ -109,10 +109,9 @@ impl<'a> Pair<'a> {
             let (host, program) = if at == 0 { (a, p) } else { (b, q) };
             Router::new(host, program.clone(), &config.of(program, address(host)?, at == 0))
         };
-        let mut pair = Self { routers: [router(0)?, router(1)?], config, wire, mark: 0 };
+        let mut pair = Self { routers: [router(0)?, router(1)?], config, wire, mark: wire.mark() };
         pair.routers[0].start()?;
         pair.until_master(0)?;
-        pair.mark = wire.mark();
         pair.routers[1].start()?;
         Ok(pair)
     }
@@ -166,6 +165,7 @@ impl<'a> Pair<'a> {
     /// # Errors
     /// Nobody takes over.
     pub fn hand_over(&mut self, order: Order, director: &Path) -> Result<Duration> {
+        self.settle()?;
         let (master, mark) = (self.master()?, self.wire.mark());
         match order {
             Order::Failover => self.order(director, "failover")?,
