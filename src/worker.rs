@@ -15,6 +15,8 @@ pub struct WorkerArgs {
     pub tty: Option<String>,
     /// The configuration file of `director run`; `None` on the appliance, where `store` finds it.
     pub file: Option<PathBuf>,
+    /// Where `director run` keeps what outlives it: configurations that ran, and a change that waits.
+    pub state: Option<PathBuf>,
 }
 
 /// Runs a worker until it is told to end (`Ok`) or cannot go on.

@@ -296,6 +296,7 @@ fn without_ipvs_the_checks_run_and_the_status_says_why_nothing_else_does() {
         node: None,
         candidates: Vec::new(),
         slot: "none".to_owned(),
+        life: Default::default(),
     };
     std::fs::write(run.source(), serde_json::to_string(&source).unwrap()).unwrap();
     std::fs::write(run.active_config(), text).unwrap();

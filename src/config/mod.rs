@@ -21,14 +21,15 @@ mod report;
 mod samples;
 mod validate;
 mod value;
+pub mod view;
 mod watch;
 
 pub use again::{Before, check_again};
 pub use document::LARGEST;
-pub(crate) use load::read_file;
 pub use load::{
     Active, ActiveRest, LoadError, active, active_without_services, load_file, load_text, prepared,
 };
+pub(crate) use load::{explain, read_file};
 pub use node::NodeFacts;
 pub use packed::pack;
 pub use report::{Located, Problem, Report, Span};

@@ -59,6 +59,8 @@ pub struct System {
     pub ntp: Vec<IpAddr>,
     /// Where logs go besides the ring.
     pub syslog: Vec<SyslogTarget>,
+    /// A changed file is checked and applied by itself.
+    pub autoreload: bool,
 }
 
 /// The menu on terminals.

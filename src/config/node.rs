@@ -37,7 +37,12 @@ pub struct Node<'t> {
     hostname: Option<String>,
 }
 
-impl Node<'_> {
+impl<'t> Node<'t> {
+    /// What the section says.
+    pub(super) const fn table(&self) -> &'t DeTable<'t> {
+        self.table
+    }
+
     fn matches(&self, facts: &NodeFacts) -> bool {
         self.mac.is_some_and(|mac| facts.macs.contains(&mac))
             || self.hostname.is_some() && self.hostname == facts.hostname

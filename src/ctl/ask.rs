@@ -226,7 +226,17 @@ fn order(run_dir: &RunDir, role: Role, request: &Request, wait: Duration) -> Res
 
 /// Asks, and explains a failure as every verb does.
 pub(super) fn from(run_dir: &RunDir, role: Role, request: &Request) -> Result<Reply, Error> {
-    ask(run_dir, role, request, WAIT).map_err(|error| explain(run_dir, error))
+    within(run_dir, role, request, WAIT)
+}
+
+/// The same of a role that may need longer.
+pub(super) fn within(
+    run_dir: &RunDir,
+    role: Role,
+    request: &Request,
+    wait: Duration,
+) -> Result<Reply, Error> {
+    ask(run_dir, role, request, wait).map_err(|error| explain(run_dir, error))
 }
 
 pub(super) fn json(value: &impl serde::Serialize) -> Result<String, Error> {

@@ -9,6 +9,7 @@ mod capture;
 mod check;
 mod import;
 pub mod ipvs;
+pub mod life;
 pub mod logs;
 mod pin;
 mod ping;
@@ -84,7 +85,7 @@ pub const VERBS: &[Verb] = &[
     },
     Verb {
         name: "run",
-        usage: "--config FILE [--run-dir DIR] [--console TTY]...",
+        usage: "--config FILE [--run-dir DIR] [--state-dir DIR] [--console TTY]...",
         summary: "run as an ordinary process of this host: SIGTERM stops it, SIGHUP reads the file again",
         run: verbs::run,
     },
@@ -99,6 +100,54 @@ pub const VERBS: &[Verb] = &[
         usage: "[ROLE] [-n N] [--json]",
         summary: "show the newest log lines (100, or N)",
         run: ask::logs,
+    },
+    Verb {
+        name: "diff",
+        usage: "[FILE|N|stick] [--text] [--json], or OLD NEW [--node NAME]",
+        summary: "show what a configuration would change, or what differs between two files",
+        run: life::diff,
+    },
+    Verb {
+        name: "apply",
+        usage: "[FILE|N|stick] [--confirm TIME|never] [--json]",
+        summary: "check and apply a configuration; it reverts unless confirmed within TIME (5m)",
+        run: life::apply,
+    },
+    Verb {
+        name: "confirm",
+        usage: "[--json]",
+        summary: "let the change that waits stay, and write it to the operator's file",
+        run: life::confirm,
+    },
+    Verb {
+        name: "rollback",
+        usage: "[N] [--confirm TIME|never] [--json]",
+        summary: "take back the change that waits; without one, apply what ran before, or N",
+        run: life::rollback,
+    },
+    Verb {
+        name: "history",
+        usage: "[--json]",
+        summary: "show the configurations that ran, newest first",
+        run: life::history,
+    },
+    Verb {
+        name: "show",
+        usage: "[N|FILE] [--node NAME] [--origin] [--json]",
+        summary: "print a configuration (the running one), as it is or as a node sees it",
+        run: life::show,
+    },
+    Verb {
+        name: "export",
+        usage: "[--json]",
+        summary: "write the running configuration to the USB stick",
+        run: life::export,
+    },
+    Verb {
+        name: "reset",
+        usage: "--yes",
+        summary: "factory reset: erase configuration, history and data, start the box again",
+        run: life::factory_reset,
     },
     Verb { name: "reload", usage: "", summary: "read and check the configuration again", run: ask::reload },
     Verb { name: "restart", usage: "ROLE", summary: "end a worker and start it again", run: ask::restart },
@@ -189,7 +238,7 @@ pub const VERBS: &[Verb] = &[
     Verb { name: "help", usage: "[VERB]", summary: "explain a verb", run: help },
     Verb {
         name: "worker",
-        usage: "ROLE --run-dir DIR [--tty TTY] [--file FILE]",
+        usage: "ROLE --run-dir DIR [--tty TTY] [--file FILE] [--state DIR]",
         summary: "be one worker (started by the supervisor, not by people)",
         run: verbs::worker,
     },
@@ -301,6 +350,7 @@ fn explain(verb: &Verb) -> String {
         "why" | "drain" | "disable" | "enable" => format!("\n{}", admin::DETAILS),
         "realserver" => format!("\n{}", realserver::DETAILS),
         "vrrp" => format!("\n{}", vrrp::DETAILS),
+        "diff" | "apply" | "confirm" | "rollback" | "history" | "show" => format!("\n{}", life::DETAILS),
         _ => String::new(),
     };
     format!("usage: director {} {}\n\n{}\n{details}", verb.name, verb.usage, verb.summary)

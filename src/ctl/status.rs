@@ -7,8 +7,8 @@ use std::time::Duration;
 pub use super::services::lvs;
 use crate::init::supervise::ALARM;
 use crate::ipc::message::{
-    ApiStatus, InitStatus, LinkStatus, NetStatus, RouterState, RouterStatus, Source, Status, StoreStatus,
-    TrackerStatus, VrrpStatus, WorkerStatus,
+    ApiStatus, InitStatus, LifeStatus, LinkStatus, NetStatus, PendingStatus, RouterState, RouterStatus,
+    Source, Status, StickStatus, StoreStatus, TrackerStatus, VrrpStatus, WorkerStatus,
 };
 use crate::vrrp::packet::Reject;
 
@@ -92,6 +92,28 @@ pub fn store(status: &StoreStatus) -> Vec<String> {
     out.extend(table(rows.collect()));
     if status.slot != "none" {
         out.push(format!("boot slot: {}", status.slot));
+    }
+    out.extend(life(&status.life));
+    out
+}
+
+/// What becomes of changes of the configuration.
+#[must_use]
+pub fn life(status: &LifeStatus) -> Vec<String> {
+    let mut out = Vec::new();
+    if let Some(number) = status.number {
+        out.push(format!("history: configuration {number}"));
+    }
+    if let Some(PendingStatus { origin, from, left_ms, changes }) = &status.pending {
+        let left = age(left_ms.div_ceil(1000) * 1000);
+        out.push(format!("on trial: {from} ({origin}): reverts in {left} unless confirmed"));
+        out.extend(changes.iter().map(|change| format!("  {change}")));
+    }
+    if let Some(StickStatus { place, message, .. }) = &status.stick {
+        out.push(format!("USB stick: {place}: {message}"));
+    }
+    if let Some(notice) = &status.notice {
+        out.push(format!("last: {notice}"));
     }
     out
 }

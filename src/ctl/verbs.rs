@@ -1,6 +1,6 @@
 //! Verbs that concern this process alone.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use super::{Error, check, print};
@@ -19,7 +19,7 @@ pub fn version(mut args: lexopt::Parser) -> Result<ExitCode, Error> {
     }
 }
 
-/// `director worker ROLE --run-dir DIR [--tty TTY] [--file FILE]`.
+/// `director worker ROLE --run-dir DIR [--tty TTY] [--file FILE] [--state DIR]`.
 pub fn worker(mut args: lexopt::Parser) -> Result<ExitCode, Error> {
     use lexopt::Arg::{Long, Value};
     let mut role: Option<Role> = None;
@@ -29,6 +29,7 @@ pub fn worker(mut args: lexopt::Parser) -> Result<ExitCode, Error> {
             Long("run-dir") => told.run_dir = RunDir::new(args.value()?),
             Long("tty") => told.tty = Some(args.value()?.to_string_lossy().into_owned()),
             Long("file") => told.file = Some(PathBuf::from(args.value()?)),
+            Long("state") => told.state = Some(PathBuf::from(args.value()?)),
             Value(word) if role.is_none() => {
                 role = Some(
                     word.to_string_lossy()
@@ -53,17 +54,18 @@ pub fn worker(mut args: lexopt::Parser) -> Result<ExitCode, Error> {
     }
 }
 
-/// `director run --config FILE [--run-dir DIR] [--console TTY]...`.
+/// `director run --config FILE [--run-dir DIR] [--state-dir DIR] [--console TTY]...`.
 pub fn run(mut args: lexopt::Parser) -> Result<ExitCode, Error> {
     use lexopt::Arg::Long;
     let mut run_dir =
         std::env::var_os("DIRECTOR_RUN").map_or_else(|| PathBuf::from(RunDir::DEFAULT), PathBuf::from);
-    let mut file = None;
+    let (mut file, mut state) = (None, None);
     let mut consoles = Vec::new();
     while let Some(arg) = args.next()? {
         match arg {
             Long("config") => file = Some(PathBuf::from(args.value()?)),
             Long("run-dir") => run_dir = PathBuf::from(args.value()?),
+            Long("state-dir") => state = Some(PathBuf::from(args.value()?)),
             Long("console") => {
                 let tty = args.value()?.to_string_lossy().into_owned();
                 consoles.push(tty.strip_prefix("/dev/").map(str::to_owned).unwrap_or(tty));
@@ -79,13 +81,23 @@ pub fn run(mut args: lexopt::Parser) -> Result<ExitCode, Error> {
         std::path::absolute(&path).map_err(|e| Error::Failed(format!("{}: {e}", path.display())))
     };
     let (run_dir, file) = (RunDir::new(whole(run_dir)?), whole(file)?);
+    let state = whole(state.unwrap_or_else(|| beside(&file)))?;
+    store::recover(&file, &state)
+        .map_err(|error| Error::Failed(format!("take back a change: {}: {error}", file.display())))?;
     let facts = store::node_facts();
     let before = match check::refuse(&file, &facts)? {
         Ok(before) => before,
         Err(code) => return Ok(code),
     };
-    foreground::run(run_dir, file, consoles, (before, &facts)).map_err(Error::failed)?;
+    foreground::run(run_dir, (file, state), consoles, (before, &facts)).map_err(Error::failed)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The folder for what outlives a Director on this file.
+fn beside(file: &Path) -> PathBuf {
+    let mut folder = file.as_os_str().to_owned();
+    folder.push(".state");
+    folder.into()
 }
 
 /// `director init`, or `/sbin/init`.

@@ -46,6 +46,14 @@ impl Init {
             | Request::SetManagement(_)
             | Request::SetUp(_)
             | Request::AssignCards { .. }
+            | Request::Diff { .. }
+            | Request::Apply { .. }
+            | Request::Confirm
+            | Request::Rollback { .. }
+            | Request::History
+            | Request::Show { .. }
+            | Request::Export
+            | Request::FactoryReset
             | Request::Administer { .. }
             | Request::Why { .. }
             | Request::Router { .. } => {

@@ -69,7 +69,7 @@ fn supervise() -> io::Result<(Ending, Option<Watchdog>)> {
     );
     let setup = Setup {
         workers: workers(boot::terminals()),
-        spawner: Spawner { run_dir, file: None },
+        spawner: Spawner { run_dir, file: None, state: None },
         signals,
         sink: Sink::kmsg().unwrap_or(Sink::None),
         watchdog,

@@ -45,7 +45,7 @@ pub enum Error {
     Loop(#[from] io::Error),
 }
 
-/// Runs every worker on `file` until SIGTERM or SIGINT; SIGHUP makes `store` read the file again.
+/// Runs every worker on `file`, with the folder `state` for what outlives them, until SIGTERM or SIGINT; SIGHUP makes `store` read the file again.
 ///
 /// `consoles` are terminals (without `/dev/`) that get a console each. `checked` is what the file was found to say, and on what
 /// box: `store` need not read it a second time.
@@ -54,7 +54,7 @@ pub enum Error {
 /// [`Error`].
 pub fn run(
     run_dir: RunDir,
-    file: PathBuf,
+    (file, state): (PathBuf, PathBuf),
     consoles: Vec<String>,
     checked: (Before, &NodeFacts),
 ) -> Result<(), Error> {
@@ -71,7 +71,7 @@ pub fn run(
     let socket = run_dir.socket(Role::Init);
     let setup = Setup {
         workers: workers(consoles),
-        spawner: Spawner { run_dir, file: Some(file) },
+        spawner: Spawner { run_dir, file: Some(file), state: Some(state) },
         signals,
         sink: Sink::Stderr { lost: 0 },
         watchdog: None,

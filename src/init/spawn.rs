@@ -22,6 +22,8 @@ pub struct Spawner {
     pub run_dir: RunDir,
     /// The file of `director run`, absolute.
     pub file: Option<PathBuf>,
+    /// Its folder for what outlives it, absolute.
+    pub state: Option<PathBuf>,
 }
 
 impl Spawner {
@@ -45,6 +47,9 @@ impl Spawner {
             && key.role == Role::Store
         {
             command.arg("--file").arg(file);
+            if let Some(state) = &self.state {
+                command.arg("--state").arg(state);
+            }
         }
         command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("HOME", "/");
         for name in PASSED_ON {

@@ -11,7 +11,10 @@ pub use lvs::{
     ServerName, ServerStatus, ServiceStatus, SlowStartStatus, TableSize, Traffic, Why,
 };
 pub use net::{LinkStatus, NetStatus};
-pub use store::{Candidate, Card, SetManagement, SetUp, SharedAddress, Source, StoreStatus};
+pub use store::{
+    Candidate, Card, Change, ChangeAction, ChangeStep, Changed, Difference, Generation, LifeStatus,
+    PendingStatus, SetManagement, SetUp, SharedAddress, Source, StickStatus, StoreStatus,
+};
 pub use vrrp::{RouterOrder, RouterState, RouterStatus, TrackerStatus, VrrpStatus};
 
 use crate::role::Role;
@@ -47,6 +50,43 @@ pub enum Request {
         /// Interfaces by their names in the file. What is not named stays as it is.
         cards: Vec<Card>,
     },
+    /// To `store`: what would change? [`Reply::Difference`].
+    Diff {
+        /// By what.
+        change: Change,
+    },
+    /// To `store`: check and apply; [`Reply::Difference`] comes before the network moves.
+    Apply {
+        /// What.
+        change: Change,
+        /// It reverts by itself unless confirmed within so many milliseconds; `None` = it is written and final at once.
+        confirm_ms: Option<u64>,
+        /// Who wants it, for the history: `console ttyS0`, `command line`.
+        origin: String,
+    },
+    /// To `store`: the change that waits is to stay: it is written to the operator's file; [`Reply::Done`].
+    Confirm,
+    /// To `store`: take back the change that waits, at once ([`Reply::Done`]); without one, apply what ran before, or `number`
+    /// ([`Reply::Difference`]).
+    Rollback {
+        /// Of the history.
+        number: Option<u64>,
+        /// As in [`Request::Apply`].
+        confirm_ms: Option<u64>,
+        /// As in [`Request::Apply`].
+        origin: String,
+    },
+    /// To `store`: [`Reply::History`].
+    History,
+    /// To `store`: the text of a configuration; [`Reply::Text`].
+    Show {
+        /// Of the history; `None` = the one that runs.
+        number: Option<u64>,
+    },
+    /// To `store`: write the running configuration to the USB stick; [`Reply::Done`].
+    Export,
+    /// To `store`: erase configuration and data as after flashing; the box must be started again then. [`Reply::Done`].
+    FactoryReset,
     /// To `lvs`: take real servers out of use, or back into it; [`Reply::Servers`].
     Administer {
         /// Name of a service; `*` or `all` = every one.
@@ -134,6 +174,30 @@ pub enum Reply {
         /// In the order of the file.
         servers: Vec<Why>,
     },
+    /// What changes, or would.
+    Difference {
+        /// In words.
+        difference: Box<Difference>,
+        /// The change that waits for its confirmation from now on.
+        pending: Option<PendingStatus>,
+    },
+    /// What ran before.
+    History {
+        /// Newest first.
+        generations: Vec<Generation>,
+    },
+    /// A configuration.
+    Text {
+        /// As the operator wrote it.
+        text: String,
+        /// The section `[node.NAME]` that is merged in here.
+        node: Option<String>,
+    },
+    /// Done, and what that means.
+    Done {
+        /// In a sentence.
+        message: String,
+    },
     /// Log lines, oldest first.
     Logs {
         /// The lines.
@@ -203,5 +267,12 @@ pub enum Event {
     Config {
         /// Its generation.
         generation: u64,
+    },
+    /// A change was applied on trial, confirmed or taken back, or a source was refused (from `store`).
+    Change {
+        /// What became of it.
+        step: ChangeStep,
+        /// In a sentence.
+        message: String,
     },
 }

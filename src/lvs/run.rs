@@ -469,7 +469,7 @@ fn log_event(event: &Event) {
             };
             info!("server {word}: service={service} server={server}");
         }
-        Event::Router { .. } | Event::Config { .. } => {}
+        Event::Router { .. } | Event::Config { .. } | Event::Change { .. } => {}
     }
 }
 

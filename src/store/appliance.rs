@@ -7,6 +7,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use super::archive::checksum;
 use super::cmdline::{KernelArgs, Mode};
 use super::disk::Sys;
 use super::files::{replace, replace_keeping};
@@ -15,12 +16,16 @@ use super::keepsakes::Keepsakes;
 use super::mounts::{Access, Mounted};
 use super::select::{Found, Offer};
 use super::{fat, safe, slot};
-use crate::config::read_file;
-use crate::ipc::message::Source;
+use crate::config::{NodeFacts, check, explain, read_file};
+use crate::ipc::message::{Source, StickStatus};
 use crate::paths::RunDir;
 use crate::units::Mac;
 
 const FILE: &str = "director.toml";
+/// What the box has to say to who brings a stick.
+const RESULT: &str = "result.txt";
+/// In `data`: a factory reset is under way, which the next boot ends.
+const RESETTING: &str = "resetting";
 /// The configuration of a box as it is delivered.
 const FACTORY: &str = include_str!("../../board/common/config/director.toml");
 /// Label of the operator's partition and, by preference, of a stick.
@@ -37,6 +42,8 @@ pub struct Appliance {
     run: RunDir,
     disk: Option<String>,
     data: Data,
+    /// Whether the operator's file was that of the delivery, or missing, when it was last read.
+    factory: Option<bool>,
 }
 
 /// The partition `data`. It is mounted when it is first needed: what the operator wrote comes before it.
@@ -59,17 +66,18 @@ impl Appliance {
             Some(disk) => log::info!("boot disk found: disk={disk}"),
             None => log::warn!("find boot disk: none below the root file system: nothing can be kept"),
         }
-        let mut appliance = Self { args, sys, run, disk, data: Data::Untouched };
+        let mut appliance = Self { args, sys, run, disk, data: Data::Untouched, factory: None };
         if appliance.args.mode == Mode::Reset {
-            appliance.reset();
+            appliance.reset_once();
         }
         appliance
     }
 
     /// Mounts `data` and takes up clock and seed, if that was not done.
-    fn data(&mut self) -> Option<&Path> {
+    pub(super) fn data(&mut self) -> Option<&Path> {
         if self.data == Data::Untouched {
             self.data = self.mount_data().map_or(Data::Missing, Data::Mounted);
+            self.end_reset();
             if let Some(keepsakes) = self.keepsakes() {
                 keepsakes.restore();
             }
@@ -102,19 +110,22 @@ impl Appliance {
     }
 
     /// Waits until a plugged stick has become a disk, or for its deadline.
-    pub fn wait_for_sticks(&self) {
+    fn wait_for_sticks(&self) {
         let deadline = Instant::now() + STICK_DEADLINE;
         while self.sys.storage_is_coming() && Instant::now() < deadline {
             std::thread::sleep(LOOK_AGAIN);
         }
     }
 
-    /// Every source in order of precedence.
+    /// Every source in order of precedence. `settled`: a configuration of the operator runs, and no stick changes that unasked.
     #[must_use]
-    pub fn look(&mut self) -> Vec<Offer> {
-        let mut offers = self.look_at_operators();
+    pub fn look(&mut self, settled: bool) -> Vec<Offer> {
+        let mut offers = self.look_at_operators(false);
         if self.set_aside().is_none() {
             offers.push(self.last_good());
+            if self.factory == Some(false) && !settled {
+                offers.push(self.stick());
+            }
         }
         offers.push(Offer {
             source: Source::Safe,
@@ -125,12 +136,34 @@ impl Appliance {
         offers
     }
 
-    /// The sources that the operator writes, in order of precedence. This is fast: nothing is written.
+    /// The sources that the operator writes, in order of precedence: a stick goes before the partition only while that is as
+    /// delivered. `first`: the box has just started, and a stick may still be on its way. Nothing is written.
     #[must_use]
-    pub fn look_at_operators(&self) -> Vec<Offer> {
-        let Some(why) = self.set_aside() else { return vec![self.stick(), self.partition()] };
-        let (place, found) = ("boot menu".to_owned(), Found::Absent(why.to_owned()));
-        vec![Offer { source: Source::Partition, place, name: FILE.to_owned(), found }]
+    pub fn look_at_operators(&mut self, first: bool) -> Vec<Offer> {
+        if let Some(why) = self.set_aside() {
+            let (place, found) = ("boot menu".to_owned(), Found::Absent(why.to_owned()));
+            return vec![Offer { source: Source::Partition, place, name: FILE.to_owned(), found }];
+        }
+        let partition = self.partition();
+        let factory = match &partition.found {
+            Found::Text(text) => same_words(text, FACTORY.as_bytes()),
+            Found::Absent(_) => true,
+            Found::Unreadable(_) => false,
+        };
+        self.factory = Some(factory);
+        if !factory {
+            return vec![partition];
+        }
+        if first {
+            self.wait_for_sticks();
+        }
+        vec![self.stick(), partition]
+    }
+
+    /// Whether the operator's file is that of the delivery, or missing.
+    #[must_use]
+    pub const fn factory(&self) -> Option<bool> {
+        self.factory
     }
 
     /// Why the operator's files do not count in this boot, if so.
@@ -143,22 +176,118 @@ impl Appliance {
         }
     }
 
-    /// The first stick, labelled ones first, that has a file.
-    fn stick(&self) -> Offer {
+    /// The file of the stick. Of two that differ none counts: nobody could say which is meant.
+    pub fn stick(&self) -> Offer {
         let offer = |place, found| Offer { source: Source::Usb, place, name: format!("usb/{FILE}"), found };
         let volumes = fat_volumes(&self.sys, self.disk.as_deref());
+        let mut first: Option<(String, Found)> = None;
         for volume in &volumes {
-            match self.on_stick(volume, Access::Read, |directory| read(&directory.join(FILE))) {
-                Ok(Found::Absent(_)) => {}
-                Ok(found) => return offer(place(volume), found),
-                Err(why) => return offer(place(volume), Found::Unreadable(why)),
+            let found = match self.on_stick(volume, Access::Read, |directory| read(&directory.join(FILE))) {
+                Ok(Found::Absent(_)) => continue,
+                Ok(found) => found,
+                Err(why) => Found::Unreadable(why),
+            };
+            match &first {
+                None => first = Some((volume.clone(), found)),
+                Some((other, before)) if *before != found => {
+                    let why = format!(
+                        "two USB sticks have a {FILE}, and they differ ({other}, {volume}): pull one of them"
+                    );
+                    return offer(place(other), Found::Unreadable(why));
+                }
+                Some(_) => {}
             }
         }
         let what = if volumes.is_empty() { "no USB stick" } else { "no director.toml on a USB stick" };
-        offer("-".to_owned(), Found::Absent(what.to_owned()))
+        match first {
+            Some((volume, found)) => offer(place(&volume), found),
+            None => offer("-".to_owned(), Found::Absent(what.to_owned())),
+        }
     }
 
-    fn partition(&self) -> Offer {
+    /// What is on a stick that does not run, and says so on the stick if it cannot be used.
+    pub fn stick_status(&self, facts: &NodeFacts, running: Option<&[u8]>) -> Option<StickStatus> {
+        let Offer { place, name, found, .. } = self.stick();
+        let status = |verdict: &str, message: String, report: String| {
+            Some(StickStatus { place: place.clone(), verdict: verdict.to_owned(), message, report })
+        };
+        let status = match found {
+            Found::Absent(_) => None,
+            Found::Unreadable(why) => {
+                status("unreadable", format!("it cannot be used: {why}"), String::new())
+            }
+            Found::Text(text) if running == Some(&text) => None,
+            Found::Text(text) => match check(&text, &name, facts) {
+                Ok(_) => {
+                    status("new", "it does not run: it is applied when you say so".to_owned(), String::new())
+                }
+                Err(report) => {
+                    let faults = report.problems().len();
+                    let message = format!("it has {faults} fault{}", if faults == 1 { "" } else { "s" });
+                    status("faulty", message, report.to_string())
+                }
+            },
+        };
+        if let Some(StickStatus { place, verdict, message, report }) = &status
+            && verdict != "new"
+            && let Err(why) = self.tell_stick(&format!("{place}: {message}\n{report}"))
+        {
+            log::warn!("{why}");
+        }
+        status
+    }
+
+    /// Leaves `text` as result.txt on the stick that has the file.
+    ///
+    /// # Errors
+    /// "what failed: on what: why"; the stick is as it was.
+    pub fn tell_stick(&self, text: &str) -> Result<(), String> {
+        let place_of_file = self.stick().place;
+        let is_it = |volume: &String| place(volume) == place_of_file;
+        let volume = fat_volumes(&self.sys, self.disk.as_deref()).into_iter().find(is_it);
+        let volume = volume.ok_or_else(|| format!("write {RESULT}: the USB stick is gone"))?;
+        let text = text.replace('\n', "\r\n");
+        let write = |directory: &Path| replace(&directory.join(RESULT), text.as_bytes());
+        let written = self.on_stick(&volume, Access::Write, write).map_err(|why| explain_stick(&why))?;
+        written.map_err(|error| format!("write {RESULT}: {volume}: {}", no_room(&error)))
+    }
+
+    /// Writes the configuration that runs to the stick; a file that is there is kept as `director.toml.prev`.
+    ///
+    /// # Errors
+    /// "what failed: on what: why"; the stick is as it was.
+    pub fn export(&self, text: &[u8]) -> Result<String, String> {
+        let volumes = fat_volumes(&self.sys, self.disk.as_deref());
+        let volume = match volumes.as_slice() {
+            [] => return Err("export: no USB stick with a FAT file system is plugged in".to_owned()),
+            [volume] => volume,
+            [first, second, ..] => {
+                return Err(format!(
+                    "export: several USB sticks are plugged in ({first}, {second}): pull all but one"
+                ));
+            }
+        };
+        let write = |directory: &Path| replace_keeping(&directory.join(FILE), text);
+        let written = self
+            .on_stick(volume, Access::Write, write)
+            .map_err(|why| format!("export: {}", explain_stick(&why)))?;
+        written.map_err(|error| format!("export: {}: {}", place(volume), no_room(&error)))?;
+        Ok(format!("written to {}: the stick may be pulled", place(volume)))
+    }
+
+    /// Makes what was taken from a stick the box's own.
+    ///
+    /// # Errors
+    /// "what failed: on what: why"; it runs all the same, from the stick.
+    pub fn adopt(&mut self, text: &[u8]) -> Result<(), String> {
+        self.write(text)?;
+        self.factory = Some(false);
+        log::info!("taken from the USB stick: it is on the partition DIRECTOR now");
+        self.tell_stick("director.toml: taken, and written to the box\n")
+    }
+
+    /// The file of the partition.
+    pub fn partition(&self) -> Offer {
         let place = self.config_partition().map_or_else(|_| "-".to_owned(), |part| place(&part));
         let found = match self.on_config(Access::Read, |directory| read(&directory.join(FILE))) {
             Ok(Found::Absent(_)) => Found::Absent(format!("no {FILE} on partition DIRECTOR")),
@@ -189,26 +318,21 @@ impl Appliance {
             .map_err(|error| format!("keep last good configuration: {}: {error}", path.display()))
     }
 
-    /// Writes the operator's file where `offer` came from.
+    /// Writes the operator's file on the partition; what was there is kept as `director.toml.prev`.
     ///
     /// # Errors
     /// "what failed: on what: why"; the old file is still there.
-    pub fn write(&self, offer: &Offer, text: &[u8]) -> Result<(), String> {
-        let save = |directory: &Path| {
-            replace_keeping(&directory.join(FILE), text)
-                .map_err(|error| format!("write {FILE}: {}: {error}", offer.place))
-        };
-        match offer.source {
-            Source::Usb => {
-                let is_it = |volume: &String| place(volume) == offer.place;
-                let volume = fat_volumes(&self.sys, self.disk.as_deref())
-                    .into_iter()
-                    .find(is_it)
-                    .ok_or("the USB stick is gone")?;
-                self.on_stick(&volume, Access::Write, save)?
-            }
-            _ => self.on_config(Access::Write, save)?,
-        }
+    pub fn write(&self, text: &[u8]) -> Result<(), String> {
+        self.on_config(Access::Write, |directory| replace_keeping(&directory.join(FILE), text))?
+            .map_err(|error| format!("write {FILE}: partition DIRECTOR: {}", no_room(&error)))
+    }
+
+    /// That the partition can be written.
+    ///
+    /// # Errors
+    /// "what failed: on what: why".
+    pub fn can_write(&self) -> Result<(), String> {
+        self.on_config(Access::Write, |_| ())
     }
 
     /// What can wait until a configuration runs: takes up clock and seed, tells the boot loader that this slot came up.
@@ -267,31 +391,75 @@ impl Appliance {
         }
     }
 
-    /// Back to the state of delivery. A marker in the run directory, which does not outlive the boot, makes it happen once.
-    fn reset(&mut self) {
+    /// Back to the state of delivery, as the boot menu wants it. A marker in the run directory, which does not outlive the boot,
+    /// makes it happen once.
+    fn reset_once(&mut self) {
         let marker = self.run.path().join("reset.done");
         if marker.exists() {
             return;
         }
         log::warn!("factory reset: the configuration and all that was kept are erased");
-        for entry in self.data().and_then(|data| fs::read_dir(data).ok()).into_iter().flatten().flatten() {
-            let directory = entry.file_type().is_ok_and(|kind| kind.is_dir());
+        if let Err(why) = self.erase() {
+            log::error!("{why}");
+        }
+        if let Err(error) = fs::write(&marker, "") {
+            log::warn!("factory reset: {}: {error}", marker.display());
+        }
+    }
+
+    /// Erases what the operator gave to the box and what it kept. A marker on `data` goes last: a reset that the power cut short
+    /// is ended by the next boot.
+    ///
+    /// # Errors
+    /// "what failed: on what: why": something is left.
+    pub fn erase(&mut self) -> Result<(), String> {
+        if let Some(data) = self.data().map(Path::to_owned)
+            && let Err(error) = replace(&data.join(RESETTING), b"")
+        {
+            log::warn!("factory reset: {}: {error}", data.display());
+        }
+        let rewritten = self.deliver();
+        self.erase_data();
+        rewritten
+    }
+
+    /// Writes the operator's file anew as it is delivered.
+    fn deliver(&mut self) -> Result<(), String> {
+        let write = |directory: &Path| {
+            let _ = fs::remove_file(directory.join(format!("{FILE}.prev")));
+            replace(&directory.join(FILE), FACTORY.as_bytes())
+        };
+        let written = self.on_config(Access::Write, write).map_err(|why| format!("factory reset: {why}"))?;
+        self.factory = Some(true);
+        written.map_err(|error| format!("factory reset: write {FILE}: {error}"))
+    }
+
+    fn erase_data(&mut self) {
+        let Some(data) = self.data().map(Path::to_owned) else { return };
+        for entry in fs::read_dir(&data).into_iter().flatten().flatten() {
             let path = entry.path();
+            if entry.file_name() == RESETTING {
+                continue;
+            }
+            let directory = entry.file_type().is_ok_and(|kind| kind.is_dir());
             let erased = if directory { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
             if let Err(error) = erased {
                 log::warn!("factory reset: {}: {error}", path.display());
             }
         }
-        let rewritten = self.on_config(Access::Write, |directory| {
-            let _ = fs::remove_file(directory.join(format!("{FILE}.prev")));
-            replace(&directory.join(FILE), FACTORY.as_bytes())
-                .map_err(|error| format!("write {FILE}: {error}"))
-        });
-        if let Err(why) = rewritten.and_then(|written| written) {
-            log::error!("factory reset: {why}");
-        }
-        if let Err(error) = fs::write(&marker, "") {
-            log::warn!("factory reset: {}: {error}", marker.display());
+        nix::unistd::sync();
+        let _ = fs::remove_file(data.join(RESETTING));
+    }
+
+    /// Ends a reset that was cut short.
+    fn end_reset(&mut self) {
+        let Data::Mounted(data) = &self.data else { return };
+        if data.join(RESETTING).exists() {
+            log::warn!("factory reset: ended now, it was cut short");
+            if let Err(why) = self.deliver() {
+                log::error!("{why}");
+            }
+            self.erase_data();
         }
     }
 
@@ -334,6 +502,30 @@ pub(super) fn fat_volumes(sys: &Sys, boot_disk: Option<&str>) -> Vec<String> {
     volumes.into_iter().map(|(_, volume)| volume).collect()
 }
 
+/// Whether two texts differ in nothing but their line ends.
+fn same_words(one: &[u8], other: &[u8]) -> bool {
+    let words = |text: &[u8]| -> Vec<u8> { text.iter().copied().filter(|byte| *byte != b'\r').collect() };
+    checksum(&words(one)) == checksum(&words(other))
+}
+
+/// A stick with a lock is refused when it is mounted.
+fn explain_stick(why: &str) -> String {
+    if why.contains("Permission denied") || why.contains("Read-only") {
+        format!("the USB stick is write-protected: {why}")
+    } else {
+        why.to_owned()
+    }
+}
+
+fn no_room(error: &std::io::Error) -> String {
+    match error.kind() {
+        ErrorKind::StorageFull => "no space is left there".to_owned(),
+        ErrorKind::ReadOnlyFilesystem => "it is write-protected".to_owned(),
+        ErrorKind::IsADirectory => "there is a directory of that name".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
 /// The file on a volume, for people.
 fn place(volume: &str) -> String {
     format!("{}:/{FILE}", device(volume).display())
@@ -356,7 +548,7 @@ fn read(path: &Path) -> Found {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             Found::Absent(format!("no {name} on {}", path.parent().unwrap_or(path).display()))
         }
-        Err(error) => Found::Unreadable(error.to_string()),
+        Err(error) => Found::Unreadable(explain(&error)),
     }
 }
 

@@ -81,7 +81,7 @@ pub fn forget(run: &RunDir) -> io::Result<()> {
 }
 
 /// The supervisor as a word that no later process shares: its id and when it started.
-fn supervisor() -> String {
+pub(super) fn supervisor() -> String {
     let parent = nix::unistd::getppid();
     let stat = std::fs::read_to_string(Path::new("/proc").join(parent.to_string()).join("stat"));
     let stat = stat.unwrap_or_default();
@@ -103,6 +103,7 @@ mod tests {
             node: None,
             candidates: Vec::new(),
             slot: "none".to_owned(),
+            life: Default::default(),
         }
     }
 

@@ -3,29 +3,34 @@
 use std::collections::VecDeque;
 use std::error::Error;
 use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use tokio::io::AsyncReadExt;
 use tokio::task::JoinHandle;
 
+use self::life::Life;
 use super::change::Change;
 use super::grubenv::Slot;
 use super::keepsakes;
 use super::publish::{publish, published};
 use super::select::{Choice, Chosen};
 use super::work::{Done, Management, Plan, Plugged, Sources, Work};
-use crate::config::{Before, Checked};
-use crate::ipc::message::{Candidate, Event, Reply, Request, Source, Status, StoreStatus};
+use crate::config::Before;
+use crate::ipc::message::{
+    Candidate, ChangeStep, Event, LifeStatus, Reply, Request, Source, Status, StoreStatus,
+};
 use crate::ipc::server::{Answer, Call, Subscribers, hello, listen, not_mine};
 use crate::paths::RunDir;
 use crate::role::Role;
 use crate::worker::WorkerArgs;
 
-/// A stick or a NIC that shows up counts as there from the beginning for so long.
-const SETTLING: Duration = Duration::from_secs(30);
-const SETTLING_TICK: Duration = Duration::from_secs(1);
+mod life; // changes on trial: applied after the answer, taken back when their time is over
+
+/// How often to look whether something was plugged in.
+const PEEK: Duration = Duration::from_secs(2);
 
 /// Runs the role until SIGTERM.
 ///
@@ -43,10 +48,11 @@ async fn serve(args: &WorkerArgs) -> Result<(), Box<dyn Error>> {
     let mut store = Store::new(args);
     let mut saving = tokio::time::interval(keepsakes::PERIOD);
     saving.reset();
-    let mut settling = tokio::time::interval(SETTLING_TICK);
+    let mut peeking = tokio::time::interval(PEEK);
     loop {
         store.begin();
         let mut end = [0];
+        let (idles, patience) = (store.idles(), store.patience());
         tokio::select! {
             call = calls.recv() => match call {
                 Some(call) => store.called(call),
@@ -54,7 +60,8 @@ async fn serve(args: &WorkerArgs) -> Result<(), Box<dyn Error>> {
             },
             done = finished(&mut store.job) => store.done(done),
             _ = saving.tick() => store.save(),
-            _ = settling.tick(), if store.settles() => store.queue.push_back((Work::Peek, None)),
+            _ = peeking.tick(), if idles => store.look_around(),
+            () = tokio::time::sleep(patience) => store.due(),
             _ = ended.read(&mut end) => break,
         }
     }
@@ -98,8 +105,9 @@ struct Job {
 struct Store {
     run: RunDir,
     sources: Sources,
-    started: Instant,
+    state: Option<PathBuf>,
     status: StoreStatus,
+    life: Life,
     running: Option<Arc<Before>>,
     /// As it was when the sources were last looked at.
     plugged: Option<Plugged>,
@@ -113,7 +121,8 @@ impl Store {
         let run = args.run_dir.clone();
         let mut store = Self {
             sources: args.file.clone().map_or(Sources::Appliance(None), Sources::File),
-            started: Instant::now(),
+            state: args.state.clone(),
+            life: Life::default(),
             status: StoreStatus {
                 generation: 0,
                 source: if args.file.is_some() { Source::File } else { Source::Safe },
@@ -121,6 +130,7 @@ impl Store {
                 node: None,
                 candidates: Vec::new(),
                 slot: "none".to_owned(),
+                life: LifeStatus::default(),
             },
             running: None,
             plugged: None,
@@ -135,7 +145,7 @@ impl Store {
                 log::info!("taken up: generation={} why={}", before.status.generation, before.status.why);
                 store.status = before.status;
                 store.running = before.active.map(Arc::new);
-                store.queue.extend([(Work::Peek, None), (Work::Settle, None)]);
+                store.queue.extend([(Work::Peek, None), (Work::Settle, None), (Work::Resume, None)]);
             }
             _ => store.queue.push_back((Work::Start, None)),
         }
@@ -148,9 +158,18 @@ impl Store {
             return;
         }
         let Some((work, answer)) = self.queue.pop_front() else { return };
+        if work.is_change()
+            && let Some(message) = self.life.busy()
+        {
+            if let Some(answer) = answer {
+                answer.reply(&Reply::Error { message });
+            }
+            return;
+        }
         let plan = Plan {
             run: self.run.clone(),
             sources: self.sources.clone(),
+            state: self.state.clone(),
             plugged: self.plugged.clone(),
             settled: self.running.is_some() && self.status.source != Source::Safe,
             running: self.running.clone(),
@@ -164,7 +183,7 @@ impl Store {
         match request {
             Request::Hello => answer.reply(&hello(Role::Store)),
             Request::Status => {
-                let status = Box::new(Status::Store(self.status.clone()));
+                let status = Box::new(Status::Store(self.present()));
                 answer.reply(&Reply::Status { status });
             }
             Request::Subscribe => {
@@ -172,11 +191,14 @@ impl Store {
                 let present = if self.running.is_some() { &present[..] } else { &[] };
                 self.subscribers.add(answer, present);
             }
-            Request::Reload => self.queue.push_back((Work::Look, Some(answer))),
+            Request::Reload => self.queue.push_back((Work::Look("reload"), Some(answer))),
             Request::SetManagement(wish) => self.change(Change::Management(wish), answer),
             Request::SetUp(wish) => self.change(Change::SetUp(wish), answer),
             Request::AssignCards { cards } => self.change(Change::Cards(cards), answer),
-            other => answer.reply(&not_mine(Role::Store, &other)),
+            other => match self.life_request(other, answer) {
+                Ok(()) => {}
+                Err((other, answer)) => answer.reply(&not_mine(Role::Store, &other)),
+            },
         }
     }
 
@@ -191,34 +213,40 @@ impl Store {
     }
 
     fn done(&mut self, done: Option<(Done, Work, Option<Answer>)>) {
-        let Some((Done { sources, plugged, choice, slot, problem }, work, answer)) = done else { return };
+        let Some((done, work, answer)) = done else { return };
+        let Done { sources, plugged, choice, slot, problem, outcome, stick, factory, seen } = done;
         self.sources = sources;
         self.plugged = Some(plugged);
+        self.status.life.factory = factory.unwrap_or(self.status.life.factory);
+        self.status.life.stick = stick.unwrap_or_else(|| self.status.life.stick.take());
         let mut reply = problem.map_or(Reply::Ok, |message| Reply::Error { message });
         if let Some(choice) = choice {
             let refused = choice.chosen.is_none();
             if refused && reply == Reply::Ok {
                 reply = Reply::Error { message: refusal(&choice) };
             }
-            if let Err(error) = self.take(choice) {
+            if refused && answer.is_none() && self.running.is_some() {
+                self.tell(ChangeStep::Refused, choice.why.clone());
+            }
+            if let Err(error) = self.take(choice, &work) {
                 let message = format!("publish configuration: {}: {error}", self.run.path().display());
                 log::error!("{message}");
                 reply = Reply::Error { message };
             }
         }
-        if let Work::Start = work {
-            self.queue.push_back((Work::Settle, None));
+        match work {
+            Work::Start => self.queue.extend([(Work::Settle, None), (Work::Resume, None)]),
+            Work::Watch => self.watched(seen),
+            _ => {}
         }
         if let Some(slot) = slot {
             self.note_slot(slot);
         }
-        if let Some(answer) = answer {
-            answer.reply(&reply);
-        }
+        self.come_to(outcome, &work, reply, answer);
     }
 
     /// Publishes what was chosen, if it is not what runs already.
-    fn take(&mut self, choice: Choice) -> std::io::Result<()> {
+    fn take(&mut self, choice: Choice, work: &Work) -> std::io::Result<()> {
         for Candidate { place, verdict, report, .. } in &choice.candidates {
             match verdict.as_str() {
                 "faulty" => {
@@ -243,13 +271,16 @@ impl Store {
             log::info!("configuration unchanged: source={place:?} why={}", self.status.why);
             return publish(&self.run, &self.status, None);
         }
-        self.activate(text, checked)
+        self.activate(Arc::new(Before { text, checked }))?;
+        self.keep(origin(work, source));
+        Ok(())
     }
 
-    fn activate(&mut self, text: Vec<u8>, checked: Checked) -> std::io::Result<()> {
+    /// Makes `running` what the workers have.
+    fn activate(&mut self, running: Arc<Before>) -> std::io::Result<()> {
         self.status.generation += 1;
-        self.status.node.clone_from(&checked.node);
-        let running = Arc::new(Before { text, checked });
+        self.status.node.clone_from(&running.checked.node);
+        self.status.life.number = None;
         publish(&self.run, &self.status, Some(&running))?;
         let (generation, node) = (self.status.generation, running.checked.node.as_deref().unwrap_or("-"));
         log::info!("configuration active: generation={generation} node={node} why={}", self.status.why);
@@ -259,9 +290,6 @@ impl Store {
             log::warn!("not acted on by this version: `ntp` and `syslog` of [system]");
         }
         if let Sources::Appliance(_) = &self.sources {
-            if matches!(self.status.source, Source::Usb | Source::Partition) {
-                self.queue.push_back((Work::Keep(running.text.clone()), None));
-            }
             self.queue.push_back((Work::TableBits(running.checked.config.ipvs.table_bits), None));
             let hostname = system.hostname.as_deref().unwrap_or("director");
             if let Err(errno) = nix::unistd::sethostname(hostname) {
@@ -270,6 +298,18 @@ impl Store {
         }
         self.running = Some(running);
         Ok(())
+    }
+
+    /// Keeps what runs, which the operator wants, for a rollback and for a boot without a valid file.
+    fn keep(&mut self, origin: &str) {
+        let Some(text) = self.running.as_ref().map(|running| running.text.clone()) else { return };
+        match self.status.source {
+            Source::Usb => self.queue.push_back((Work::Adopt(text.clone()), None)),
+            Source::Partition | Source::File => {}
+            Source::LastGood | Source::Safe => return,
+        }
+        self.queue.push_back((Work::Keep(text.clone()), None));
+        self.queue.push_back((Work::Record(text, origin.to_owned()), None));
     }
 
     fn note_slot(&mut self, slot: Slot) {
@@ -288,11 +328,19 @@ impl Store {
         }
     }
 
-    fn settles(&self) -> bool {
-        matches!(self.sources, Sources::Appliance(Some(_)))
-            && self.started.elapsed() < SETTLING
-            && self.queue.is_empty()
-            && self.job.is_none()
+    fn idles(&self) -> bool {
+        self.queue.is_empty() && self.job.is_none()
+    }
+}
+
+/// How the history calls it.
+const fn origin(work: &Work, source: Source) -> &'static str {
+    match (work, source) {
+        (_, Source::Usb) => "USB stick",
+        (Work::Start, _) => "start",
+        (Work::Manage(_), _) => "management address",
+        (Work::Look(who), _) => who,
+        _ => "reload",
     }
 }
 

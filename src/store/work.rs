@@ -5,12 +5,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::appliance::Appliance;
-use super::change::Change;
+use super::change::Change as Edit;
 use super::disk::node_facts;
 use super::grubenv::Slot;
+use super::pending::Pending;
 use super::select::{Choice, Found, Offer, choose};
+use super::trial::{Outcome, Wish};
 use crate::config::{Before, NodeFacts, check, prepared, read_file};
-use crate::ipc::message::Source;
+use crate::ipc::message::{Change, Source, StickStatus};
 use crate::paths::RunDir;
 use crate::units::Mac;
 
@@ -19,23 +21,59 @@ use crate::units::Mac;
 pub(super) enum Work {
     /// Find the sources and look at all of them.
     Start,
-    /// Look at all sources.
-    Look,
+    /// Look at all sources; who wants it, for the history.
+    Look(&'static str),
     /// See whether something was plugged in.
     Peek,
+    /// See whether the operator's file was changed.
+    Watch,
     /// Change the operator's file, then look.
     Manage(Box<Management>),
     /// Keep the operator's text for a boot at which theirs cannot be used.
     Keep(Vec<u8>),
+    /// Write what was taken from a stick to the box.
+    Adopt(Vec<u8>),
     /// Take up clock and seed, and tell the boot loader that this slot came up.
     Settle,
     /// Tell the boot loader how large the table of connections is to be: as the file has it, or by the memory.
     TableBits(Option<u8>),
+    /// Look for a change that an earlier life of this worker, or of the box, left unconfirmed.
+    Resume,
+    /// What a change would change.
+    Diff(Change),
+    /// Check a change and keep it, so that it can be taken back.
+    Apply(Box<Wish>),
+    /// The same with what ran before.
+    GoBack(Box<Wish>),
+    /// Make a change that runs final.
+    Confirm(Box<Pending>),
+    /// Clean up behind a change that was taken back.
+    Conclude(Box<Pending>),
+    /// Keep a configuration that runs: text and origin.
+    Record(Vec<u8>, String),
+    /// What ran before.
+    History,
+    /// The text of a configuration.
+    Text(Option<u64>),
+    /// Write the running one to the stick.
+    Export,
+    /// Back to the state of delivery.
+    Reset,
+}
+
+impl Work {
+    /// Whether it may lead to another configuration, and so has to wait while a change is on trial.
+    pub(super) const fn is_change(&self) -> bool {
+        matches!(
+            self,
+            Self::Look(_) | Self::Manage(_) | Self::Apply(_) | Self::GoBack(_) | Self::Reset | Self::Watch
+        )
+    }
 }
 
 #[derive(Debug, Clone)]
 pub(super) struct Management {
-    pub wish: Change,
+    pub wish: Edit,
     pub source: Source,
     pub node: Option<String>,
     pub running: Vec<u8>,
@@ -50,6 +88,13 @@ pub(super) struct Done {
     pub choice: Option<Choice>,
     pub slot: Option<Slot>,
     pub problem: Option<String>,
+    pub outcome: Outcome,
+    /// What is on the stick; `None`: nobody looked.
+    pub stick: Option<Option<StickStatus>>,
+    /// Whether the operator's file is that of the delivery.
+    pub factory: Option<bool>,
+    /// A digest of the operator's file as it is now.
+    pub seen: Option<String>,
 }
 
 /// Where configurations come from.
@@ -65,8 +110,8 @@ pub(super) enum Sources {
 /// the built-in configuration.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Plugged {
-    sticks: BTreeSet<String>,
-    nics: BTreeSet<Mac>,
+    pub sticks: BTreeSet<String>,
+    pub nics: BTreeSet<Mac>,
 }
 
 impl Plugged {
@@ -84,6 +129,8 @@ impl Plugged {
 pub(super) struct Plan {
     pub run: RunDir,
     pub sources: Sources,
+    /// Where `director run` keeps what outlives it.
+    pub state: Option<PathBuf>,
     /// As it was when the sources were last looked at; `None` if they were not.
     pub plugged: Option<Plugged>,
     /// Whether a configuration of the operator runs, which goes on when no other can be used.
@@ -95,48 +142,110 @@ pub(super) struct Plan {
 impl Plan {
     /// Does it.
     pub(super) fn execute(mut self, work: &Work) -> Done {
-        self.find_appliance(work);
+        self.find_appliance();
         let plugged = Plugged::now(&self.sources);
-        let (mut choice, mut slot) = (None, None);
-        let problem = match work {
-            Work::Start => {
-                choice = Some(self.first_choice());
-                None
-            }
-            Work::Look => {
-                choice = Some(self.choose());
-                None
-            }
-            Work::Peek => {
-                choice = self.is_new(&plugged).then(|| self.choose());
-                None
-            }
-            Work::Manage(management) => {
-                let problem = self.manage(management).err();
-                choice = problem.is_none().then(|| self.choose());
-                problem
-            }
-            Work::Keep(text) => {
-                self.on_appliance(|appliance| appliance.keep(text));
-                None
-            }
-            Work::Settle => {
-                slot = self.on_appliance(Appliance::settle).flatten();
-                None
-            }
-            Work::TableBits(bits) => {
-                self.on_appliance(|appliance| appliance.set_table_bits(*bits));
-                None
-            }
+        let mut done = Done {
+            sources: self.sources.clone(),
+            plugged,
+            choice: None,
+            slot: None,
+            problem: None,
+            outcome: Outcome::Nothing,
+            stick: None,
+            factory: None,
+            seen: None,
         };
-        Done { sources: self.sources, plugged, choice, slot, problem }
+        match self.perform(work, &mut done) {
+            Ok(outcome) => done.outcome = outcome,
+            Err(problem) => done.problem = Some(problem),
+        }
+        if let Sources::Appliance(Some(appliance)) = &self.sources {
+            done.factory = appliance.factory();
+        }
+        done.sources = self.sources;
+        done
     }
 
-    fn find_appliance(&mut self, work: &Work) {
-        let Sources::Appliance(known @ None) = &mut self.sources else { return };
-        let appliance = known.insert(Box::new(Appliance::new(self.run.clone())));
-        if let Work::Start = work {
-            appliance.wait_for_sticks();
+    fn perform(&mut self, work: &Work, done: &mut Done) -> Result<Outcome, String> {
+        match work {
+            Work::Start => done.choice = Some(self.first_choice()),
+            Work::Look(_) => done.choice = Some(self.choose()),
+            Work::Peek => self.peek(done),
+            Work::Watch => done.seen = self.seen(),
+            Work::Manage(management) => {
+                self.manage(management)?;
+                done.choice = Some(self.choose());
+            }
+            Work::Keep(text) => drop(self.on_appliance(|appliance| appliance.keep(text))),
+            Work::Adopt(text) => drop(self.on_appliance(|appliance| appliance.adopt(text))),
+            Work::Settle => done.slot = self.on_appliance(Appliance::settle).flatten(),
+            Work::TableBits(bits) => drop(self.on_appliance(|appliance| appliance.set_table_bits(*bits))),
+            Work::Resume => return Ok(self.resume()),
+            Work::Diff(change) => return self.diff(change),
+            Work::Apply(wish) => return self.propose(wish),
+            Work::GoBack(wish) => {
+                let change = Change::Generation { number: self.number_before()? };
+                return self.propose(&Wish { change, ..(**wish).clone() });
+            }
+            Work::Confirm(pending) => return self.confirm(pending),
+            Work::Conclude(pending) => return self.conclude(pending),
+            Work::Record(text, origin) => return Ok(Outcome::Recorded(self.record(text, origin))),
+            Work::History => return self.history(),
+            Work::Text(number) => return self.text(*number),
+            Work::Export => return self.export(),
+            Work::Reset => return self.reset(),
+        }
+        Ok(Outcome::Nothing)
+    }
+
+    /// What was plugged in since the last look.
+    fn peek(&mut self, done: &mut Done) {
+        let other_sticks = self.plugged.as_ref().is_none_or(|before| before.sticks != done.plugged.sticks);
+        if self.is_new(&done.plugged) {
+            done.choice = Some(self.choose());
+        }
+        if other_sticks {
+            let facts = self.facts();
+            let running = done.choice.as_ref().and_then(|choice| choice.chosen.as_ref());
+            let running = running
+                .map(|chosen| chosen.text.clone())
+                .or_else(|| self.running.as_ref().map(|running| running.text.clone()));
+            let Sources::Appliance(Some(appliance)) = &self.sources else { return };
+            done.stick = Some(appliance.stick_status(&facts, running.as_deref()));
+        }
+    }
+
+    /// A digest of the operator's file, if it can be read.
+    fn seen(&self) -> Option<String> {
+        let offer = match &self.sources {
+            Sources::File(path) => file_offer(path.clone()),
+            Sources::Appliance(appliance) => appliance.as_ref()?.partition(),
+        };
+        match offer.found {
+            Found::Text(text) => Some(super::archive::checksum(&text)),
+            Found::Absent(_) | Found::Unreadable(_) => None,
+        }
+    }
+
+    fn export(&self) -> Result<Outcome, String> {
+        let running = self.running.as_ref().ok_or("export: no configuration runs yet")?;
+        let Sources::Appliance(Some(appliance)) = &self.sources else {
+            return Err("export: only an appliance has USB sticks: `director show` prints it".to_owned());
+        };
+        appliance.export(&running.text).map(Outcome::Message)
+    }
+
+    fn reset(&mut self) -> Result<Outcome, String> {
+        let Sources::Appliance(Some(appliance)) = &mut self.sources else {
+            return Err("factory reset: this director is an ordinary process: its file is yours".to_owned());
+        };
+        appliance.erase()?;
+        Ok(Outcome::Message("configuration and data are erased: start the box again".to_owned()))
+    }
+
+    fn find_appliance(&mut self) {
+        if let Sources::Appliance(known @ None) = &mut self.sources {
+            *known = Some(Box::new(Appliance::new(self.run.clone())));
         }
     }
 
@@ -145,11 +254,16 @@ impl Plan {
         work(appliance).map_err(|why| log::warn!("{why}")).ok()
     }
 
-    /// A valid file of the operator makes a look at what was kept needless: that comes when the box already works.
+    /// A valid file of the operator makes a look at what was kept, and at sticks, needless: that comes when the box already works.
     fn first_choice(&mut self) -> Choice {
-        if let Sources::Appliance(Some(appliance)) = &self.sources {
+        if let Sources::Appliance(Some(appliance)) = &mut self.sources {
             let before = self.running.as_deref();
-            let choice = choose(appliance.look_at_operators(), &self.facts(), self.settled, before);
+            let choice = choose(
+                appliance.look_at_operators(true),
+                &NodeFacts { hostname: None, ..node_facts() },
+                self.settled,
+                before,
+            );
             if choice.chosen.is_some() {
                 return choice;
             }
@@ -174,7 +288,7 @@ impl Plan {
     }
 
     /// On the appliance the host name comes from the file, so it cannot choose a part of the file.
-    fn facts(&self) -> NodeFacts {
+    pub(super) fn facts(&self) -> NodeFacts {
         match &self.sources {
             Sources::File(_) => node_facts(),
             Sources::Appliance(_) => NodeFacts { hostname: None, ..node_facts() },
@@ -191,7 +305,9 @@ impl Plan {
     fn look(&mut self) -> Vec<Offer> {
         match &mut self.sources {
             Sources::File(path) => vec![file_offer(path.clone())],
-            Sources::Appliance(appliance) => appliance.as_mut().map(|a| a.look()).unwrap_or_default(),
+            Sources::Appliance(appliance) => {
+                appliance.as_mut().map(|a| a.look(self.settled)).unwrap_or_default()
+            }
         }
     }
 
@@ -209,15 +325,14 @@ impl Plan {
             return Err(format!("your file is left alone: {why}; start the box normally"));
         }
         let offers = self.look();
-        let wanted = if *source == Source::Usb { Source::Usb } else { Source::Partition };
         let offer = offers
             .iter()
-            .find(|offer| offer.source == wanted || offer.source == Source::File)
+            .find(|offer| matches!(offer.source, Source::Partition | Source::File))
             .ok_or("there is no file to write it to")?;
         let text = match &offer.found {
             Found::Text(text) => text.clone(),
             Found::Unreadable(why) => return Err(format!("{}: {why}", offer.place)),
-            Found::Absent(_) if *source == Source::LastGood => running.clone(),
+            Found::Absent(_) if matches!(source, Source::LastGood | Source::Usb) => running.clone(),
             Found::Absent(_) => b"version = 1\n".to_vec(),
         };
         let facts = self.facts();
@@ -229,16 +344,7 @@ impl Plan {
         let edited = wish.edit(text, node.as_deref()).map_err(|why| format!("{}: {why}", offer.place))?;
         check(&edited, &offer.name, &facts)
             .map_err(|report| format!("nothing is written, it would not fit the rest:\n{report}"))?;
-        self.write(offer, edited.as_bytes())
-    }
-
-    fn write(&self, offer: &Offer, text: &[u8]) -> Result<(), String> {
-        match &self.sources {
-            Sources::File(path) => super::files::replace_keeping(path, text)
-                .map_err(|error| format!("write configuration: {}: {error}", path.display())),
-            Sources::Appliance(Some(appliance)) => appliance.write(offer, text),
-            Sources::Appliance(None) => Err("write configuration: no place for it".to_owned()),
-        }
+        self.write_in_place(edited.as_bytes())
     }
 }
 

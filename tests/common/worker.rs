@@ -38,6 +38,7 @@ impl Worker {
             node: None,
             candidates: Vec::new(),
             slot: "none".to_owned(),
+            life: Default::default(),
         };
         let status = serde_json::to_string(&status).unwrap();
         for (content, target) in [(status.as_str(), self.run.source()), (text, self.run.active_config())] {

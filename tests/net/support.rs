@@ -70,6 +70,7 @@ impl Box {
             node: None,
             candidates: Vec::new(),
             slot: "none".to_owned(),
+            life: Default::default(),
         };
         fs::write(self.run.source(), serde_json::to_vec(&status).unwrap()).unwrap();
         let new = self.dir.path().join("new.toml");

@@ -55,6 +55,7 @@ impl Director {
             node: None,
             candidates: Vec::new(),
             slot: "none".to_owned(),
+            life: Default::default(),
         };
         let run = self.run_dir();
         std::fs::write(run.source(), serde_json::to_string(&status).unwrap()).unwrap();

@@ -42,6 +42,16 @@ pub fn usb_stick(stick: &Path, file: Option<&Path>) -> Result<()> {
     file.map_or(Ok(()), |file| put(&stick.display().to_string(), file, "director.toml"))
 }
 
+/// The text of the file `name` on a stick, as far as the box that has it has written it.
+///
+/// # Errors
+/// When there is none, or mtools fail.
+pub fn read_stick(stick: &Path, name: &str) -> Result<String> {
+    let target = format!("::/{name}");
+    let words = ["-i".as_ref(), stick.as_os_str(), target.as_ref()];
+    command::output("mtype", &words)
+}
+
 fn put(image: &str, file: &Path, name: &str) -> Result<()> {
     let target = format!("::/{name}");
     let words = ["-o", "-i", image].map(Path::new);

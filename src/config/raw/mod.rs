@@ -89,7 +89,7 @@ table! {
 
 table! {
     /// `[system]`.
-    System { hostname: String, ntp: List<IpAddr>, syslog: List<SyslogTarget> }
+    System { hostname: String, ntp: List<IpAddr>, syslog: List<SyslogTarget>, autoreload: bool }
 }
 
 table! {

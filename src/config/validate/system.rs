@@ -29,6 +29,7 @@ pub(super) fn system(raw: &raw::System, faults: &mut Faults<'_>) -> System {
         hostname: raw.hostname.get().cloned(),
         ntp: items(&raw.ntp).iter().map(|at| at.value).collect(),
         syslog: items(&raw.syslog).iter().map(|at| at.value.clone()).collect(),
+        autoreload: raw.autoreload.get().copied().unwrap_or(false),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Of `store`: which configuration runs.
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
@@ -70,6 +71,107 @@ pub struct StoreStatus {
     pub candidates: Vec<Candidate>,
     /// Boot slot health: `confirmed`, `trying`, or `none` outside the appliance.
     pub slot: String,
+    /// What becomes of changes.
+    #[serde(default)]
+    pub life: LifeStatus,
+}
+
+/// What becomes of changes of the configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct LifeStatus {
+    /// The change that waits for its confirmation.
+    pub pending: Option<PendingStatus>,
+    /// A USB stick with a file that does not run.
+    pub stick: Option<StickStatus>,
+    /// Number of the running configuration in the history, if it is there.
+    pub number: Option<u64>,
+    /// What was last done or refused by itself, in a sentence: "not confirmed within 5m: the earlier configuration runs again".
+    pub notice: Option<String>,
+    /// Whether the box is as after flashing: nobody has given it a configuration yet.
+    pub factory: bool,
+}
+
+/// A change that runs and waits for its confirmation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PendingStatus {
+    /// Who wanted it.
+    pub origin: String,
+    /// Where it was taken from, for people.
+    pub from: String,
+    /// Until it is taken back, milliseconds.
+    pub left_ms: u64,
+    /// A line for each thing that it changed.
+    pub changes: Vec<String>,
+}
+
+/// A USB stick with something called director.toml.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StickStatus {
+    /// Partition and file, for people.
+    pub place: String,
+    /// `new` (may be applied), `faulty` or `unreadable`.
+    pub verdict: String,
+    /// In a sentence what it is, or why it cannot be used.
+    pub message: String,
+    /// The fault report of a faulty one.
+    pub report: String,
+}
+
+/// What changes from one configuration to another.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Difference {
+    /// Where the new one is taken from, for people.
+    pub from: String,
+    /// The section `[node.NAME]` that is merged into it here.
+    pub node: Option<String>,
+    /// Everything that changes on this box; empty = nothing but the words of the file.
+    pub changes: Vec<Changed>,
+    /// What may cut somebody off.
+    pub warnings: Vec<String>,
+    /// The texts line by line: `-`, `+` or a space before each, `@@` where lines are left out.
+    pub lines: Vec<String>,
+}
+
+/// One thing that changes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Changed {
+    /// How.
+    pub action: ChangeAction,
+    /// The section of the file: `system`, `interface`, `route`, `vrrp`, `service`, `server`, `ipvs`, `sync`.
+    pub kind: String,
+    /// Its name; of a server that of its service and its address.
+    pub name: String,
+    /// The keys concerned: `priority: 100 -> 50`.
+    pub details: Vec<String>,
+}
+
+/// What becomes of one thing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ChangeAction {
+    /// It was not there.
+    Add,
+    /// It stays, and is changed in its place.
+    Change,
+    /// It goes.
+    Remove,
+}
+
+/// A configuration that ran.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Generation {
+    /// Counts up for ever.
+    pub number: u64,
+    /// Milliseconds since the epoch by the box's clock at that time.
+    pub time_ms: u64,
+    /// How it came: `boot`, `command line`, `console ttyS0`, `USB stick`, `autoreload`.
+    pub origin: String,
+    /// SHA-256 of its text, hexadecimal.
+    pub sha256: String,
+    /// Length of its text.
+    pub bytes: usize,
+    /// Whether it is the one that runs.
+    pub running: bool,
 }
 
 /// Where a configuration comes from.
@@ -99,4 +201,38 @@ pub struct Candidate {
     pub verdict: String,
     /// The whole fault report, as `director check` prints it; empty when there is none.
     pub report: String,
+}
+
+/// Where a new configuration is taken from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "from", rename_all = "snake_case")]
+pub enum Change {
+    /// The operator's file in its place, as it is now.
+    File,
+    /// Another file.
+    Path {
+        /// Absolute.
+        path: PathBuf,
+    },
+    /// `director.toml` of the USB stick.
+    Stick,
+    /// One that ran before.
+    Generation {
+        /// Its number in the history.
+        number: u64,
+    },
+}
+
+/// What became of a change of the configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ChangeStep {
+    /// It runs, and waits for its confirmation.
+    Pending,
+    /// It stays.
+    Confirmed,
+    /// What ran before runs again.
+    Reverted,
+    /// It was not applied.
+    Refused,
 }

@@ -3,10 +3,11 @@
 mod console;
 mod site;
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 
+use director_lab::disk;
 use director_lab::guest::Guest;
 use director_lab::machine::Boot;
 
@@ -55,20 +56,26 @@ pub fn bios() -> Result<Outcome> {
     Ok(Outcome { notes: vec![boot, again], ..Outcome::passed() })
 }
 
-/// UEFI, and a stick whose file goes before the one on the partition.
+/// UEFI, and a stick whose file a box as delivered takes and keeps.
 ///
 /// # Errors
 /// What did not come about, with what the box said.
 pub fn uefi() -> Result<Outcome> {
     let site = Site::new()?;
     let disk = site.disk()?;
-    site.configure(&disk, &config("partition", vip(100)))?;
     let stick = site.stick(&config("stick", vip(101)))?;
-    let mut guest = site.power_on("box-uefi", Boot::Uefi(disk), &[stick])?;
+    let mut guest = site.power_on("box-uefi", Boot::Uefi(disk.clone()), std::slice::from_ref(&stick))?;
     let boot = runs(&site, &mut guest, "USB stick", 101);
     let boot = guest.explain(boot)?;
     guest.explain(site.expect_silence(vip(100)))?;
-    Ok(Outcome { notes: vec![boot], ..Outcome::passed() })
+    let result = || disk::read_stick(&stick, "result.txt").is_ok_and(|text| text.contains("taken"));
+    guest.explain(await_true("result.txt on the stick", result))?;
+    guest.cut_power()?;
+
+    let mut guest = site.power_on("box-uefi-again", Boot::Uefi(disk), &[])?;
+    let again = runs(&site, &mut guest, "partition DIRECTOR", 101);
+    let again = guest.explain(again)?;
+    Ok(Outcome { notes: vec![boot, again], ..Outcome::passed() })
 }
 
 /// A faulty file and no good one before it.
@@ -149,6 +156,16 @@ pub fn pair() -> Result<Outcome> {
         }
     }
     Ok(outcome)
+}
+
+/// Waits until `holds`.
+fn await_true(what: &str, holds: impl Fn() -> bool) -> Result<()> {
+    let end = Instant::now() + PATIENCE;
+    while !holds() {
+        ensure!(Instant::now() < end, "never: {what}");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    Ok(())
 }
 
 /// The box runs the file from `source`, says so, and answers at the VIP. Returns the times since power-on.

@@ -1,0 +1,346 @@
+//! Changes on trial. The answer leaves before the network moves; what is not confirmed in time is taken back, also by the next
+//! life of this worker.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::{Store, publish};
+use crate::config::Before;
+use crate::ipc::message::{Change, ChangeStep, Event, Reply, Request, Source, StoreStatus};
+use crate::ipc::server::Answer;
+use crate::store::difference::summary;
+use crate::store::pending::{Pending, since_boot};
+use crate::store::trial::{Outcome, Proposal, Resumed, Wish};
+use crate::store::work::{Sources, Work};
+use crate::units::show_duration;
+
+/// From the answer to the change: enough for it to leave the box.
+const GRACE: Duration = Duration::from_millis(200);
+/// How long there may be to confirm a change.
+const CONFIRM: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(24 * 3600);
+/// Longest sleep of the loop.
+const LONGEST: Duration = Duration::from_secs(3600);
+/// How often the file on a partition is looked at for changes; a plain file every time.
+const WATCH: Duration = Duration::from_secs(10);
+
+/// What is under way.
+#[derive(Debug, Default)]
+pub(super) struct Life {
+    /// It was answered and is not active yet.
+    coming: Option<(Instant, Box<Proposal>)>,
+    /// It runs, and has to be confirmed.
+    trial: Option<Trial>,
+    watch: Watch,
+}
+
+#[derive(Debug)]
+struct Trial {
+    pending: Pending,
+    /// `None`: it can no longer be read; then the sources decide.
+    previous: Option<Arc<Before>>,
+}
+
+/// The operator's file under `autoreload`.
+#[derive(Debug, Default)]
+struct Watch {
+    looked: Option<Instant>,
+    /// As it was at the last look: one that is still being written differs at the next.
+    last: Option<String>,
+    /// What was acted on.
+    done: Option<String>,
+}
+
+impl Life {
+    /// Why another change has to wait.
+    pub(super) fn busy(&self) -> Option<String> {
+        let pending = match (&self.trial, &self.coming) {
+            (Some(trial), _) => &trial.pending,
+            (None, Some((_, proposal))) => proposal.pending.as_ref()?,
+            (None, None) => return None,
+        };
+        Some(format!(
+            "a change from {} ({}) waits for its confirmation: `director confirm` or `director rollback` first",
+            pending.from, pending.origin
+        ))
+    }
+}
+
+impl Store {
+    /// The status with the time that is left.
+    pub(super) fn present(&self) -> StoreStatus {
+        let mut status = self.status.clone();
+        status.life.pending = self.life.trial.as_ref().map(|trial| trial.pending.status(since_boot()));
+        status
+    }
+
+    /// Takes a request that concerns changes; gives back any other.
+    pub(super) fn life_request(&mut self, request: Request, answer: Answer) -> Result<(), (Request, Answer)> {
+        let work = match request {
+            Request::Diff { change } => Work::Diff(change),
+            Request::Apply { change, confirm_ms, origin } => match self.wish(change, confirm_ms, origin) {
+                Ok(wish) => Work::Apply(wish),
+                Err(message) => {
+                    answer.reply(&Reply::Error { message });
+                    return Ok(());
+                }
+            },
+            Request::Rollback { number: None, .. } if self.life.trial.is_some() => {
+                let done = self.revert("taken back by the operator");
+                answer.reply(&done);
+                return Ok(());
+            }
+            Request::Rollback { number, confirm_ms, origin } => {
+                let change = Change::Generation { number: number.unwrap_or(0) };
+                match self.wish(change, confirm_ms, origin) {
+                    Ok(wish) if number.is_some() => Work::Apply(wish),
+                    Ok(wish) => Work::GoBack(wish),
+                    Err(message) => {
+                        answer.reply(&Reply::Error { message });
+                        return Ok(());
+                    }
+                }
+            }
+            Request::Confirm => match &self.life.trial {
+                Some(trial) => Work::Confirm(Box::new(trial.pending.clone())),
+                None => {
+                    let message = match self.life.coming {
+                        Some(_) => "confirm: the change is being applied: look at it first",
+                        None => "confirm: no change waits for its confirmation",
+                    };
+                    answer.reply(&Reply::Error { message: message.to_owned() });
+                    return Ok(());
+                }
+            },
+            Request::History => Work::History,
+            Request::Show { number } => Work::Text(number),
+            Request::Export => Work::Export,
+            Request::FactoryReset => Work::Reset,
+            other => return Err((other, answer)),
+        };
+        self.queue.push_back((work, Some(answer)));
+        Ok(())
+    }
+
+    fn wish(&self, change: Change, confirm_ms: Option<u64>, origin: String) -> Result<Box<Wish>, String> {
+        let confirm = confirm_ms.map(Duration::from_millis);
+        if let Some(time) = confirm.filter(|time| !CONFIRM.contains(time)) {
+            let (least, most) = (show_duration(*CONFIRM.start()), show_duration(*CONFIRM.end()));
+            let time = show_duration(time);
+            return Err(format!("apply: a time to confirm of {time} is out of range: {least} to {most}"));
+        }
+        Ok(Box::new(Wish { change, confirm, origin, source: self.status.source }))
+    }
+
+    /// Goes on after a piece of work, and answers who wanted it.
+    pub(super) fn come_to(&mut self, outcome: Outcome, work: &Work, reply: Reply, answer: Option<Answer>) {
+        let refused = matches!(reply, Reply::Error { .. });
+        let reply = match outcome {
+            Outcome::Nothing => reply,
+            Outcome::Difference(difference) => Reply::Difference { difference, pending: None },
+            Outcome::Proposed(proposal) => self.proposed(proposal),
+            Outcome::Confirmed(number) => self.confirmed(number),
+            Outcome::Resumed(resumed) => {
+                self.resumed(*resumed);
+                reply
+            }
+            Outcome::Recorded(number) => {
+                self.status.life.number = number;
+                self.republish();
+                reply
+            }
+            Outcome::History(generations) => Reply::History { generations },
+            Outcome::Text(text) => Reply::Text { text, node: self.status.node.clone() },
+            Outcome::Message(message) => Reply::Done { message },
+        };
+        if refused && let Reply::Error { message } = &reply {
+            match work {
+                Work::Conclude(_) | Work::Adopt(_) => log::error!("{message}"),
+                Work::Apply(_) | Work::GoBack(_) => {
+                    let first = message.lines().next().unwrap_or_default().to_owned();
+                    self.tell(ChangeStep::Refused, first);
+                }
+                _ => {}
+            }
+        }
+        if let Some(answer) = answer {
+            answer.reply(&reply);
+        }
+    }
+
+    fn proposed(&mut self, proposal: Box<Proposal>) -> Reply {
+        let difference = Box::new(proposal.difference.clone());
+        let pending = proposal.pending.as_ref().map(|pending| pending.status(since_boot()));
+        self.life.coming = Some((Instant::now() + GRACE, proposal));
+        Reply::Difference { difference, pending }
+    }
+
+    /// How long the loop may sleep.
+    pub(super) fn patience(&self) -> Duration {
+        let coming = self.life.coming.as_ref().map(|(at, _)| at.saturating_duration_since(Instant::now()));
+        let trial = self.life.trial.as_ref().map(|trial| trial.pending.left(since_boot()));
+        coming.into_iter().chain(trial).min().unwrap_or(LONGEST).min(LONGEST)
+    }
+
+    /// Does what is due.
+    pub(super) fn due(&mut self) {
+        if self.life.coming.as_ref().is_some_and(|(at, _)| *at <= Instant::now())
+            && let Some((_, proposal)) = self.life.coming.take()
+        {
+            self.begin_change(*proposal);
+        }
+        // A confirmation that is being written was in time.
+        let confirming = self.job.as_ref().is_some_and(|job| matches!(job.work, Work::Confirm(_)))
+            || self.queue.iter().any(|(work, _)| matches!(work, Work::Confirm(_)));
+        let over = |trial: &Trial| trial.pending.left(since_boot()).is_zero();
+        if !confirming && self.life.trial.as_ref().is_some_and(over) {
+            self.revert("not confirmed in time");
+        }
+    }
+
+    fn begin_change(&mut self, proposal: Proposal) {
+        let Proposal { new, difference, pending, source, origin } = proposal;
+        let previous = self.running.clone();
+        let changed = summary(&difference.changes).join("; ");
+        self.status.why = match &pending {
+            Some(_) => format!("{} ({origin}) is on trial, and waits for its confirmation", difference.from),
+            None => format!("{} was applied ({origin})", difference.from),
+        };
+        let before = std::mem::replace(&mut self.status.source, source);
+        log::info!("change applied: from={} origin={origin} changes={changed}", difference.from);
+        if let Err(error) = self.activate(new) {
+            log::error!("publish configuration: {}: {error}", self.run.path().display());
+            self.status.source = before;
+            if let Some(pending) = pending {
+                self.queue.push_back((Work::Conclude(Box::new(pending)), None));
+            }
+            return;
+        }
+        match pending {
+            Some(pending) => {
+                let left = show_duration(Duration::from_millis(pending.confirm_ms));
+                self.life.trial = Some(Trial { pending, previous });
+                self.tell(ChangeStep::Pending, format!("{}, for {left} at most", self.status.why));
+            }
+            None => {
+                self.keep(&origin);
+                self.tell(ChangeStep::Confirmed, self.status.why.clone());
+            }
+        }
+    }
+
+    fn confirmed(&mut self, number: Option<u64>) -> Reply {
+        let Some(Trial { pending, .. }) = self.life.trial.take() else { return Reply::Ok };
+        self.status.life.number = number;
+        self.status.why = format!("{} was applied and confirmed ({})", pending.from, pending.origin);
+        self.republish();
+        self.queue.push_back((Work::Keep(pending.text.into_bytes()), None));
+        let number = number.map(|number| format!(": it is configuration {number}")).unwrap_or_default();
+        let message = format!("{} stays{number}", pending.from);
+        self.tell(ChangeStep::Confirmed, message.clone());
+        Reply::Done { message }
+    }
+
+    /// What ran before runs again.
+    fn revert(&mut self, reason: &str) -> Reply {
+        let Some(Trial { pending, previous }) = self.life.trial.take() else { return Reply::Ok };
+        self.status.source = pending.source;
+        let message = format!(
+            "the change from {} ({}) was {reason}: what was before runs",
+            pending.from, pending.origin
+        );
+        self.status.why.clone_from(&message);
+        let activated = match previous {
+            Some(previous) => self.activate(previous).map_err(|error| error.to_string()),
+            None => Err("the earlier configuration cannot be read".to_owned()),
+        };
+        if let Err(error) = activated {
+            log::error!("take the change back: {error}: the sources decide");
+            self.queue.push_back((Work::Look("start"), None));
+        }
+        self.queue.push_front((Work::Conclude(Box::new(pending)), None));
+        self.queue.push_back((Work::Resume, None));
+        self.tell(ChangeStep::Reverted, message.clone());
+        Reply::Done { message }
+    }
+
+    fn resumed(&mut self, resumed: Resumed) {
+        let Resumed { pending, notice, number } = resumed;
+        self.status.life.number = number.or(self.status.life.number);
+        if let Some(notice) = notice {
+            self.tell(ChangeStep::Reverted, notice);
+        }
+        let idle = self.life.trial.is_none() && self.life.coming.is_none();
+        let Some((pending, new, previous)) = pending.filter(|_| idle) else { return };
+        log::info!("change on trial taken up: from={} left={:?}", pending.from, pending.left(since_boot()));
+        let active = self.running.as_ref().is_some_and(|running| running.text == new.text);
+        if !active {
+            // The last life answered and died before it acted, or after it had taken the change back.
+            let is_back = self.running.as_ref().is_some_and(|r| r.text == pending.previous.as_bytes())
+                && pending.left(since_boot()).is_zero();
+            if is_back {
+                self.queue.push_back((Work::Conclude(Box::new(pending)), None));
+                return;
+            }
+            self.status.source = match self.sources {
+                Sources::File(_) => Source::File,
+                Sources::Appliance(_) => Source::Partition,
+            };
+            if let Err(error) = self.activate(new) {
+                log::error!("publish configuration: {}: {error}", self.run.path().display());
+            }
+        }
+        self.life.trial = Some(Trial { pending, previous });
+    }
+
+    /// Tells everybody, and keeps it for the status.
+    pub(super) fn tell(&mut self, step: ChangeStep, message: String) {
+        match step {
+            ChangeStep::Refused | ChangeStep::Reverted => log::warn!("configuration: {message}"),
+            ChangeStep::Pending | ChangeStep::Confirmed => log::info!("configuration: {message}"),
+        }
+        self.status.life.notice = Some(message.clone());
+        self.republish();
+        self.subscribers.emit(&Event::Change { step, message });
+    }
+
+    fn republish(&self) {
+        if let Err(error) = publish(&self.run, &self.status, None) {
+            log::error!("publish status: {}: {error}", self.run.path().display());
+        }
+    }
+
+    /// Every few seconds, while there is nothing else to do.
+    pub(super) fn look_around(&mut self) {
+        if let Sources::Appliance(Some(_)) = &self.sources
+            && self.life.busy().is_none()
+        {
+            self.queue.push_back((Work::Peek, None));
+        }
+        let wanted = self.running.as_ref().is_some_and(|it| it.checked.config.system.autoreload);
+        if !wanted {
+            self.life.watch = Watch::default();
+            return;
+        }
+        let period = if let Sources::File(_) = self.sources { Duration::ZERO } else { WATCH };
+        if self.life.watch.looked.is_none_or(|looked| looked.elapsed() >= period) {
+            self.life.watch.looked = Some(Instant::now());
+            self.queue.push_back((Work::Watch, None));
+        }
+    }
+
+    /// Acts on the operator's file when it is another one, and the same twice.
+    pub(super) fn watched(&mut self, seen: Option<String>) {
+        let Some(seen) = seen else { return };
+        let watch = &mut self.life.watch;
+        let settled = watch.last.as_ref() == Some(&seen);
+        watch.last = Some(seen.clone());
+        if watch.done.is_none() {
+            let running = self.running.as_ref().map(|running| crate::store::archive::checksum(&running.text));
+            watch.done = running;
+        }
+        if settled && watch.done.as_ref() != Some(&seen) {
+            watch.done = Some(seen);
+            self.queue.push_back((Work::Look("autoreload"), None));
+        }
+    }
+}
