@@ -3,6 +3,9 @@
 use std::fs;
 use std::time::Duration;
 
+use nix::time::{clock_getcpuclockid, clock_gettime};
+use nix::unistd::Pid;
+
 /// A process and all that descend from it, as far as they live.
 pub fn family(ancestor: u32) -> Vec<u32> {
     let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
@@ -27,12 +30,13 @@ pub fn was_called_with(process: u32, word: &str) -> bool {
     words.split(|byte| *byte == 0).any(|given| given == word.as_bytes())
 }
 
-/// Processor time of a process, its own and the kernel's for it, in steps of 10 ms; zero for one that is gone.
+/// Processor time of a process, its own and the kernel's for it; zero for one that is gone.
+///
+/// By the scheduler's own sum. The ticks in /proc/PID/stat charge a whole tick to whoever runs at its edge, and that is where timers wake
+/// processes that sleep nearly always.
 pub fn processor_time(process: u32) -> Duration {
-    /// `USER_HZ`, which is 100 on every architecture that matters here.
-    const TICK: Duration = Duration::from_millis(10);
-    let ticks = |field| stat(process, field).and_then(|text| text.parse::<u32>().ok()).unwrap_or(0);
-    TICK * (ticks(11) + ticks(12))
+    let clock = i32::try_from(process).ok().and_then(|id| clock_getcpuclockid(Pid::from_raw(id)).ok());
+    clock.and_then(|clock| clock_gettime(clock).ok()).map_or(Duration::ZERO, Duration::from)
 }
 
 /// How long the first thread of a process was ready to run and had no processor (/proc/PID/schedstat); zero where the kernel
@@ -88,9 +92,11 @@ mod tests {
         assert!(family(us).contains(&child.id()) && !family(child.id()).contains(&us));
         assert!(was_called_with(child.id(), "60") || was_called_with(child.id(), "sleep"));
         assert!(memory(us).whole >= memory(us).anonymous && memory(us).anonymous > 0);
-        assert_eq!(processor_time(child.id()), Duration::ZERO);
+        let cost = processor_time(child.id());
+        assert!(cost > Duration::ZERO && cost < Duration::from_secs(5), "{cost:?}");
         child.kill().unwrap();
         child.wait().unwrap();
         assert_eq!(memory(child.id()), Memory::default());
+        assert_eq!(processor_time(child.id()), Duration::ZERO);
     }
 }

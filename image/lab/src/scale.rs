@@ -43,6 +43,8 @@ pub struct Findings {
     pub processor: Duration,
     /// Its memory at the beginning and at the end of the watch.
     pub memory: (Memory, Memory),
+    /// From the signal to the checking process having the file in which one weight is another, each time.
+    pub reloads: Vec<Duration>,
     /// What Director logged.
     pub log: String,
     /// How long the checking process was ready to run and had no processor, in its whole life, and during the watch: the machine
@@ -79,27 +81,65 @@ pub fn watch(director: &Path, scale: Scale) -> Result<Findings> {
     let whole_wait = waited_for_processor(lvs);
     let (seen, now) = (crowd.seen(), Instant::now());
     ensure!(life.0.try_wait()?.is_none(), "director has ended");
+    let (processor, after) = (processor_time(lvs).saturating_sub(processor), memory(lvs));
     Ok(Findings {
         longest_wait: seen.longest_wait(now),
         seen,
-        processor: processor_time(lvs).saturating_sub(processor),
-        memory: (before, memory(lvs)),
+        processor,
+        memory: (before, after),
+        reloads: reloads(&mut life, &file, &log, scale)?,
         log: std::fs::read_to_string(&log)?,
         waited: (whole_wait, whole_wait.saturating_sub(waited)),
     })
+}
+
+/// Changes the weight of the last server a few times.
+fn reloads(life: &mut Life, file: &Path, log: &Path, scale: Scale) -> Result<Vec<Duration>> {
+    const TIMES: u32 = 5;
+    let text = config(scale)?;
+    let taken = || {
+        let log = std::fs::read_to_string(log).unwrap_or_default();
+        log.lines().filter(|line| line.contains(" lvs ") && line.contains("configuration taken:")).count()
+    };
+    let mut took = Vec::new();
+    for weight in 2..2 + TIMES {
+        std::fs::write(file, format!("{text}weight = {weight}\n"))?;
+        let before = taken();
+        let begun = Instant::now();
+        command::output("kill", &["-HUP".to_owned(), life.0.id().to_string()])?;
+        life.until_soon(Duration::from_secs(30), "the file is read again", || taken() > before)?;
+        took.push(begun.elapsed());
+        std::thread::sleep(Duration::from_millis(500)); // what it causes besides is done
+    }
+    Ok(took)
 }
 
 struct Life(Child);
 
 impl Life {
     fn until(&mut self, patience: Duration, what: &str, holds: impl Fn() -> bool) -> Result<()> {
+        self.until_looking(Duration::from_millis(100), patience, what, holds)
+    }
+
+    /// Looks every millisecond.
+    fn until_soon(&mut self, patience: Duration, what: &str, holds: impl Fn() -> bool) -> Result<()> {
+        self.until_looking(Duration::from_millis(1), patience, what, holds)
+    }
+
+    fn until_looking(
+        &mut self,
+        pause: Duration,
+        patience: Duration,
+        what: &str,
+        holds: impl Fn() -> bool,
+    ) -> Result<()> {
         let end = Instant::now() + patience;
         while !holds() {
             ensure!(self.0.try_wait()?.is_none(), "director has ended");
             if Instant::now() > end {
                 bail!("not within {patience:?}: {what}");
             }
-            std::thread::sleep(Duration::from_millis(100));
+            std::thread::sleep(pause);
         }
         Ok(())
     }

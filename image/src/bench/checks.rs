@@ -35,7 +35,9 @@ pub fn run(director: &Path, watched: Duration) -> Result<Vec<Measurement>> {
         value,
         unit: unit.to_owned(),
     };
-    Ok(vec![
+    let reloads = found.reloads.iter().map(|took| measured("reload", took.as_secs_f64(), "s"));
+    let reloads: Vec<_> = reloads.collect();
+    let mut all = vec![
         measured("checks-each-second", checks as f64 / watched.as_secs_f64(), "/s"),
         measured("late-p50", quantile(&late, 0.5).as_secs_f64(), "s"),
         measured("late-p99.9", quantile(&late, 0.999).as_secs_f64(), "s"),
@@ -52,5 +54,7 @@ pub fn run(director: &Path, watched: Duration) -> Result<Vec<Measurement>> {
             "x",
         ),
         measured("wrongly-down", wrongly as f64, "x"),
-    ])
+    ];
+    all.extend(reloads);
+    Ok(all)
 }

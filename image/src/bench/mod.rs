@@ -111,6 +111,7 @@ const CASES: &[Case] = &[
             Goal::most("memory-growth", 1.0),
             Goal::most("black-holes-missed", 0.0),
             Goal::most("wrongly-down", 0.0),
+            Goal::most("reload", 0.05),
         ],
         place: Place::Here(|director, args| {
             checks::run(director, Duration::from_secs(60) * u32::from(args.minutes))
