@@ -38,10 +38,10 @@ impl Dice {
 pub struct Hogs(Vec<Child>);
 
 impl Hogs {
-    /// One for each processor, like any other process.
+    /// One for each processor, with the least claim to it: none is ever idle, and whoever else is there has it when he wants.
     pub fn ordinary() -> Self {
         let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        Self((0..processors).map(|_| hog(&["nice", "-n", "0"])).collect())
+        Self((0..processors).map(|_| hog(&["nice", "-n", "19"])).collect())
     }
 
     /// Two in real-time, with a lower priority than the loop of `vrrp`, on the first processor alone: the others are left to

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
+use super::failover::pair::PUNCTUAL;
 use super::table::{Measurement, OURS};
 use director_lab::capture::{Capture, Frame};
 use director_lab::crowd::quantile;
@@ -83,7 +84,12 @@ fn watch(program: &Program) -> Result<Found> {
     let (late, sent) = lateness(&frames);
     let expected = u64::from(ROUTERS) * WATCH.as_secs();
     // Each may speak once more or less, as the watch cuts its intervals.
-    ensure!(sent > expected / 2, "only {sent} of {expected} advertisements:\n{}", router.log().text());
+    let said = router.log().text();
+    let last: Vec<&str> = said.lines().rev().take(10).collect();
+    ensure!(
+        sent > expected / 2,
+        "only {sent} of {expected} advertisements; the last words, backwards: {last:#?}"
+    );
     let share = |below: Duration| {
         100.0 * late.iter().filter(|late| **late < below).count() as f64 / late.len().max(1) as f64
     };
@@ -132,9 +138,7 @@ fn file(program: &Program) -> Result<String> {
         Program::Director(_) => {
             "version = 1\n[[interface]]\nname = \"eth0\"\naddresses = [\"10.0.0.1/24\"]\n".to_owned()
         }
-        Program::Keepalived => {
-            "global_defs {\n vrrp_version 3\n vrrp_rt_priority 40\n vrrp_no_swap\n}\n".to_owned()
-        }
+        Program::Keepalived => PUNCTUAL.to_owned(),
     };
     let seconds = INTERVAL.as_secs();
     for vrid in 1..=ROUTERS {

@@ -1,7 +1,7 @@
 //! How long nobody is master: two Directors and two keepalived on one segment of this host, killed and told in turns. Both
 //! times are the kernel's, of frames on the wire, so that no scheduler of this program is in them.
 
-mod pair;
+pub mod pair;
 
 use std::path::Path;
 use std::time::Duration;
