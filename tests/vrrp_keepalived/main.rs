@@ -23,6 +23,7 @@ mod reload;
 mod repair;
 mod rolling;
 mod starved;
+mod tie;
 mod versus;
 mod ways;
 
