@@ -25,7 +25,7 @@ told: two of them are an address in use twice. Ctrl-C ends it.";
 pub const CAPTURE: &str = "\
 Writes packets of one interface to a file in the format pcap: 256 octets of
 each, at most as many and for as long as you say, 16 MiB in all.
-`host ADDRESS` and `port NUMBER` choose packets, also such as travel in tunnels.
+`host ADDRESS` and `port NUMBER` choose packets, also in tunnels.
 The file is director-capture-INTERFACE.pcap, on a USB stick or on the data
 partition, where the next one of that interface takes its place.";
 
