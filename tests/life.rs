@@ -275,7 +275,7 @@ fn a_node_is_shown_as_it_sees_the_file() {
         "{origin}"
     );
     let file = it.other(&node);
-    assert_eq!(it.good(&["check", &file]).contains("no fault"), true);
+    assert!(it.good(&["check", &file]).contains("no fault"));
     assert_eq!(
         it.good(&["show", it.file.to_str().unwrap(), "--node", "lb2"]),
         node,

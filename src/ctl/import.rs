@@ -67,8 +67,10 @@ pub fn run(mut args: lexopt::Parser) -> Result<ExitCode, Error> {
 fn look(pattern: &Path) -> Result<Vec<(PathBuf, String)>, String> {
     let name = pattern.file_name().unwrap_or_default().to_string_lossy();
     let mut files = if name.contains(['*', '?']) {
-        let folder =
-            pattern.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let folder = pattern
+            .parent()
+            .filter(|folder| !folder.as_os_str().is_empty())
+            .unwrap_or_else(|| Path::new("."));
         let entries = std::fs::read_dir(folder).map_err(|error| error.to_string())?;
         let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
         names.filter(|entry| matches(&name, entry)).map(|entry| folder.join(entry)).collect()

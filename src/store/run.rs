@@ -197,7 +197,7 @@ impl Store {
             Request::AssignCards { cards } => self.change(Change::Cards(cards), answer),
             other => match self.life_request(other, answer) {
                 Ok(()) => {}
-                Err((other, answer)) => answer.reply(&not_mine(Role::Store, &other)),
+                Err(other) => other.1.reply(&not_mine(Role::Store, &other.0)),
             },
         }
     }

@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::AsRawFd;
 
-use nix::libc::{SIOCETHTOOL, c_char, ifreq};
+use nix::libc::{SIOCETHTOOL, ifreq};
 
 use crate::units::IfName;
 
@@ -28,7 +28,7 @@ pub fn blink(interface: &IfName, seconds: u32) -> io::Result<()> {
     let name = interface.as_str().bytes();
     // A name is at most 15 bytes, so the last byte of the array stays 0.
     for (place, byte) in request.ifr_name.iter_mut().take(15).zip(name) {
-        *place = byte as c_char;
+        *place = byte.cast_signed();
     }
     request.ifr_ifru.ifru_data = (&raw mut value).cast();
     // SAFETY: the kernel reads `request`, and reads and writes one `Value` behind its pointer; both outlive the call.

@@ -53,7 +53,7 @@ impl Whole {
                 Err("files that include each other".to_owned())
             } else {
                 // What is not absolute is meant from the folder of the file that says it.
-                look(&path.parent().unwrap_or(Path::new("")).join(pattern))
+                look(&path.parent().unwrap_or_else(|| Path::new("")).join(pattern))
             };
             match found {
                 Ok(files) if files.is_empty() => {

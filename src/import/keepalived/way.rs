@@ -35,12 +35,18 @@ fn route(draft: &mut Draft, line: &Node<'_>) -> Option<String> {
                 .next()
                 .and_then(|metric| metric.parse::<u32>().ok())
                 .map(|metric| table.set("metric", metric)),
-            kind if KINDS.contains(&kind) => Some(table.text("type", kind)),
+            kind if KINDS.contains(&kind) => {
+                table.text("type", kind);
+                Some(())
+            }
             // The kernel's choice is what people write: `link` without a gateway, else `global`.
             "scope" => words.next().map(drop),
             // Director puts back whatever goes, so there is nothing to track.
             "no_track" | "unicast" | "inet" | "inet6" => Some(()),
-            to if !table.has("to") && is_network(to) => Some(table.text("to", &destination(to))),
+            to if !table.has("to") && is_network(to) => {
+                table.text("to", &destination(to));
+                Some(())
+            }
             _ => None,
         };
         if known.is_none() {

@@ -74,7 +74,11 @@ impl Store {
     }
 
     /// Takes a request that concerns changes; gives back any other.
-    pub(super) fn life_request(&mut self, request: Request, answer: Answer) -> Result<(), (Request, Answer)> {
+    pub(super) fn life_request(
+        &mut self,
+        request: Request,
+        answer: Answer,
+    ) -> Result<(), Box<(Request, Answer)>> {
         let work = match request {
             Request::Diff { change } => Work::Diff(change),
             Request::Apply { change, confirm_ms, origin } => match self.wish(change, confirm_ms, origin) {
@@ -115,7 +119,7 @@ impl Store {
             Request::Show { number } => Work::Text(number),
             Request::Export => Work::Export,
             Request::FactoryReset => Work::Reset,
-            other => return Err((other, answer)),
+            other => return Err(Box::new((other, answer))),
         };
         self.queue.push_back((work, Some(answer)));
         Ok(())
