@@ -40,10 +40,10 @@ pub fn check(args: lexopt::Parser) -> Result<ExitCode, Error> {
 ///
 /// # Errors
 /// When standard error cannot be written.
-pub(super) fn refuse(file: &Path, facts: &NodeFacts) -> Result<Result<Before, ExitCode>, Error> {
+pub(super) fn refuse(file: &Path, facts: &NodeFacts) -> Result<Result<Before, u8>, Error> {
     match load_text(file, facts) {
         Ok(before) => Ok(Ok(before)),
-        Err(error) => tell(file, &Err(error)).map(Err),
+        Err(error) => tell(file, &Err(error)).map(|()| Err(FAULTY)),
     }
 }
 
@@ -67,19 +67,22 @@ fn parse(mut args: lexopt::Parser) -> Result<Options, Error> {
     Ok(Options { file: file.into(), json, node })
 }
 
-fn tell(file: &Path, result: &Result<Checked, LoadError>) -> Result<ExitCode, Error> {
+fn tell(file: &Path, result: &Result<Checked, LoadError>) -> Result<(), Error> {
     match result {
-        Ok(checked) => print(&format!("{}: no fault: {}\n", file.display(), summary(checked))),
+        Ok(checked) => {
+            print(&format!("{}: no fault: {}\n", file.display(), summary(checked)))?;
+            Ok(())
+        }
         Err(LoadError::Faulty(report)) => {
             let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
             let count = report.problems().len();
             let faults = if count == 1 { "fault" } else { "faults" };
             complain(&format!("{}{}: {count} {faults}", report.render(colour), file.display()));
-            Ok(ExitCode::from(FAULTY))
+            Ok(())
         }
         Err(error) => {
             complain(&format!("director: {error}"));
-            Ok(ExitCode::from(FAULTY))
+            Ok(())
         }
     }
 }

@@ -122,7 +122,7 @@ pub fn diff(args: lexopt::Parser) -> Result<ExitCode, Error> {
         let read = |path: &Path| check::refuse(path, &facts);
         let (old, new_text) = match (read(old)?, read(new)?) {
             (Ok(old), Ok(new)) => (old, new),
-            (Err(code), _) | (_, Err(code)) => return Ok(code),
+            (Err(code), _) | (_, Err(code)) => return Ok(ExitCode::from(code)),
         };
         difference(&old, &new_text, &new.display().to_string())
     } else {
@@ -284,7 +284,7 @@ pub fn show(args: lexopt::Parser) -> Result<ExitCode, Error> {
     let (text, own) = match word.filter(|word| number(word).is_none()) {
         Some(file) => match check::refuse(Path::new(file), &NodeFacts::default())? {
             Ok(Before { text, .. }) => (String::from_utf8_lossy(&text).into_owned(), None),
-            Err(code) => return Ok(code),
+            Err(code) => return Ok(ExitCode::from(code)),
         },
         None => match ask_store(&options.run_dir, &Request::Show { number: word.and_then(number) })? {
             Reply::Text { text, node } => (text, node),

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use super::{Error, check, print};
+use crate::config::NodeFacts;
 use crate::init::release::Release;
 use crate::init::{appliance, foreground};
 use crate::paths::RunDir;
@@ -85,12 +86,27 @@ pub fn run(mut args: lexopt::Parser) -> Result<ExitCode, Error> {
     store::recover(&file, &state)
         .map_err(|error| Error::Failed(format!("take back a change: {}: {error}", file.display())))?;
     let facts = store::node_facts();
-    let before = match check::refuse(&file, &facts)? {
-        Ok(before) => before,
-        Err(code) => return Ok(code),
-    };
-    foreground::run(run_dir, (file, state), consoles, (before, &facts)).map_err(Error::failed)?;
-    Ok(ExitCode::SUCCESS)
+    let config = file.clone();
+    let read = move |run: &RunDir| read_ahead(&config, &facts, run);
+    foreground::run(run_dir, (file, state), consoles, read).map(ExitCode::from).map_err(Error::failed)
+}
+
+/// Judges the file and leaves what it says for `store`; gives the exit code.
+fn read_ahead(file: &Path, facts: &NodeFacts, run: &RunDir) -> u8 {
+    match check::refuse(file, facts) {
+        Ok(Ok(before)) => {
+            // It only saves time: without it `store` reads the text.
+            if let Err(error) = store::prepare(run, &before, facts) {
+                super::complain(&format!("director: write what {} says: {error}", file.display()));
+            }
+            0
+        }
+        Ok(Err(code)) => code,
+        Err(error) => {
+            super::complain(&format!("director: {error}"));
+            error.exit_code()
+        }
+    }
 }
 
 /// The folder for what outlives a Director on this file.

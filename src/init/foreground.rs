@@ -19,7 +19,6 @@ use super::signals::Signals;
 use super::sink::Sink;
 use super::spawn::Spawner;
 use super::supervise::Key;
-use crate::config::{Before, NodeFacts};
 use crate::paths::RunDir;
 use crate::role::Role;
 use crate::store;
@@ -47,8 +46,9 @@ pub enum Error {
 
 /// Runs every worker on `file`, with the folder `state` for what outlives them, until SIGTERM or SIGINT; SIGHUP makes `store` read the file again.
 ///
-/// `consoles` are terminals (without `/dev/`) that get a console each. `checked` is what the file was found to say, and on what
-/// box: `store` need not read it a second time.
+/// `consoles` are terminals (without `/dev/`) that get a console each. `read` judges the file for whoever begins here, and leaves what it says
+/// in the run directory: `store` need not read it a second time. It runs in a process of its own, and unless its exit code is 0 nobody is
+/// started: the code is returned.
 ///
 /// # Errors
 /// [`Error`].
@@ -56,8 +56,8 @@ pub fn run(
     run_dir: RunDir,
     (file, state): (PathBuf, PathBuf),
     consoles: Vec<String>,
-    checked: (Before, &NodeFacts),
-) -> Result<(), Error> {
+    read: impl FnOnce(&RunDir) -> u8,
+) -> Result<u8, Error> {
     own_log::install();
     process::close_leaks_on_exec();
     process::reset_signals()?;
@@ -66,8 +66,10 @@ pub fn run(
     let _lock = claim(&run_dir)?;
     let failed = |source| Error::RunDir { path: run_dir.path().to_owned(), source };
     store::forget(&run_dir).map_err(failed)?;
-    store::prepare(&run_dir, &checked.0, checked.1).map_err(failed)?;
-    drop(checked);
+    match process::apart(|| read(&run_dir)).map_err(io::Error::from)? {
+        0 => {}
+        code => return Ok(code),
+    }
     let socket = run_dir.socket(Role::Init);
     let setup = Setup {
         workers: workers(consoles),
@@ -88,7 +90,7 @@ pub fn run(
     let done = Init::new(setup)?.run();
     // Whoever looks now shall see that nobody is there.
     let _ = std::fs::remove_file(socket);
-    done.map(drop).map_err(Error::Loop)
+    done.map(|_| 0).map_err(Error::Loop)
 }
 
 /// Workers inherit it. What the host allows at least, if it does not allow what the appliance has.

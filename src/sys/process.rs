@@ -5,6 +5,7 @@ use std::io;
 use nix::errno::Errno;
 use nix::sys::reboot::RebootMode;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, sigaction, sigprocmask};
+use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork};
 
 /// Unblocks every signal and gives each its default action; children inherit both across exec.
@@ -36,7 +37,10 @@ pub fn close_leaks_on_exec() {
 /// # Errors
 /// When there is no room for a process.
 pub fn sync_in_child() -> Result<Pid, Errno> {
-    in_child(nix::unistd::sync)
+    in_child(|| {
+        nix::unistd::sync();
+        0
+    })
 }
 
 /// Starts a process that calls reboot(2), which may end its caller: PID 1 must never end.
@@ -46,18 +50,34 @@ pub fn sync_in_child() -> Result<Pid, Errno> {
 pub fn reboot_in_child(mode: RebootMode) -> Result<Pid, Errno> {
     in_child(|| {
         let _ = nix::sys::reboot::reboot(mode);
+        0
     })
 }
 
-fn in_child(work: impl FnOnce()) -> Result<Pid, Errno> {
-    // SAFETY: the callers are single-threaded supervisors, so the child may use what it finds; it makes one system call and
-    // leaves by _exit, so no destructor or handler of the parent's runs twice.
+/// Does `work` in a process of its own and waits for its exit code: the memory that it takes goes with it. 255 if something killed it.
+///
+/// # Errors
+/// When there is no room for a process.
+pub fn apart(work: impl FnOnce() -> u8) -> Result<u8, Errno> {
+    let child = in_child(work)?;
+    loop {
+        match waitpid(child, None) {
+            Err(Errno::EINTR) => {}
+            Ok(WaitStatus::Exited(_, code)) => return Ok(u8::try_from(code).unwrap_or(u8::MAX)),
+            other => return other.map(|_| u8::MAX),
+        }
+    }
+}
+
+fn in_child(work: impl FnOnce() -> u8) -> Result<Pid, Errno> {
+    // SAFETY: the callers are single-threaded supervisors, so the child may use what it finds; it leaves by
+    // _exit, so no destructor or handler of the parent's runs twice.
     match unsafe { fork() }? {
         ForkResult::Parent { child } => Ok(child),
         ForkResult::Child => {
-            work();
+            let code = work();
             // SAFETY: _exit never returns and runs nothing.
-            unsafe { libc::_exit(0) }
+            unsafe { libc::_exit(code.into()) }
         }
     }
 }
