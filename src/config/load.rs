@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use nix::libc::O_NONBLOCK;
 
 use super::again::Before;
+use super::marks::Marks;
 use super::model::Gist;
 use super::packed::{unpack, unpack_rest};
 use super::{Checked, LARGEST, NodeFacts, Nodes, Report, check, check_nodes};
@@ -48,6 +49,8 @@ pub struct ActiveRest {
     pub checked: Checked,
     /// What the services come to.
     pub gist: Gist,
+    /// By what the configuration is told from others.
+    pub marks: Marks,
 }
 
 /// Reads and checks a file.
@@ -119,15 +122,16 @@ pub fn active_without_services(run: &RunDir) -> Result<Option<ActiveRest>, LoadE
     let Some(published) = published(run)? else { return Ok(None) };
     let packed = std::fs::read(run.packed()).ok();
     let known = packed.and_then(|bytes| unpack_rest(&bytes, &published.text, &published.facts));
-    let (checked, gist) = match known {
+    let (checked, gist, marks) = match known {
         Some(known) => known,
         None => {
             let mut checked = published.check(run)?;
+            let marks = Marks::of(&published.text, &checked.config);
             let services = std::mem::take(&mut checked.config.services);
-            (checked, Gist::of(&services))
+            (checked, Gist::of(&services), marks)
         }
     };
-    Ok(Some(ActiveRest { generation: published.generation, checked, gist }))
+    Ok(Some(ActiveRest { generation: published.generation, checked, gist, marks }))
 }
 
 /// What another process of this Director has found `text` to say, if that is known and was found with the same `facts`.

@@ -11,6 +11,7 @@ mod faults;
 mod field;
 mod layout;
 mod load;
+mod marks;
 pub mod model;
 mod node;
 mod packed;
@@ -30,6 +31,7 @@ pub use load::{
     Active, ActiveRest, LoadError, active, active_without_services, load_file, load_text, prepared,
 };
 pub(crate) use load::{explain, read_file};
+pub use marks::Marks;
 pub use node::NodeFacts;
 pub use packed::pack;
 pub use report::{Located, Problem, Report, Span};

@@ -23,7 +23,7 @@ pub use service::{
 };
 pub use vrrp::{
     AddressScope, Garp, HmacAuth, HmacKey, HmacMode, Look, MISSED, Probe, ProbeKind, Replay, START_WAIT,
-    Sync, Track, TrackTarget, VirtualAddress, VirtualRoute, VirtualRule, VrrpAuth, VrrpChecksum,
+    Sync, Track, TrackTarget, VirtualAddress, VirtualMac, VirtualRoute, VirtualRule, VrrpAuth, VrrpChecksum,
     VrrpInstance, VrrpPeer, VrrpVersion,
 };
 

@@ -10,6 +10,7 @@ use std::sync::OnceLock;
 use serde::{Deserialize, Serialize};
 
 use super::again::Before;
+use super::marks::Marks;
 use super::model::shared;
 use super::model::{Check, Config, Gist, Service};
 use super::{Checked, NodeFacts};
@@ -31,6 +32,7 @@ struct Head {
     /// Without services.
     config: Config,
     gist: Gist,
+    marks: Marks,
 }
 
 /// Packs what was read with `facts`. `None` when this binary cannot be told from others.
@@ -38,8 +40,12 @@ struct Head {
 pub fn pack(before: &Before, facts: &NodeFacts) -> Option<Vec<u8>> {
     let Checked { config, node } = &before.checked;
     let Config { system, interfaces, routes, vrrp, services, ipvs, sync, api, console } = config;
+    let label = Label::of(&before.text)?;
+    let (packed, checks) = shared::numbering(|| postcard::to_allocvec(services));
+    let packed = packed.ok()?;
     let head = Head {
-        label: Label::of(&before.text)?,
+        marks: Marks::packed(label.digest, &before.checked.config, &packed, &checks),
+        label,
         facts: facts.clone(),
         node: node.clone(),
         config: Config {
@@ -56,10 +62,9 @@ pub fn pack(before: &Before, facts: &NodeFacts) -> Option<Vec<u8>> {
         gist: Gist::of(services),
     };
     let bytes = postcard::to_allocvec(&head).ok()?;
-    let (packed, checks) = shared::numbering(|| postcard::to_allocvec(services));
     let checks: Vec<&Check> = checks.iter().map(|check| &**check).collect();
     let mut bytes = postcard::to_extend(&checks, bytes).ok()?;
-    bytes.extend(packed.ok()?);
+    bytes.extend(packed);
     Some(bytes)
 }
 
@@ -75,9 +80,9 @@ pub fn unpack(bytes: &[u8], text: &[u8], facts: &NodeFacts) -> Option<Checked> {
 
 /// The same without services, and what those who do not hold them have to know of them.
 #[must_use]
-pub fn unpack_rest(bytes: &[u8], text: &[u8], facts: &NodeFacts) -> Option<(Checked, Gist)> {
+pub fn unpack_rest(bytes: &[u8], text: &[u8], facts: &NodeFacts) -> Option<(Checked, Gist, Marks)> {
     let (head, _) = head(bytes, text, facts)?;
-    Some((Checked { config: head.config, node: head.node }, head.gist))
+    Some((Checked { config: head.config, node: head.node }, head.gist, head.marks))
 }
 
 fn head<'b>(bytes: &'b [u8], text: &[u8], facts: &NodeFacts) -> Option<(Head, &'b [u8])> {
@@ -87,11 +92,15 @@ fn head<'b>(bytes: &'b [u8], text: &[u8], facts: &NodeFacts) -> Option<(Head, &'
 
 impl Label {
     fn of(text: &[u8]) -> Option<Self> {
-        // The same in every process of one binary.
-        let mut hasher = std::hash::DefaultHasher::new();
-        hasher.write(text);
-        Some(Self { binary: binary()?, length: text.len(), digest: hasher.finish() })
+        Some(Self { binary: binary()?, length: text.len(), digest: digest(text) })
     }
+}
+
+/// The same in every process of one binary.
+pub(super) fn digest(bytes: &[u8]) -> u64 {
+    let mut hasher = std::hash::DefaultHasher::new();
+    hasher.write(bytes);
+    hasher.finish()
 }
 
 /// What tells the running binary from others: another one may have another model.
@@ -126,8 +135,9 @@ mod tests {
             let bytes = pack(&before, &facts).unwrap();
             let whole = unpack(&bytes, &before.text, &facts).unwrap();
             assert_eq!(whole, before.checked, "{text}");
-            let (rest, gist) = unpack_rest(&bytes, &before.text, &facts).unwrap();
+            let (rest, gist, marks) = unpack_rest(&bytes, &before.text, &facts).unwrap();
             assert_eq!(gist, Gist::of(&whole.config.services));
+            assert_eq!(marks, Marks::of(&before.text, &whole.config));
             assert_eq!((rest.config.vrrp, rest.config.services), (whole.config.vrrp, Vec::new()));
             count += 1;
         }

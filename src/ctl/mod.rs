@@ -11,6 +11,7 @@ mod import;
 pub mod ipvs;
 pub mod life;
 pub mod logs;
+pub mod peers;
 mod pin;
 mod ping;
 mod realserver;

@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use super::peers;
 pub use super::services::lvs;
 use crate::init::supervise::ALARM;
 use crate::ipc::message::{
@@ -185,7 +186,8 @@ pub fn vrrp(status: &VrrpStatus) -> Vec<String> {
         .then(|| format!("! {unknown} advertisements of virtual routers that are not configured here"));
     let daemons = status.sync.iter().map(|daemon| format!("connection synchronisation: {daemon}"));
     let problem = status.sync_problem.iter().map(|problem| format!("! {problem}"));
-    status.instances.iter().flat_map(router).chain(strangers).chain(daemons).chain(problem).collect()
+    let here = status.instances.iter().flat_map(router).chain(strangers).chain(daemons).chain(problem);
+    here.chain(peers::lines(status)).collect()
 }
 
 /// The word for it.

@@ -55,6 +55,7 @@ impl Init {
             | Request::Export
             | Request::FactoryReset
             | Request::Administer { .. }
+            | Request::Summary
             | Request::Why { .. }
             | Request::Router { .. } => {
                 return crate::ipc::server::not_mine(Role::Init, &request);

@@ -7,15 +7,17 @@ use serde::{Deserialize, Serialize};
 pub use api::ApiStatus;
 pub use init::{InitStatus, LogLine, PowerAction, WorkerStatus};
 pub use lvs::{
-    Admin, AdminOrder, AdminStatus, Cause, ChangeStatus, CheckStatus, Health, LvsStatus, QuorumUnit,
-    ServerName, ServerStatus, ServiceStatus, SlowStartStatus, TableSize, Traffic, Why,
+    Admin, AdminOrder, AdminStatus, Cause, ChangeStatus, CheckStatus, Health, LvsStatus, LvsSummary,
+    QuorumUnit, ServerName, ServerStatus, ServiceStatus, SlowStartStatus, TableSize, Traffic, Why,
 };
 pub use net::{LinkStatus, NetStatus};
 pub use store::{
     Candidate, Card, Change, ChangeAction, ChangeStep, Changed, Difference, Generation, LifeStatus,
     PendingStatus, SetManagement, SetUp, SharedAddress, Source, StickStatus, StoreStatus,
 };
-pub use vrrp::{RouterOrder, RouterState, RouterStatus, TrackerStatus, VrrpStatus};
+pub use vrrp::{
+    PeerRouter, PeerStatus, PeerWay, RouterOrder, RouterState, RouterStatus, TrackerStatus, VrrpStatus,
+};
 
 use crate::role::Role;
 
@@ -103,6 +105,8 @@ pub enum Request {
         /// As in [`Request::Administer`].
         server: String,
     },
+    /// To `lvs`: how much there is, in a few numbers; [`Reply::Summary`].
+    Summary,
     /// To `vrrp`: about one virtual router, and those of its group with it.
     Router {
         /// What.
@@ -168,6 +172,11 @@ pub enum Reply {
     Servers {
         /// In the order of the file.
         servers: Vec<ServerName>,
+    },
+    /// How much there is.
+    Summary {
+        /// In numbers.
+        summary: LvsSummary,
     },
     /// What decides about real servers.
     Why {

@@ -349,6 +349,10 @@ impl Worker {
             Request::Administer { service, server, order } => {
                 self.administer(&service, &server, order, call.answer);
             }
+            Request::Summary => {
+                let summary = status::summary(self.core.services(), &self.table);
+                call.answer.reply(&Reply::Summary { summary });
+            }
             Request::Why { service, server } => call.answer.reply(&self.why(&service, &server)),
             other => call.answer.reply(&server::not_mine(Role::Lvs, &other)),
         }

@@ -13,8 +13,8 @@ use crate::check::plan::{Plan, Standing};
 use crate::check::{Feedback, Target};
 use crate::config::model::{Listen, Method, Need, Server, ServiceKey};
 use crate::ipc::message::{
-    Admin, AdminStatus, CheckStatus, Health, QuorumUnit, ServerStatus, ServiceStatus, SlowStartStatus,
-    Traffic,
+    Admin, AdminStatus, CheckStatus, Health, LvsSummary, QuorumUnit, ServerStatus, ServiceStatus,
+    SlowStartStatus, Traffic,
 };
 use crate::ipvs::{ServerEntry, ServiceEntry, ServiceId, Stats};
 
@@ -28,6 +28,22 @@ pub fn services(
 ) -> Vec<ServiceStatus> {
     let entries: HashMap<ServiceId, &ServiceEntry> = table.iter().map(|entry| (entry.id, entry)).collect();
     watched.iter().map(|it| service(it, |id| entries.get(id).copied(), checks, now)).collect()
+}
+
+/// How much there is, and how much of it lives; with the kernel's counters from `table`.
+#[must_use]
+pub fn summary(watched: &[Watched], table: &[ServiceEntry]) -> LvsSummary {
+    let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+    let members = || watched.iter().flat_map(|it| &it.members);
+    let lives = |member: &&Member| member.health == Health::Up || member.targets.is_empty();
+    let servers = table.iter().flat_map(|entry| &entry.servers).map(of);
+    LvsSummary {
+        services: count(watched.len()),
+        services_up: count(watched.iter().filter(|it| it.up == Some(true)).count()),
+        servers: count(members().count()),
+        servers_up: count(members().filter(lives).count()),
+        connections: servers.map(|there| u64::from(there.active) + u64::from(there.inactive)).sum(),
+    }
 }
 
 /// One service; `entry` gives what the kernel has of it under each of its names.

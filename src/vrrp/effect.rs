@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use crate::ipc::message::Event;
-use crate::units::IfName;
+use crate::units::{IfName, Mac};
 
 use super::packet::Packet;
 use super::seal::Form;
@@ -25,6 +25,8 @@ pub enum Effect {
         ttl: u8,
         /// What `packet` is.
         form: Form,
+        /// The hardware address that it comes from; `None` = the interface's.
+        mac: Option<Mac>,
         /// The bytes.
         packet: Box<Packet>,
     },

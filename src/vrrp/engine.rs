@@ -8,6 +8,7 @@ use crate::config::model::VrrpInstance;
 use crate::ipc::message::{Event, RouterOrder, RouterState, VrrpStatus};
 use crate::units::IfName;
 
+use super::devices::Devices;
 use super::effect::Effect;
 use super::facts::Facts;
 use super::group;
@@ -34,6 +35,8 @@ pub struct Engine {
     leading: BTreeSet<String>,
     /// Since when a new process waits for the first word about these services.
     awaited: Option<(Instant, BTreeSet<String>)>,
+    /// The process ends.
+    ended: bool,
 }
 
 impl Engine {
@@ -273,6 +276,7 @@ impl Engine {
 
     /// The process ends: every master resigns.
     pub fn stop(&mut self, now: Instant) {
+        self.ended = true;
         for instance in &mut self.instances {
             instance.stop(now, &mut self.effects);
         }
@@ -311,6 +315,13 @@ impl Engine {
         desired
     }
 
+    /// The devices with virtual MAC addresses that the kernel should have; none at the end.
+    #[must_use]
+    pub fn devices(&self) -> Devices {
+        let wanted = self.instances.iter().filter(|_| !self.ended);
+        wanted.filter_map(Instance::device).collect()
+    }
+
     /// Every virtual router, in the order of the file.
     #[must_use]
     pub fn instances(&self) -> &[Instance] {
@@ -336,6 +347,9 @@ impl Engine {
             counters: self.counters.iter().map(|(name, n)| ((*name).to_owned(), *n)).collect(),
             sync: Vec::new(),
             sync_problem: None,
+            peers: Vec::new(),
+            letters: BTreeMap::new(),
+            letters_problem: None,
             generation,
         }
     }

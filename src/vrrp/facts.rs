@@ -72,6 +72,10 @@ pub struct Link {
     pub mac: Option<Mac>,
     /// Forwards IPv6: its neighbour advertisements say that it is a router.
     pub forwards_ipv6: bool,
+    /// A macvlan that carries our mark.
+    pub ours: bool,
+    /// Kernel index of the link below it.
+    pub parent: Option<u32>,
     /// Addresses in the kernel's order.
     pub addresses: Vec<Address>,
 }

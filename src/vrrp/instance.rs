@@ -10,6 +10,7 @@ use crate::units::IfName;
 
 use super::accept::accept;
 use super::auth::AuthField;
+use super::devices::Device;
 use super::effect::Effect;
 use super::event::{Action, Announce, Event, Params, Peer, Reason};
 use super::fsm::Router;
@@ -136,13 +137,18 @@ impl Instance {
         self.seal.set_wall(wall);
     }
 
+    /// The device with its virtual MAC address, as it should be now.
+    #[must_use]
+    pub fn device(&self) -> Option<(IfName, Device)> {
+        let found = self.config.virtual_mac.as_ref()?;
+        let up = self.state() == RouterState::Master || self.lingers.is_some();
+        Some((found.device.clone(), Device { parent: self.config.interface.clone(), mac: found.mac, up }))
+    }
+
     /// The VIPs that should be in the kernel now.
     pub fn held(&self) -> impl Iterator<Item = (&IfName, &VirtualAddress)> {
         let master = self.state() == RouterState::Master || self.lingers.is_some();
-        self.config
-            .vips()
-            .filter(move |_| master)
-            .map(|vip| (vip.interface.as_ref().unwrap_or(&self.config.interface), vip))
+        self.config.vips().filter(move |_| master).map(|vip| (self.config.carrier(vip), vip))
     }
 
     /// Follows the judgement on the facts: takes part, changes its priority, or does not take part.
@@ -312,7 +318,7 @@ impl Instance {
     /// The announcement that is due now: interface and VIP.
     pub fn announcement(&mut self, now: Instant) -> Option<(IfName, IpAddr)> {
         let vip = self.pacer.peek(now, self.config.vips())?;
-        Some((vip.interface.as_ref().unwrap_or(&self.config.interface).clone(), vip.cidr.address))
+        Some((self.config.carrier(vip).clone(), vip.cidr.address))
     }
 
     /// When there is something to announce.
@@ -324,7 +330,7 @@ impl Instance {
     /// The interface of the next announcement of a burst in progress.
     #[must_use]
     pub fn next_announced(&self) -> Option<&IfName> {
-        self.pacer.next_vip().map(|vip| vip.interface.as_ref().unwrap_or(&self.config.interface))
+        self.pacer.next_vip().map(|vip| self.config.carrier(vip))
     }
 
     /// Counts a message that another part of the worker rejected on this instance's behalf.
@@ -455,8 +461,11 @@ impl Instance {
         let source = self.router.params().source;
         let checksum = self.config.checksum.or(self.theirs).unwrap_or_default();
         let made = self.seal.make(now, &self.config, &advert, source, checksum);
+        let virtual_mac = self.config.virtual_mac.as_ref().filter(|virtual_mac| virtual_mac.advertises);
         let mut send = |interface: &IfName, destination: IpAddr, ttl: u8| {
             let (form, packet) = made.to(destination, ttl);
+            // On the other interfaces nobody looks for the VIPs.
+            let mac = virtual_mac.filter(|_| *interface == self.config.interface).map(|found| found.mac);
             // The kernel sends a link-local source on its own link only.
             let form =
                 if source.is_ipv6() && *interface != self.config.interface { Form::Frame } else { form };
@@ -467,6 +476,7 @@ impl Instance {
                 destination,
                 ttl,
                 form,
+                mac,
                 packet: Box::new(packet),
             });
         };

@@ -14,7 +14,7 @@ use netlink_packet_route::address::{
     AddressScope as KernelScope, CacheInfo,
 };
 use netlink_packet_route::link::{
-    AfSpecInet6, AfSpecUnspec, LinkAttribute, LinkFlags, LinkLayerType, LinkMessage,
+    AfSpecInet6, AfSpecUnspec, InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage,
 };
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use nix::sys::socket::{setsockopt, sockopt};
@@ -22,6 +22,7 @@ use nix::sys::time::{TimeVal, TimeValLike};
 use rtnetlink::sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 
 use super::facts::{Address, Link};
+use super::macvlan;
 use super::vips::Op;
 use crate::config::model::{AddressScope, Look};
 use crate::owner;
@@ -103,6 +104,9 @@ impl Kernel {
                     other => other,
                 }
             }
+            Op::Create { interface, parent, mac } => self.create_device(interface, (parent, index), *mac),
+            Op::Raise { up, .. } => self.raise_device(index, *up),
+            Op::Delete { .. } => self.delete_device(index),
         }
     }
 
@@ -185,19 +189,23 @@ fn read_link(message: &LinkMessage) -> Option<(IfName, Link)> {
         running: flags.contains(LinkFlags::Running) && flags.contains(LinkFlags::LowerUp),
         ..Link::default()
     };
-    let mut name = None;
+    let (mut name, mut marked, mut macvlan) = (None, false, false);
     for attribute in &message.attributes {
         match attribute {
             LinkAttribute::IfName(text) => name = text.parse().ok(),
             LinkAttribute::Address(octets) if message.header.link_layer_type == LinkLayerType::Ether => {
                 link.mac = octets.as_slice().try_into().ok().map(Mac);
             }
+            LinkAttribute::Link(index) => link.parent = Some(*index),
+            LinkAttribute::Group(group) => marked = *group == macvlan::MARK,
+            LinkAttribute::LinkInfo(infos) => macvlan = infos.contains(&LinkInfo::Kind(InfoKind::MacVlan)),
             LinkAttribute::AfSpecUnspec(families) => {
                 link.forwards_ipv6 = families.iter().any(forwards_ipv6);
             }
             _ => {}
         }
     }
+    link.ours = marked && macvlan;
     Some((name?, link))
 }
 

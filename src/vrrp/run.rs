@@ -17,6 +17,8 @@ use super::apply::{self, Done, Job};
 use super::effect::Effect;
 use super::engine::Engine;
 use super::event::master_down;
+use super::exchange::outline::{self, Outline};
+use super::exchange::run::Desk;
 use super::facts::{Facts, Link};
 use super::instance::{Entry, Instance};
 use super::kernel::Kernel;
@@ -30,18 +32,18 @@ use super::sync::{self, Agreed};
 use super::vips::{self, Op};
 use super::watcher::{self, News, Subject, Wanted};
 use super::ways::{self, Change};
-use super::{arp, nd};
+use super::{arp, devices, nd};
 use crate::config::model::{self, TrackTarget, VrrpInstance};
-use crate::config::{self, Watcher};
+use crate::config::{self, Marks, Watcher};
 use crate::ipc::client::{Heard, subscribe};
 use crate::ipc::message::{Event, Reply, Request, RouterState, Status, VrrpStatus};
 use crate::ipc::server::{self, Call, Subscribers};
 use crate::ipvs::client;
-use crate::ipvs::daemon::Daemon;
+use crate::ipvs::daemon::{Daemon, Duty};
 use crate::net::watch::{ADDRESSES, Watch};
 use crate::paths::RunDir;
 use crate::role::Role;
-use crate::units::IfName;
+use crate::units::{IfName, Mac};
 use crate::worker::WorkerArgs;
 
 /// The kernel is looked at this often, whatever it says by itself.
@@ -98,6 +100,8 @@ struct Worker {
     /// It is changing VIPs; whether they have to be compared again when it has.
     applying: bool,
     again: bool,
+    /// It has made a device, or removed one, since it looked last.
+    made: bool,
     /// Announcements that wait for it: nobody is called before the VIP is there.
     withheld: Vec<(IfName, IpAddr)>,
     memory: Memory,
@@ -105,6 +109,7 @@ struct Worker {
     previous: Vec<Record>,
     /// 0 = no configuration yet: nothing is touched.
     generation: u64,
+    marks: Marks,
     services: Option<mpsc::Receiver<Heard>>,
     /// When what they said is written down: together, a thousand speak at once when a box starts.
     remember_at: Option<Instant>,
@@ -113,6 +118,9 @@ struct Worker {
     news: Option<mpsc::UnboundedReceiver<News>>,
     sync: Daemons,
     ways: Roads,
+    /// What the other boxes are told and tell, and whether there may be something new to tell.
+    desk: Desk,
+    news_for_peers: bool,
     subscribers: Subscribers,
     /// Changes that the kernel refused, and its words; said once.
     refused: BTreeMap<Op, String>,
@@ -152,6 +160,7 @@ impl Worker {
             earliest: Instant::now(),
             applying: false,
             again: false,
+            made: false,
             withheld: Vec::new(),
             memory,
             previous: life.masters,
@@ -162,6 +171,9 @@ impl Worker {
             news: None,
             sync: Daemons::default(),
             ways: Roads::default(),
+            desk: Desk::default(),
+            news_for_peers: false,
+            marks: Marks::default(),
             subscribers: Subscribers::default(),
             refused: BTreeMap::new(),
             quiet: Quiet::default(),
@@ -180,6 +192,9 @@ impl Worker {
             self.hear();
             self.engine.tick(Instant::now());
             self.carry_out();
+            if std::mem::take(&mut self.news_for_peers) {
+                self.tell_peers();
+            }
             let now = Instant::now();
             if !self.looking && self.look_at.is_some_and(|at| at <= now) {
                 self.look_at = None;
@@ -208,6 +223,7 @@ impl Worker {
                     Some(done) => self.done(done),
                     None => return Err("the thread that talks to the kernel has ended".into()),
                 },
+                () = self.desk.sees() => {}
                 Some(heard) = next(&mut self.services) => {
                     // One turn for the task that reads: what is there already comes together.
                     tokio::task::yield_now().await;
@@ -226,9 +242,23 @@ impl Worker {
                     self.look_at = Some(Instant::now());
                     self.agree_on_daemons();
                     self.agree_on_ways();
+                    self.news_for_peers = true;
                 }
             }
         }
+    }
+
+    /// Has the other boxes told how things are here, if that is new.
+    fn tell_peers(&mut self) {
+        let runs = |duty| self.sync.running.iter().any(|daemon| daemon.duty == duty);
+        let outline = Outline {
+            generation: u32::try_from(self.generation).unwrap_or(u32::MAX),
+            marks: self.marks,
+            sends: runs(Duty::Send),
+            hears: runs(Duty::Listen),
+            ways: outline::ways(self.engine.instances(), self.engine.facts()),
+        };
+        self.desk.tell(&self.run, outline);
     }
 
     /// Signatures carry the time of the calendar.
@@ -265,6 +295,8 @@ impl Worker {
         let configs = active.checked.config.vrrp;
         log::info!("configuration taken: generation={} instances={}", active.generation, configs.len());
         let first = std::mem::replace(&mut self.generation, active.generation) == 0;
+        self.marks = active.marks;
+        self.news_for_peers = true;
         if first && !services.is_empty() {
             self.services = Some(subscribe(&self.run, Role::Lvs));
             self.engine.await_services(Instant::now(), services);
@@ -318,6 +350,7 @@ impl Worker {
             News::Probe(probe, healthy, why) => drop(facts.probes.insert(probe, (healthy, why))),
             News::File(path, word) => drop(facts.files.insert(path, word)),
         });
+        self.news_for_peers = true;
     }
 
     /// Has the synchronisation daemons made so; one question at a time.
@@ -390,6 +423,7 @@ impl Worker {
                     }
                 }
                 self.sync.running = running;
+                self.news_for_peers = true;
             }
             // Without IPVS there are no daemons that might be left over.
             Err(error) if wanted => problem = Some(error.to_string()),
@@ -455,8 +489,11 @@ impl Worker {
                 facts.closed = closed;
             });
             self.carry_out();
+            self.news_for_peers = true;
         }
-        self.agree(true);
+        // What is set on a device that was made just now is no repair.
+        let made = std::mem::take(&mut self.made);
+        self.agree(!made);
     }
 
     fn open_sockets(&mut self) {
@@ -484,6 +521,7 @@ impl Worker {
         told.retain(|service, up| known.get(service) != Some(up));
         if !told.is_empty() {
             self.engine.services_say(Instant::now(), told);
+            self.news_for_peers = true;
             self.remember_at.get_or_insert_with(|| Instant::now() + UNWRITTEN);
         }
     }
@@ -492,10 +530,12 @@ impl Worker {
     fn carry_out(&mut self) {
         for effect in self.engine.effects() {
             match effect {
-                Effect::Send { instance, interface, source, destination, ttl, form, packet } => {
-                    let sent = match form {
-                        Form::Frame => self.send_frame(&interface, source, &packet),
-                        Form::Message | Form::Datagram => {
+                Effect::Send { instance, interface, source, destination, ttl, form, mac, packet } => {
+                    let sent = match (form, mac) {
+                        (Form::Frame, _) | (_, Some(_)) => {
+                            self.send_frame(&interface, mac, source, form, &packet)
+                        }
+                        (Form::Message | Form::Datagram, None) => {
                             self.wire.send(&interface, (source, destination), ttl, form, &packet)
                         }
                     };
@@ -517,7 +557,9 @@ impl Worker {
                     self.agree(false);
                     self.agree_on_ways();
                 }
-                Effect::Announce { interface, vip } if self.applying => self.withheld.push((interface, vip)),
+                Effect::Announce { interface, vip } if self.applying || !self.is_there(&interface) => {
+                    self.withheld.push((interface, vip));
+                }
                 Effect::Announce { interface, vip } => self.announce(&interface, vip),
                 Effect::Remember => self.remember(),
                 Effect::State(event) => self.tell(&event),
@@ -525,14 +567,20 @@ impl Worker {
         }
     }
 
-    /// The same advertisement on another interface, under the address of the first.
-    fn send_frame(&self, interface: &IfName, source: IpAddr, message: &[u8]) -> io::Result<()> {
+    /// An advertisement that the kernel would not send so: on another interface under the address of the first, or from a
+    /// virtual MAC address.
+    fn send_frame(
+        &self,
+        interface: &IfName,
+        mac: Option<Mac>,
+        source: IpAddr,
+        form: Form,
+        message: &[u8],
+    ) -> io::Result<()> {
         let link = self.engine.facts().links.get(interface);
-        match (link.and_then(|link| Some((link.index, link.mac?))), source) {
-            (Some((index, mac)), IpAddr::V6(source)) => {
-                self.wire.announce(index, &seal::frame(mac, source, message))
-            }
-            _ => Err(io::Error::from_raw_os_error(libc::ENODEV)),
+        match link.and_then(|link| Some((link.index, mac.or(link.mac)?))) {
+            Some((index, mac)) => self.wire.announce(index, &seal::frame(mac, source, form, message)),
+            None => Err(io::Error::from_raw_os_error(libc::ENODEV)),
         }
     }
 
@@ -546,12 +594,12 @@ impl Worker {
             return;
         }
         let facts = self.engine.facts();
-        let indexed = |op: Op| {
-            let (Op::Add { interface, .. } | Op::Remove { interface, .. }) = &op;
-            facts.links.get(interface).map(|link| link.index).map(|index| (op, index))
-        };
-        let ops: Vec<(Op, u32)> =
-            vips::diff(facts, &self.engine.desired()).into_iter().filter_map(indexed).collect();
+        let indexed = |op: Op| facts.links.get(op.on()).map(|link| link.index).map(|index| (op, index));
+        let devices = self.engine.devices();
+        let before = devices::before(facts, &devices).into_iter();
+        let all =
+            before.chain(vips::diff(facts, &self.engine.desired())).chain(devices::after(facts, &devices));
+        let ops: Vec<(Op, u32)> = all.filter_map(indexed).collect();
         if ops.is_empty() {
             self.refused.clear();
         } else {
@@ -567,6 +615,11 @@ impl Worker {
                 Ok(()) => {
                     log::debug!("{op}");
                     self.engine.note(&op);
+                    if matches!(op, Op::Create { .. } | Op::Delete { .. }) {
+                        // What may be set on it, or made in its place, is known when its index is.
+                        self.look_at = Some(Instant::now());
+                        self.made = true;
+                    }
                     // What was refused before is no repair of what others have done.
                     if repair && !self.refused.contains_key(&op) {
                         self.repaired(&op);
@@ -598,14 +651,27 @@ impl Worker {
                     log::warn!("VIP taken off: interface={interface} address={cidr} reason=not master");
                 }
             }
+            // A new configuration is compared after the first look: no repair of what others have done.
+            Op::Create { .. } | Op::Raise { .. } | Op::Delete { .. } => log::info!("done: {op}"),
         }
+    }
+
+    /// Whether a device is there, or is none that is about to be made.
+    fn is_there(&self, interface: &IfName) -> bool {
+        self.engine.facts().links.contains_key(interface) || !self.engine.devices().contains_key(interface)
     }
 
     /// Makes the announcements that waited for their VIPs, if these are still ours.
     fn release_announcements(&mut self) {
         let desired = self.engine.desired();
         for (interface, vip) in std::mem::take(&mut self.withheld) {
-            if desired.get(&interface).is_some_and(|vips| vips.keys().any(|cidr| cidr.address == vip)) {
+            if !self.is_there(&interface) {
+                // Each once, however long it takes.
+                if !self.withheld.contains(&(interface.clone(), vip)) {
+                    self.withheld.push((interface, vip));
+                }
+            } else if desired.get(&interface).is_some_and(|vips| vips.keys().any(|cidr| cidr.address == vip))
+            {
                 self.announce(&interface, vip);
             }
         }
@@ -638,6 +704,7 @@ impl Worker {
         }
         self.subscribers.emit(event);
         self.remember();
+        self.news_for_peers = true;
         if self.sync.config.as_ref().is_some_and(|sync| sync.follow.is_some()) {
             self.agree_on_daemons();
         }
@@ -675,12 +742,13 @@ impl Worker {
         let mut status = self.engine.status(Instant::now(), self.generation);
         status.sync = self.sync.running.iter().map(show_daemon).collect();
         status.sync_problem.clone_from(&self.sync.problem);
+        self.desk.show(Instant::now(), &mut status);
         for router in status.instances.iter_mut().filter(|router| router.state == RouterState::Master) {
             let missing = self.refused.iter().filter_map(|(op, error)| match op {
                 Op::Add { cidr, .. } if router.addresses.contains(cidr) => {
                     Some(format!("; cannot {op}: {error}"))
                 }
-                Op::Add { .. } | Op::Remove { .. } => None,
+                _ => None,
             });
             router.reason.extend(missing);
         }
@@ -741,7 +809,7 @@ fn entry(config: &VrrpInstance, facts: &Facts, previous: &[Record]) -> Entry {
     let record = previous.iter().find(|record| record.is(config));
     let fresh = record.filter(|record| record.silent_for(monotonic()).is_some_and(|silent| silent < wait));
     let holds = config.vips().any(|vip| {
-        let link = facts.links.get(vip.interface.as_ref().unwrap_or(&config.interface));
+        let link = facts.links.get(config.carrier(vip));
         link.is_some_and(|link| link.addresses.iter().any(|a| a.ours && a.cidr == vip.cidr))
     });
     match fresh {

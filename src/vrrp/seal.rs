@@ -1,10 +1,13 @@
 //! What authentication remembers of one virtual router: sequences sent and heard. Pure.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
 use super::ah;
-use super::packet::{Advertisement, Decoded, Envelope, GROUP_V6, MAX_LENGTH, PROTOCOL, Packet, Reject, TTL};
+use super::checksum::Sum;
+use super::packet::{
+    Advertisement, Decoded, Envelope, GROUP_V4, GROUP_V6, MAX_LENGTH, PROTOCOL, Packet, Reject, TTL,
+};
 use super::trailer::{Binding, Sequences};
 use crate::config::model::{VrrpAuth, VrrpChecksum, VrrpInstance};
 use crate::units::Mac;
@@ -188,22 +191,45 @@ impl Made {
     }
 }
 
-/// An IPv6 datagram to the group (RFC 8200 section 3), behind an Ethernet header (RFC 2464) from `mac`.
+/// An advertisement to the group behind an Ethernet header from `mac`; `form` says what `message` is. IPv6: RFC 8200 section 3
+/// and RFC 2464; IPv4: RFC 791 section 3.1 and RFC 894.
 #[must_use]
-pub fn frame(mac: Mac, source: Ipv6Addr, message: &[u8]) -> Packet {
-    let [high, low] = u16::try_from(message.len()).unwrap_or(u16::MAX).to_be_bytes();
-    let parts: [&[u8]; 7] = [
+pub fn frame(mac: Mac, source: IpAddr, form: Form, message: &[u8]) -> Packet {
+    let (ethernet, ip): (_, heapless::Vec<u8, 40>) = match source {
         // RFC 2464 section 7: the group's last four bytes.
-        &[0x33, 0x33, 0, 0, 0, 0x12],
-        &mac.0,
-        &[0x86, 0xdd],
-        // Version 6, traffic class 0xc0 (internetwork control), flow label 0.
-        &[0x6c, 0, 0, 0, high, low, PROTOCOL, TTL],
-        &source.octets(),
-        &GROUP_V6.octets(),
-        message,
-    ];
+        IpAddr::V6(source) => (([0x33, 0x33, 0, 0, 0, 0x12], [0x86, 0xdd]), ipv6_header(source, message)),
+        // RFC 1112 section 6.4: the group's last 23 bits.
+        IpAddr::V4(source) => {
+            let ip = if form == Form::Datagram { heapless::Vec::new() } else { ipv4_header(source, message) };
+            (([1, 0, 0x5e, 0, 0, 0x12], [8, 0]), ip)
+        }
+    };
+    let ((group, kind), mut message) = (ethernet, message.iter().copied().collect::<Packet>());
+    if source.is_ipv4() && form == Form::Datagram {
+        // What the kernel fills in where it sends.
+        let sum = Sum::default().over(message.get(..20).unwrap_or_default()).finish().to_be_bytes();
+        message.iter_mut().skip(10).zip(sum).for_each(|(to, from)| *to = from);
+    }
+    let parts: [&[u8]; 5] = [&group, &mac.0, &kind, &ip, &message];
     parts.into_iter().flatten().copied().take(MAX_LENGTH).collect()
+}
+
+fn ipv6_header(source: Ipv6Addr, message: &[u8]) -> heapless::Vec<u8, 40> {
+    let [high, low] = u16::try_from(message.len()).unwrap_or(u16::MAX).to_be_bytes();
+    // Version 6, traffic class 0xc0 (internetwork control), flow label 0.
+    let head = [0x6c, 0, 0, 0, high, low, PROTOCOL, TTL];
+    head.into_iter().chain(source.octets()).chain(GROUP_V6.octets()).collect()
+}
+
+fn ipv4_header(source: Ipv4Addr, message: &[u8]) -> heapless::Vec<u8, 40> {
+    let [high, low] = u16::try_from(message.len() + 20).unwrap_or(u16::MAX).to_be_bytes();
+    // Five words, internetwork control, never in fragments.
+    let head = [0x45, 0xc0, high, low, 0, 0, 0x40, 0, TTL, PROTOCOL, 0, 0];
+    let mut header: heapless::Vec<u8, 40> =
+        head.into_iter().chain(source.octets()).chain(GROUP_V4.octets()).collect();
+    let sum = Sum::default().over(&header).finish().to_be_bytes();
+    header.iter_mut().skip(10).zip(sum).for_each(|(to, from)| *to = from);
+    header
 }
 
 /// One more than the last; at first the time, so that a box that starts again goes on above its former numbers.
@@ -213,4 +239,43 @@ fn next(last: u32, unix: Duration) -> u32 {
 
 const fn binding(config: &VrrpInstance, source: IpAddr) -> Binding {
     Binding { version: config.version, vrid: config.vrid.get(), source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vrrp::packet::split_ipv4;
+
+    const MAC: Mac = Mac([0, 0, 0x5e, 0, 1, 51]);
+    const SOURCE: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
+
+    /// The Ethernet header, and what a raw socket would be given of the rest.
+    fn taken_apart(frame: &[u8]) -> ([u8; 14], Envelope, Vec<u8>) {
+        let (ethernet, datagram) = frame.split_first_chunk().unwrap();
+        let ip: &[u8; 20] = datagram.first_chunk().unwrap();
+        assert_eq!(Sum::default().over(ip).finish(), 0, "checksum of the IPv4 header");
+        let (envelope, message) = split_ipv4(datagram).unwrap();
+        (*ethernet, envelope, message.to_vec())
+    }
+
+    #[test]
+    fn a_message_from_the_virtual_address() {
+        let frame = frame(MAC, SOURCE.into(), Form::Message, b"\x31\x33 message");
+        let (ethernet, envelope, message) = taken_apart(&frame);
+        assert_eq!(ethernet, [1, 0, 0x5e, 0, 0, 0x12, 0, 0, 0x5e, 0, 1, 51, 8, 0]);
+        assert_eq!(
+            (envelope.source, envelope.destination, envelope.ttl),
+            (SOURCE.into(), GROUP_V4.into(), TTL)
+        );
+        assert_eq!(message, b"\x31\x33 message");
+    }
+
+    #[test]
+    fn a_datagram_with_authentication_header_from_the_virtual_address() {
+        let datagram = ah::seal(b"1111", (SOURCE, GROUP_V4), TTL, 7, 42, b"\x21\x33 message");
+        let frame = frame(MAC, SOURCE.into(), Form::Datagram, &datagram);
+        let (_, envelope, message) = taken_apart(&frame);
+        assert!(envelope.sealed.unwrap().verify(b"1111", SOURCE.into(), false, &message).is_ok());
+        assert_eq!(message, b"\x21\x33 message");
+    }
 }

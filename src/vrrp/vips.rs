@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::config::model::Look;
-use crate::units::{Cidr, IfName};
+use crate::units::{Cidr, IfName, Mac};
 
 use super::facts::{Address, Facts, Link};
 
@@ -30,6 +30,41 @@ pub enum Op {
         /// VIP.
         cidr: Cidr,
     },
+    /// Make a device with a virtual MAC address, with our mark, down.
+    Create {
+        /// Its name.
+        interface: IfName,
+        /// The interface below it.
+        parent: IfName,
+        /// Its address.
+        mac: Mac,
+    },
+    /// Set one of these devices up or down.
+    Raise {
+        /// Its name.
+        interface: IfName,
+        /// Up.
+        up: bool,
+    },
+    /// Remove one of these devices.
+    Delete {
+        /// Its name.
+        interface: IfName,
+    },
+}
+
+impl Op {
+    /// The interface whose index the kernel has to know.
+    #[must_use]
+    pub const fn on(&self) -> &IfName {
+        match self {
+            Self::Create { parent: interface, .. }
+            | Self::Add { interface, .. }
+            | Self::Remove { interface, .. }
+            | Self::Raise { interface, .. }
+            | Self::Delete { interface } => interface,
+        }
+    }
 }
 
 impl fmt::Display for Op {
@@ -37,6 +72,12 @@ impl fmt::Display for Op {
         match self {
             Self::Add { interface, cidr, .. } => write!(f, "set VIP {cidr} on {interface}"),
             Self::Remove { interface, cidr } => write!(f, "take VIP {cidr} off {interface}"),
+            Self::Create { interface, parent, mac } => {
+                write!(f, "make device {interface} with {mac} on {parent}")
+            }
+            Self::Raise { interface, up: true } => write!(f, "set device {interface} up"),
+            Self::Raise { interface, up: false } => write!(f, "set device {interface} down"),
+            Self::Delete { interface } => write!(f, "remove device {interface}"),
         }
     }
 }
@@ -76,6 +117,14 @@ pub fn note(facts: &mut Facts, op: &Op) {
                 link.addresses.retain(|a| a.cidr != *cidr);
             }
         }
+        // Its index is the kernel's to tell.
+        Op::Create { .. } => {}
+        Op::Raise { interface, up } => {
+            if let Some(link) = facts.links.get_mut(interface) {
+                link.up = *up;
+            }
+        }
+        Op::Delete { interface } => drop(facts.links.remove(interface)),
     }
 }
 
@@ -101,7 +150,7 @@ mod tests {
                 usable: true,
             })
             .collect();
-        let link = Link { index: 2, up: true, running: true, mac: None, forwards_ipv6: false, addresses };
+        let link = Link { index: 2, up: true, running: true, addresses, ..Link::default() };
         Facts { links: [("eth0".parse().unwrap(), link)].into(), ..Facts::default() }
     }
 
@@ -115,6 +164,7 @@ mod tests {
             .map(|op| match op {
                 Op::Add { cidr, .. } => format!("+{cidr}"),
                 Op::Remove { cidr, .. } => format!("-{cidr}"),
+                other => panic!("{other}"),
             })
             .collect()
     }

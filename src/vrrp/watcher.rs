@@ -3,20 +3,21 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 use std::os::unix::fs::OpenOptionsExt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use nix::net::if_::if_nametoindex;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::facts::FileWord;
 use crate::check::schedule::Tally;
-use crate::check::{Outcome, Target, exec, ping, reason};
+use crate::check::{Outcome, Target, arp, exec, ping, reason};
 use crate::config::model::{Check, CheckKind, Probe, ProbeKind, TrackTarget, VrrpInstance};
 use crate::ipc::message::Health;
-use crate::units::show_duration;
+use crate::units::{IfName, show_duration};
 
 const STACK: usize = 512 * 1024;
 /// How often a file is read.
@@ -135,8 +136,26 @@ async fn once(kind: &ProbeKind) -> Outcome {
             let check = Arc::new(Check::new(CheckKind::Ping));
             ping::probe(&Target { address: SocketAddr::new(*address, 0), front: None, check }).await
         }
+        ProbeKind::Arp { address, interface } => {
+            let check = Arc::new(Check::new(CheckKind::Arp));
+            let address = match scoped(*address, interface.as_ref()) {
+                Ok(address) => address,
+                Err(error) => return Outcome::Unreachable(reason::words(&error)),
+            };
+            arp::probe(&Target { address, front: None, check }).await
+        }
         ProbeKind::Exec { command, args } => exec::run(command, args.iter().map(String::as_str)).await,
     }
+}
+
+/// A link-local address with its link.
+fn scoped(address: IpAddr, interface: Option<&IfName>) -> io::Result<SocketAddr> {
+    Ok(match (address, interface) {
+        (IpAddr::V6(address), Some(name)) => {
+            SocketAddrV6::new(address, 0, 0, if_nametoindex(name.as_str())?).into()
+        }
+        (address, _) => SocketAddr::new(address, 0),
+    })
 }
 
 async fn read_again_and_again(path: String, tell: mpsc::UnboundedSender<News>) {

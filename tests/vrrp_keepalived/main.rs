@@ -12,6 +12,7 @@
 
 mod crashes;
 mod director;
+mod exchange;
 mod heartbeat;
 mod keepalived;
 mod load;
@@ -25,6 +26,7 @@ mod rolling;
 mod starved;
 mod tie;
 mod versus;
+mod vmac;
 mod ways;
 
 /// Why the tests of this program cannot run here, if so.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::RouteKind;
-use crate::units::{Cidr, IfName, Priority, Vrid};
+use crate::units::{Cidr, IfName, Mac, Priority, Refused, Vrid};
 
 /// VRRP on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -139,6 +139,10 @@ pub struct VrrpInstance {
     pub track: Vec<Track>,
     /// Virtual routers with the same word here are master together or not at all; never with priority 255.
     pub group: Option<String>,
+    /// Whether boxes tell each other of it beside the advertisements.
+    pub exchange: bool,
+    /// The hardware address that moves with the VIPs; `None` = they are announced under that of the interface.
+    pub virtual_mac: Option<VirtualMac>,
 }
 
 impl VrrpInstance {
@@ -170,6 +174,8 @@ impl VrrpInstance {
             garp: Garp::default(),
             track: Vec::new(),
             group: None,
+            exchange: true,
+            virtual_mac: None,
         }
     }
 
@@ -177,12 +183,44 @@ impl VrrpInstance {
     pub fn vips(&self) -> impl Iterator<Item = &VirtualAddress> {
         self.addresses.iter().chain(&self.also)
     }
+
+    /// The device that carries `vip`.
+    #[must_use]
+    pub fn carrier<'a>(&'a self, vip: &'a VirtualAddress) -> &'a IfName {
+        let own = self.virtual_mac.as_ref().map_or(&self.interface, |virtual_mac| &virtual_mac.device);
+        vip.interface.as_ref().unwrap_or(own)
+    }
 }
 
 /// Long enough for the first round of any check, short enough for an operator who watches.
 pub const START_WAIT: Duration = Duration::from_secs(10);
 /// RFC 9568 section 6.1: three intervals.
 pub const MISSED: u8 = 3;
+
+/// A hardware address that moves with mastership (RFC 9568 section 7.3).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VirtualMac {
+    /// The device that has it, above the router's interface.
+    pub device: IfName,
+    /// 00-00-5E-00-01-{VRID}, or 02 in place of 01 where the advertised VIPs are IPv6.
+    pub mac: Mac,
+    /// Whether advertisements come from it, too.
+    pub advertises: bool,
+}
+
+impl VirtualMac {
+    /// Of a virtual router. The device is named after number and interface, of which the last eight bytes have room.
+    ///
+    /// # Errors
+    /// When that is no name of a device, which names of other than ASCII letters may lead to.
+    pub fn new(interface: &IfName, vrid: Vrid, ipv6: bool, advertises: bool) -> Result<Self, Refused> {
+        let family = if ipv6 { 6 } else { 4 };
+        let tail: Vec<char> = interface.as_str().chars().rev().take(8).collect();
+        let tail: String = tail.into_iter().rev().collect();
+        let device = format!("v{family}.{vrid}.{tail}").parse()?;
+        Ok(Self { device, mac: Mac([0, 0, 0x5e, 0, if ipv6 { 2 } else { 1 }, vrid.get()]), advertises })
+    }
+}
 
 /// A box that advertisements are sent to in place of the group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -345,6 +383,13 @@ pub struct Probe {
 pub enum ProbeKind {
     /// An ICMP echo of this address.
     Ping(IpAddr),
+    /// Its hardware address: ARP, or neighbour discovery for IPv6.
+    Arp {
+        /// Of whom.
+        address: IpAddr,
+        /// Where a link-local address is looked for.
+        interface: Option<IfName>,
+    },
     /// A program: exit status 0 is healthy.
     Exec {
         /// Absolute path.
@@ -357,7 +402,7 @@ pub enum ProbeKind {
 impl std::fmt::Display for ProbeKind {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Ping(address) => write!(f, "gateway {address}"),
+            Self::Ping(address) | Self::Arp { address, .. } => write!(f, "gateway {address}"),
             Self::Exec { command, .. } => write!(f, "program {command}"),
         }
     }

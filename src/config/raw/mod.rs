@@ -17,7 +17,9 @@ pub use leaf::{
     Persistence, Quorum, Scheduler, SchedulerFlag, Sorry, Status, Sysctls, Targets, Tls, Transport, Tunnel,
     TunnelKind, Vips,
 };
-pub use vrrp::{Auth, AuthKind, Garp, ReplayKind, Sync, Track, Virtual, VirtualRoute, Vrrp};
+pub use vrrp::{
+    AskBy, Auth, AuthKind, Garp, ReplayKind, Sync, Track, Virtual, VirtualMacUse, VirtualRoute, Vrrp,
+};
 
 use super::faults::Faults;
 use super::field::{Field, List, Many};

@@ -41,6 +41,8 @@ table! {
         garp: Garp,
         track: List<Track>,
         group: String,
+        exchange: bool,
+        virtual_mac: VirtualMacUse,
     }
 }
 
@@ -73,6 +75,7 @@ table! {
         interface: IfName,
         service: String,
         gateway: IpAddr,
+        by: AskBy,
         exec: String,
         args: List<String>,
         file: String,
@@ -137,6 +140,8 @@ words!(AuthKind { "pass" => Self::Pass, "ah" => Self::Ah, "hmac" => Self::Hmac }
 words!(HmacMode {
     "enforce" => Self::Enforce, "permissive" => Self::Permissive, "receive-only" => Self::ReceiveOnly
 });
+words!(AskBy { "ping" => Self::Ping, "arp" => Self::Arp });
+words!(VirtualMacUse { "off" => Self::Off, "vips" => Self::Vips, "all" => Self::All });
 words!(ReplayKind { "time" => Self::Time, "monotonic" => Self::Monotonic });
 words!(AddressScope { "global" => Self::Global, "link" => Self::Link, "host" => Self::Host });
 
@@ -149,6 +154,26 @@ pub enum AuthKind {
     Ah,
     /// A signed trailer.
     Hmac,
+}
+
+/// `by` of a `gateway` in `track`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AskBy {
+    /// ICMP echoes.
+    Ping,
+    /// ARP, or neighbour discovery.
+    Arp,
+}
+
+/// `virtual_mac`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum VirtualMacUse {
+    /// There is none.
+    Off,
+    /// VIPs have it.
+    Vips,
+    /// Advertisements come from it, too.
+    All,
 }
 
 /// `replay` of `auth`.

@@ -17,6 +17,7 @@ use super::{Bounds, Unique, complete, family, host_address, items, list, name};
 use crate::units::{IfName, Priority, Vrid};
 
 mod auth;
+mod mac;
 mod track;
 mod ways;
 
@@ -44,6 +45,7 @@ pub(super) fn instances(
     let mut names = Unique::new();
     let mut routers = Unique::new();
     let mut vips = Unique::new();
+    let mut devices = Unique::new();
     let mut complete_vips = complete(raw);
     let mut instances = Vec::new();
     for At { value: raw, .. } in items(raw) {
@@ -58,6 +60,10 @@ pub(super) fn instances(
         let what = format!("virtual router identifier {} on `{}`", instance.vrid, instance.interface);
         let span = raw.vrid.span().unwrap_or(raw.at);
         routers.claim((instance.interface.clone(), instance.vrid, ipv4), span, what, faults);
+        if let (Some(virtual_mac), Some(span)) = (&instance.virtual_mac, raw.virtual_mac.span()) {
+            let what = format!("a device named `{}`", virtual_mac.device);
+            devices.claim(virtual_mac.device.clone(), span, what, faults);
+        }
         instances.push(instance);
     }
     (instances, Vips { addresses: vips.0, complete: complete_vips })
@@ -106,6 +112,7 @@ fn instance(
     let rules = ways::rules(raw, links, ipv4, faults);
     let start_wait = DELAY.take("start_wait", &raw.start_wait, START_WAIT, faults);
     let heartbeat = heartbeat(raw, links, faults);
+    let virtual_mac = mac::virtual_mac(raw, ipv4, faults);
     if let Some(span) = raw.group.span()
         && priority == Priority::OWNER
     {
@@ -136,6 +143,8 @@ fn instance(
         garp,
         track,
         group: raw.group.get().cloned(),
+        exchange: raw.exchange.get().copied().unwrap_or(true),
+        virtual_mac,
     })
 }
 

@@ -36,6 +36,8 @@ const KNOWN: &[&str] = &[
     "accept",
     "native_ipv6",
     "lvs_sync_daemon_interface",
+    "use_vmac",
+    "vmac_xmit_base",
 ];
 
 /// The group of each instance that has one.
@@ -109,6 +111,10 @@ pub(super) fn instance(
     }
     if let Some(daemon) = node.find("lvs_sync_daemon_interface") {
         sync(draft, daemon.value(), &word(name));
+    }
+    if node.find("use_vmac").is_some() {
+        let base = node.find("vmac_xmit_base").or_else(|| node.find("unicast_peer"));
+        table.text("virtual_mac", if base.is_some() { "vips" } else { "all" });
     }
     rest(draft, node, KNOWN);
     draft.vrrp.push(table);

@@ -47,6 +47,21 @@ pub struct TableSize {
     pub next_boot: u8,
 }
 
+/// How much `lvs` has, and how much of it lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct LvsSummary {
+    /// Virtual services of the file.
+    pub services: u32,
+    /// Those of them with quorum.
+    pub services_up: u32,
+    /// Real servers of all services, sorry servers not counted.
+    pub servers: u32,
+    /// Those of them that answer, or are not checked.
+    pub servers_up: u32,
+    /// Connections in the kernel's table when it was last read, active and inactive.
+    pub connections: u64,
+}
+
 /// One virtual service.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ServiceStatus {

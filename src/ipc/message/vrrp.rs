@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+use super::LvsSummary;
 use crate::units::{Cidr, IfName};
 
 /// What the operator may want of a virtual router.
@@ -35,8 +36,68 @@ pub struct VrrpStatus {
     /// Why the daemons are not as the file wants them.
     #[serde(default)]
     pub sync_problem: Option<String>,
+    /// The other boxes that tell of themselves.
+    #[serde(default)]
+    pub peers: Vec<PeerStatus>,
+    /// Letters by which boxes tell of themselves: sent, heard, and each kind of what was not heeded.
+    #[serde(default)]
+    pub letters: BTreeMap<String, u64>,
+    /// Why none are sent or heard.
+    #[serde(default)]
+    pub letters_problem: Option<String>,
     /// Generation of the configuration in force.
     pub generation: u64,
+}
+
+/// Another box of the group, as it tells of itself. Nothing of it decides an election.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PeerStatus {
+    /// Its host name.
+    pub hostname: String,
+    /// Version of its firmware.
+    pub firmware: String,
+    /// When it was last heard, milliseconds ago.
+    pub heard_ms: u64,
+    /// Each way by which it is heard.
+    pub ways: Vec<PeerWay>,
+    /// How often it has taken a configuration since it started.
+    pub generation: u64,
+    /// Whether that is ours, but for what is each box's own; `None` = another firmware, which cannot be compared.
+    pub same_configuration: Option<bool>,
+    /// How much it has, and how much of that answers to it; `None` = its `lvs` does not answer.
+    pub table: Option<LvsSummary>,
+    /// It sends its connections to others.
+    pub sends_connections: bool,
+    /// It takes those of others.
+    pub hears_connections: bool,
+    /// The virtual routers of this box, as they are there; one that is missing is not there.
+    pub routers: Vec<PeerRouter>,
+    /// What is odd about it.
+    pub warnings: Vec<String>,
+}
+
+/// A way by which another box is heard.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PeerWay {
+    /// Our interface.
+    pub interface: IfName,
+    /// Its address.
+    pub address: IpAddr,
+    /// Whether what it says is signed.
+    pub signed: bool,
+    /// When it was last heard here, milliseconds ago.
+    pub heard_ms: u64,
+}
+
+/// A virtual router on another box.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PeerRouter {
+    /// Its name in this box's file.
+    pub name: String,
+    /// Its state there.
+    pub state: RouterState,
+    /// Its priority there.
+    pub priority: u8,
 }
 
 /// One virtual router.

@@ -1,5 +1,6 @@
 //! `track` of `[[vrrp]]`.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use super::super::super::faults::Faults;
@@ -30,15 +31,17 @@ pub(in super::super) fn tracks(
 ) -> Vec<Track> {
     let mut seen = Unique::new();
     let mut tracks = Vec::new();
-    for At { value: raw, span } in items(&raw.track) {
+    let instance = raw;
+    for At { value: raw, span } in items(&instance.track) {
         let weight = weight(raw, priority, faults);
-        let Some(target) = target(raw, links, services, faults) else { continue };
+        let Some(target) = target(instance, raw, links, services, faults) else { continue };
         let key = match &target {
             TrackTarget::Interface(name) => format!("interface `{name}`"),
             TrackTarget::Service(name) => format!("service `{name}`"),
             TrackTarget::File(path) => format!("file `{path}`"),
             TrackTarget::Probe(Probe { kind, .. }) => match kind {
                 ProbeKind::Ping(address) => format!("gateway {address}"),
+                ProbeKind::Arp { address, .. } => format!("gateway {address} by ARP"),
                 ProbeKind::Exec { command, args } => {
                     format!(
                         "program `{}`",
@@ -53,7 +56,13 @@ pub(in super::super) fn tracks(
     tracks
 }
 
-fn target(raw: &raw::Track, links: &Links, services: &Names, faults: &mut Faults<'_>) -> Option<TrackTarget> {
+fn target(
+    instance: &raw::Vrrp,
+    raw: &raw::Track,
+    links: &Links,
+    services: &Names,
+    faults: &mut Faults<'_>,
+) -> Option<TrackTarget> {
     let given = [
         raw.interface.is_given(),
         raw.service.is_given(),
@@ -83,7 +92,7 @@ fn target(raw: &raw::Track, links: &Links, services: &Names, faults: &mut Faults
     let kind = match (raw.gateway.set(), raw.exec.set()) {
         (Some(At { value: address, span }), _) => {
             host_address(*address, *span, "gateway", faults);
-            ProbeKind::Ping(*address)
+            gateway(*address, instance, raw)
         }
         (None, Some(command)) => {
             absolute("exec", command, faults);
@@ -108,6 +117,19 @@ fn target(raw: &raw::Track, links: &Links, services: &Names, faults: &mut Faults
     }))
 }
 
+fn gateway(address: IpAddr, instance: &raw::Vrrp, raw: &raw::Track) -> ProbeKind {
+    let local = match address {
+        IpAddr::V4(_) => false,
+        IpAddr::V6(address) => address.is_unicast_link_local(),
+    };
+    match raw.by.get() {
+        Some(raw::AskBy::Arp) => {
+            ProbeKind::Arp { address, interface: instance.interface.get().filter(|_| local).cloned() }
+        }
+        Some(raw::AskBy::Ping) | None => ProbeKind::Ping(address),
+    }
+}
+
 /// Keys of what is asked, beside what is not.
 fn unasked(raw: &raw::Track, timed: bool, faults: &mut Faults<'_>) {
     let times = [
@@ -120,6 +142,11 @@ fn unasked(raw: &raw::Track, timed: bool, faults: &mut Faults<'_>) {
         if let Some(span) = span {
             faults.add(span, format!("`{key}` is for `gateway` and `exec` only"));
         }
+    }
+    if let Some(span) = raw.by.span()
+        && !raw.gateway.is_given()
+    {
+        faults.add(span, "`by` is for `gateway` only");
     }
     if let Some(span) = raw.args.span()
         && !raw.exec.is_given()

@@ -1,0 +1,146 @@
+//! Virtual MAC addresses: neighbours learn one address for the VIP, whichever box has it.
+
+use std::time::{Duration, Instant};
+
+use director_lab::segment::{Host, Segment};
+
+use super::director::{Director, file};
+use super::keepalived::Keepalived;
+use super::skip;
+
+const PATIENCE: Duration = Duration::from_secs(10);
+const VIP: &str = "10.0.0.45";
+const DEVICE: &str = "v4.51.eth0";
+const MAC: &str = "00:00:5e:00:01:33";
+
+fn router(vrid: u8, priority: u8, virtual_mac: &str) -> String {
+    format!(
+        "[[vrrp]]\nname = \"VI_1\"\ninterface = \"eth0\"\nvrid = {vrid}\npriority = {priority}\ninterval = \"100ms\"\n\
+         checksum = \"pseudo-header\"\naddresses = [\"{VIP}\"]\nalso = [\"2001:db8::45/128\"]\nvirtual_mac = \"{virtual_mac}\"\n"
+    )
+}
+
+fn ip(host: &Host, words: &str) -> String {
+    host.namespace().ip(words).unwrap()
+}
+
+fn wait(what: &str, done: impl Fn() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !done() {
+        assert!(Instant::now() < deadline, "not {what} within {PATIENCE:?}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Both VIPs are on the device, which is up and has the address.
+fn is_carried(host: &Host, device: &str, mac: &str) -> bool {
+    let addresses = host.namespace().ip(&format!("address show dev {device}")).unwrap_or_default();
+    [VIP, "2001:db8::45", mac, ",UP"].iter().all(|word| addresses.contains(word))
+        && !ip(host, "address show dev eth0").contains(VIP)
+}
+
+fn index(host: &Host) -> String {
+    ip(host, &format!("-o link show dev {DEVICE}")).split(':').next().unwrap().to_owned()
+}
+
+#[test]
+fn beside_keepalived_neighbours_learn_one_address() {
+    if skip() {
+        return;
+    }
+    let segment = Segment::new().unwrap();
+    let [ours, theirs, client] = [("director", 1), ("keepalived", 2), ("client", 9)]
+        .map(|(name, last)| segment.host(name, &format!("10.0.0.{last}/24")).unwrap());
+    let mut director = Director::new(&ours, &file("10.0.0.1/24", &router(51, 200, "all")));
+    let mut keepalived = Keepalived::new(
+        &theirs,
+        &format!(
+            "vrrp_instance VI_1 {{\n interface eth0\n use_vmac vrrp.51\n virtual_router_id 51\n priority 100\n version 3\n \
+             advert_int 0.1\n virtual_ipaddress {{\n {VIP}\n }}\n virtual_ipaddress_excluded {{\n 2001:db8::45\n }}\n}}\n"
+        ),
+    );
+    // keepalived leaves this to the operator: else its host asks for the client in the name of the VIP, from its own address.
+    theirs.namespace().sysctl("net/ipv4/conf/eth0/arp_announce", "2").unwrap();
+    let vip = VIP.parse().unwrap();
+    // The client asks once; what it has learnt stays right.
+    let learnt = || {
+        wait("answered", || client.pings(vip));
+        let neighbours = ip(&client, "neighbour show");
+        let entry = neighbours.lines().find(|line| line.starts_with(VIP)).unwrap_or_default().to_owned();
+        assert!(entry.contains(MAC), "{neighbours}");
+    };
+    keepalived.start();
+    keepalived.wait_for("MASTER", 0, PATIENCE);
+    learnt();
+    let mark = keepalived.log.mark();
+    director.start();
+    director.wait_for("master", 0, PATIENCE);
+    keepalived.wait_for("BACKUP", mark, PATIENCE);
+    wait("carried", || is_carried(&ours, DEVICE, MAC));
+    learnt();
+    director.assert_content();
+    keepalived.assert_content();
+    // What is on the wire comes from the virtual address: the switch has it at this box's port.
+    let show = || director_lab::command::output("bridge", &["fdb", "show", "br", "br0"].map(str::to_owned));
+    let fdb = segment.namespace().run(show).unwrap().unwrap();
+    assert!(fdb.lines().any(|line| line.contains(MAC)), "{fdb}");
+
+    let mark = keepalived.log.mark();
+    director.stop();
+    keepalived.wait_for("MASTER", mark, PATIENCE);
+    learnt();
+    assert!(!ip(&ours, "link show").contains(DEVICE), "an end leaves no device");
+    director.start();
+    keepalived.wait_for("BACKUP", mark, PATIENCE);
+    wait("carried", || is_carried(&ours, DEVICE, MAC));
+    learnt();
+}
+
+#[test]
+fn a_device_outlives_the_worker_and_what_is_left_over_goes() {
+    if skip() {
+        return;
+    }
+    let segment = Segment::new().unwrap();
+    let host = segment.host("lb1", "10.0.0.1/24").unwrap();
+    let mut director = Director::new(&host, &file("10.0.0.1/24", &router(51, 200, "vips")));
+    director.start();
+    director.wait_for("master", 0, PATIENCE);
+    wait("carried", || is_carried(&host, DEVICE, MAC));
+    for (path, value) in [
+        (format!("ipv4/conf/{DEVICE}/arp_ignore"), "1"),
+        (format!("ipv4/conf/{DEVICE}/accept_local"), "1"),
+        (format!("ipv4/conf/{DEVICE}/rp_filter"), "0"),
+        (format!("ipv4/conf/{DEVICE}/promote_secondaries"), "1"),
+        (format!("ipv6/conf/{DEVICE}/addr_gen_mode"), "1"),
+        ("ipv4/conf/eth0/arp_ignore".to_owned(), "1"),
+        ("ipv4/conf/eth0/arp_filter".to_owned(), "1"),
+        ("ipv4/conf/eth0/arp_announce".to_owned(), "2"),
+    ] {
+        let read = move || std::fs::read_to_string(format!("/proc/sys/net/{path}"));
+        let found = host.namespace().run(read).unwrap();
+        assert_eq!(found.unwrap().trim(), value);
+    }
+    let before = index(&host);
+    director.kill();
+    director.start();
+    wait("carried", || is_carried(&host, DEVICE, MAC));
+    assert_eq!(index(&host), before, "the same device");
+    // Somebody removes it.
+    ip(&host, &format!("link delete {DEVICE}"));
+    wait("carried again", || is_carried(&host, DEVICE, MAC));
+    // The file does not want it any more.
+    director.configure(&file("10.0.0.1/24", &router(51, 200, "off")));
+    director.holds(&[VIP], &[]);
+    wait("removed", || !ip(&host, "link show").contains(DEVICE));
+    // A life that ends badly, and another file for the next.
+    director.configure(&file("10.0.0.1/24", &router(51, 200, "all")));
+    wait("carried", || is_carried(&host, DEVICE, MAC));
+    director.kill();
+    director.configure(&file("10.0.0.1/24", &router(52, 200, "all")));
+    director.start();
+    wait("replaced", || is_carried(&host, "v4.52.eth0", "00:00:5e:00:01:34"));
+    wait("removed", || !ip(&host, "link show").contains(DEVICE));
+    director.stop();
+    assert!(!ip(&host, "link show").contains("v4."), "{}", ip(&host, "link show"));
+}
