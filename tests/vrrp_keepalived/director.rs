@@ -4,11 +4,11 @@ use std::fmt::Write;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-use director::ipc::client::ask;
-use director::ipc::message::{Reply, Request, RouterState, RouterStatus, Source, Status, StoreStatus};
-use director::paths::RunDir;
-use director::role::Role;
-use director::vrrp::packet::Reject;
+use ::director::ipc::client::ask;
+use ::director::ipc::message::{Reply, Request, RouterState, RouterStatus, Source, Status, StoreStatus};
+use ::director::paths::RunDir;
+use ::director::role::Role;
+use ::director::vrrp::packet::Reject;
 use director_lab::segment::Host;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;

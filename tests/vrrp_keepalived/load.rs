@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use director::sys::realtime::round_robin;
+use ::director::sys::realtime::round_robin;
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::unistd::Pid;
 

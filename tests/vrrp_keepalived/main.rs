@@ -23,7 +23,6 @@ mod record;
 mod reload;
 mod repair;
 mod rolling;
-mod starved;
 mod tie;
 mod versus;
 mod vmac;

@@ -113,6 +113,7 @@ fn median(values: &[f64]) -> f64 {
 
 fn amount(value: f64, unit: &str) -> String {
     match unit {
+        "s" if value.abs() < 1e-3 => format!("{:.0} us", value * 1e6),
         "s" if value < 1.0 => format!("{:.1} ms", value * 1e3),
         "s" => format!("{value:.2} s"),
         "x" => format!("{value:.0}"),
@@ -148,6 +149,15 @@ mod tests {
         assert!(lines[1].ends_with("2.00 s  (1.00 s to 3.00 s)  ours/theirs 1/10"), "{text}");
         assert_eq!(lines[3], "  goal load: at most 0.050 of peer's: MISSED (0.100)");
         assert_eq!(lines[4], "  goal n: at most 1: met (1)");
+    }
+
+    #[test]
+    fn times_are_told_in_the_unit_that_fits() {
+        for (seconds, text) in
+            [(2.5, "2.50 s"), (0.0064, "6.4 ms"), (0.000_31, "310 us"), (-0.000_2, "-200 us"), (0.0, "0 us")]
+        {
+            assert_eq!(amount(seconds, "s"), text);
+        }
     }
 
     #[test]

@@ -1,11 +1,32 @@
 //! A box that has no time: hogs in real-time below the worker, ordinary hogs beside the shortest intervals, a process that is
 //! stopped. DIRECTOR_BUSY_SECONDS=600 makes it long.
+//!
+//! A program of its own, whose tests run one after the other: they would spoil the times of all others.
 
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "helpers of tests"
+)]
+
+#[allow(dead_code, reason = "the other program needs more of it")]
+#[path = "../vrrp_keepalived/director.rs"]
+mod director;
+#[allow(dead_code, reason = "the other program needs more of it")]
+#[path = "../vrrp_keepalived/load.rs"]
+mod load;
+#[allow(dead_code, reason = "the other program needs more of it")]
+#[path = "../vrrp_keepalived/log.rs"]
+mod log;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use director::config::model::VrrpVersion;
-use director::ipc::message::RouterState;
-use director::vrrp::event::master_down;
+use ::director::config::model::VrrpVersion;
+use ::director::ipc::message::RouterState;
+use ::director::vrrp::event::master_down;
 use director_lab::capture::Capture;
 use director_lab::command::output;
 use director_lab::frame::{Said, said};
@@ -13,13 +34,25 @@ use director_lab::segment::Segment;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::director::{Director, file};
-use super::load::{Hogs, Witness, number};
-use super::skip;
+use self::director::{Director, file};
+use self::load::{Hogs, Witness, number};
 
 const PATIENCE: Duration = Duration::from_secs(10);
-/// A second in which a processor did not run for so long is not counted against the worker.
-const STOOD_STILL: Duration = Duration::from_millis(8);
+/// When a processor did not run for so long, a change in that second or the next is not counted against the worker: what is left
+/// of the 26 ms for which it may be late is no more than the rest of the machine needs.
+const STOOD_STILL: Duration = Duration::from_millis(15);
+
+/// One test at a time.
+static ALONE: Mutex<()> = Mutex::new(());
+
+/// Nobody else's turn; `None` when the tests of this program cannot run here.
+fn alone() -> Option<MutexGuard<'static, ()>> {
+    if let Err(why) = director_lab::preflight::namespaces() {
+        eprintln!("skipped: {why:#}");
+        return None;
+    }
+    Some(ALONE.lock().unwrap_or_else(PoisonError::into_inner))
+}
 
 struct Rig {
     _segment: Segment,
@@ -73,9 +106,7 @@ impl Rig {
 
 #[test]
 fn hogs_in_real_time_below_the_worker_cost_nothing_and_a_stop_costs_one_change() {
-    if skip() {
-        return;
-    }
+    let Some(_alone) = alone() else { return };
     // At most 20 s: nobody else has this processor meanwhile, but for the twentieth that the kernel keeps back.
     let busy = Duration::from_secs(number("DIRECTOR_BUSY_SECONDS").unwrap_or(4).min(20).into());
     let rig = Rig::new(100);
@@ -107,14 +138,12 @@ fn hogs_in_real_time_below_the_worker_cost_nothing_and_a_stop_costs_one_change()
 /// The backup waits for 36 ms.
 #[test]
 fn ten_milliseconds_are_kept_while_all_processors_are_busy() {
-    if skip() {
-        return;
-    }
+    let Some(_alone) = alone() else { return };
     let seconds = number("DIRECTOR_BUSY_SECONDS").unwrap_or(15);
     let rig = Rig::new(10);
     let hogs = Hogs::ordinary();
     let witness = Witness::start();
-    let (mut blamed, mut excused, mut stood) = (0, 0, Duration::ZERO);
+    let (mut blamed, mut excused, mut stood, mut before) = (0, 0, Duration::ZERO, Duration::ZERO);
     let start = rig.wire.mark();
     let mut mark = start;
     for _ in 0..seconds {
@@ -123,12 +152,12 @@ fn ten_milliseconds_are_kept_while_all_processors_are_busy() {
         let (changes, _) = rig.changes(mark.saturating_sub(1));
         let worst = witness.worst();
         stood = stood.max(worst);
-        if worst < STOOD_STILL {
-            blamed += changes
+        if worst.max(before) < STOOD_STILL {
+            blamed += changes;
         } else {
-            excused += changes
+            excused += changes;
         }
-        mark = next;
+        (mark, before) = (next, worst);
     }
     drop(hogs);
     let (_, longest) = rig.changes(start);
