@@ -15,6 +15,7 @@ mod director;
 mod exchange;
 mod heartbeat;
 mod keepalived;
+#[allow(dead_code, reason = "the other program needs more of it")]
 mod load;
 mod log;
 mod orders;

@@ -20,6 +20,7 @@ mod load;
 #[allow(dead_code, reason = "the other program needs more of it")]
 #[path = "../vrrp_keepalived/log.rs"]
 mod log;
+mod witness;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -35,7 +36,8 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use self::director::{Director, file};
-use self::load::{Hogs, Witness, number};
+use self::load::{Hogs, number};
+use self::witness::Witness;
 
 const PATIENCE: Duration = Duration::from_secs(10);
 /// When a processor did not run for so long, a change in that second or the next is not counted against the worker: what is left
