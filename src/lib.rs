@@ -28,6 +28,7 @@ pub mod lvs; // the worker that owns IPVS: services, real servers, quorum, the s
 pub mod net; // links, addresses of NICs, routes, network sysctls
 pub mod netlink; // netlink as bytes, and the socket that carries it
 pub mod nft; // marks and source addresses by nftables: the rules that services need, and the table that holds them
+pub mod notify; // logs and alarms on their way out of the box
 pub mod owner; // whose an address or a route in the kernel is
 pub mod paths; // where the processes meet: the run directory and what lies in it
 pub mod pattern; // what must be found in an answer: a regular expression, compiled once

@@ -23,16 +23,18 @@ pub enum Role {
     Lvs,
     /// Metrics and the status page, on the addresses of the file alone.
     Api,
+    /// Everything slow that an event may cause: remote logs, mail, webhooks, programs.
+    Notify,
     /// One terminal each.
     Console,
 }
 
 impl Role {
     /// The workers that the supervisor starts once each, in no particular order.
-    pub const WORKERS: [Self; 5] = [Self::Store, Self::Net, Self::Vrrp, Self::Lvs, Self::Api];
+    pub const WORKERS: [Self; 6] = [Self::Store, Self::Net, Self::Vrrp, Self::Lvs, Self::Api, Self::Notify];
 
-    const ALL: [Self; 7] =
-        [Self::Init, Self::Store, Self::Net, Self::Vrrp, Self::Lvs, Self::Api, Self::Console];
+    const ALL: [Self; 8] =
+        [Self::Init, Self::Store, Self::Net, Self::Vrrp, Self::Lvs, Self::Api, Self::Notify, Self::Console];
 
     /// The name in argv, socket paths, logs and messages.
     #[must_use]
@@ -44,6 +46,7 @@ impl Role {
             Self::Vrrp => "vrrp",
             Self::Lvs => "lvs",
             Self::Api => "api",
+            Self::Notify => "notify",
             Self::Console => "console",
         }
     }

@@ -32,6 +32,7 @@ pub const fn entry(role: Role) -> Option<Entry> {
         Role::Store => Some(crate::store::run),
         Role::Vrrp => Some(crate::vrrp::run::run),
         Role::Api => Some(crate::api::run::run),
+        Role::Notify => Some(crate::notify::run::run),
         Role::Init => None,
     }
 }

@@ -10,7 +10,7 @@ use tokio::sync::Mutex;
 use super::devices::{self, Device};
 use crate::ipc::client::question;
 use crate::ipc::message::{
-    InitStatus, LvsStatus, NetStatus, Reply, Request, Status, StoreStatus, VERSION, VrrpStatus,
+    InitStatus, LvsStatus, NetStatus, NotifyStatus, Reply, Request, Status, StoreStatus, VERSION, VrrpStatus,
 };
 use crate::paths::RunDir;
 use crate::role::Role;
@@ -21,7 +21,7 @@ const FRESH: Duration = Duration::from_secs(1);
 const WAIT: Duration = Duration::from_secs(3);
 
 /// Who is asked, in the order in which it is shown.
-pub const ASKED: [Role; 5] = [Role::Init, Role::Store, Role::Net, Role::Vrrp, Role::Lvs];
+pub const ASKED: [Role; 6] = [Role::Init, Role::Store, Role::Net, Role::Vrrp, Role::Lvs, Role::Notify];
 
 /// What everybody said.
 #[derive(Debug)]
@@ -73,6 +73,12 @@ impl Everything {
     #[must_use]
     pub fn vrrp(&self) -> Option<&VrrpStatus> {
         if let Some(Status::Vrrp(status)) = self.of(Role::Vrrp) { Some(status) } else { None }
+    }
+
+    /// Logs and alarms on their way out.
+    #[must_use]
+    pub fn notify(&self) -> Option<&NotifyStatus> {
+        if let Some(Status::Notify(status)) = self.of(Role::Notify) { Some(status) } else { None }
     }
 
     /// Services and servers.

@@ -11,12 +11,14 @@ use crate::units::{Cidr, IfName, Mac};
 
 mod check;
 mod gist;
+mod notify;
 mod service;
 pub(super) mod shared;
 mod vrrp;
 
 pub use check::{Check, CheckKind, Database, Dialogue, Http, Login, MailTls, ProbeRoute, Tls};
 pub use gist::Gist;
+pub use notify::{Mail, Notify, NotifyWay, Webhook};
 pub use service::{
     AddressRange, Ipvs, Listen, Marking, Method, Need, OnFail, Persistence, PersistenceEngine, Protocol,
     Quorum, SCHEDULERS, SchedulerFlags, Server, Service, ServiceKey, Sorry, Start, Tunnel, TunnelChecksum,
@@ -48,6 +50,8 @@ pub struct Config {
     pub api: Api,
     /// `[console]`.
     pub console: Console,
+    /// `[[notify]]`, in the order of the file; names are unique.
+    pub notify: Vec<Notify>,
 }
 
 /// What concerns the box as a whole.
@@ -61,6 +65,8 @@ pub struct System {
     pub syslog: Vec<SyslogTarget>,
     /// A changed file is checked and applied by itself.
     pub autoreload: bool,
+    /// Whether `[[notify]]` may start programs.
+    pub hooks: bool,
 }
 
 /// The menu on terminals.

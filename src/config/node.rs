@@ -143,7 +143,7 @@ pub fn choose(nodes: &[Node<'_>], facts: &NodeFacts, faults: &mut Faults<'_>) ->
 
 /// The file as the box of `node` has it.
 ///
-/// `[system]`, `[api]`, `[console]`, `[ipvs]` and its `sysctl` are merged key by key. The elements of `interface`, `route`, `vrrp`, `service` and `service.server` are matched
+/// `[system]`, `[api]`, `[console]`, `[ipvs]` and its `sysctl` are merged key by key. The elements of `interface`, `route`, `vrrp`, `service`, `notify` and `service.server` are matched
 /// by what names them and merged key by key, unmatched ones are added at the end. Any other value replaces the file's.
 pub fn merge<'t>(root: &DeTable<'t>, node: &Node<'t>) -> DeTable<'t> {
     let mut merged = root.clone();
@@ -151,7 +151,7 @@ pub fn merge<'t>(root: &DeTable<'t>, node: &Node<'t>) -> DeTable<'t> {
         let names: &[&str] = match key.get_ref().as_ref() {
             "interface" => &["name", "mac"],
             "route" => &["to"],
-            "vrrp" | "service" => &["name"],
+            "vrrp" | "service" | "notify" => &["name"],
             _ => &[],
         };
         merge_value(&mut merged, key, value, names);

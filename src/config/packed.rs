@@ -39,7 +39,7 @@ struct Head {
 #[must_use]
 pub fn pack(before: &Before, facts: &NodeFacts) -> Option<Vec<u8>> {
     let Checked { config, node } = &before.checked;
-    let Config { system, interfaces, routes, vrrp, services, ipvs, sync, api, console } = config;
+    let Config { system, interfaces, routes, vrrp, services, ipvs, sync, api, console, notify } = config;
     let label = Label::of(&before.text)?;
     let (packed, checks) = shared::numbering(|| postcard::to_allocvec(services));
     let packed = packed.ok()?;
@@ -58,6 +58,7 @@ pub fn pack(before: &Before, facts: &NodeFacts) -> Option<Vec<u8>> {
             sync: sync.clone(),
             api: api.clone(),
             console: console.clone(),
+            notify: notify.clone(),
         },
         gist: Gist::of(services),
     };

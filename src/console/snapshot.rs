@@ -56,7 +56,7 @@ impl Snapshot {
                 self.vrrp = status.and_then(|s| if let Status::Vrrp(s) = s { Some(s) } else { None })
             }
             Role::Lvs => self.lvs = status.and_then(|s| if let Status::Lvs(s) = s { Some(s) } else { None }),
-            Role::Api | Role::Console => {}
+            Role::Api | Role::Notify | Role::Console => {}
         }
     }
 

@@ -11,6 +11,7 @@ mod import;
 pub mod ipvs;
 pub mod life;
 pub mod logs;
+pub mod notify;
 pub mod peers;
 mod pin;
 mod ping;
@@ -228,6 +229,12 @@ pub const VERBS: &[Verb] = &[
         summary: "write packets of an interface to a file: bounded in number, time and size",
         run: capture::run,
     },
+    Verb {
+        name: "notify",
+        usage: notify::USAGE,
+        summary: "show who is told of alarms, and try whether that arrives",
+        run: notify::run,
+    },
     Verb { name: "pin", usage: "", summary: "make the hash of a PIN for the console", run: pin::run },
     Verb {
         name: "support",
@@ -349,6 +356,7 @@ fn explain(verb: &Verb) -> String {
         "import" => format!("\n{}", import::DETAILS),
         "ipvs" => format!("\n{}", ipvs::DETAILS),
         "why" | "drain" | "disable" | "enable" => format!("\n{}", admin::DETAILS),
+        "notify" => format!("\n{}", notify::DETAILS),
         "realserver" => format!("\n{}", realserver::DETAILS),
         "vrrp" => format!("\n{}", vrrp::DETAILS),
         "diff" | "apply" | "confirm" | "rollback" | "history" | "show" => format!("\n{}", life::DETAILS),

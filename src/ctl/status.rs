@@ -8,8 +8,8 @@ use super::peers;
 pub use super::services::lvs;
 use crate::init::supervise::ALARM;
 use crate::ipc::message::{
-    ApiStatus, InitStatus, LifeStatus, LinkStatus, NetStatus, PendingStatus, RouterState, RouterStatus,
-    Source, Status, StickStatus, StoreStatus, TrackerStatus, VrrpStatus, WorkerStatus,
+    ApiStatus, InitStatus, LifeStatus, LinkStatus, NetStatus, NotifyStatus, PendingStatus, RouterState,
+    RouterStatus, Source, Status, StickStatus, StoreStatus, TrackerStatus, VrrpStatus, WorkerStatus,
 };
 use crate::vrrp::packet::Reject;
 
@@ -23,6 +23,7 @@ pub fn lines(status: &Status) -> Vec<String> {
         Status::Vrrp(status) => vrrp(status),
         Status::Lvs(status) => lvs(status),
         Status::Api(status) => api(status),
+        Status::Notify(status) => notify(status),
     }
 }
 
@@ -54,6 +55,15 @@ pub fn api(status: &ApiStatus) -> Vec<String> {
     }
     out.extend(problems.iter().map(|problem| format!("! {problem}")));
     out
+}
+
+/// Logs and alarms on their way out; nothing where the file has none.
+#[must_use]
+pub fn notify(status: &NotifyStatus) -> Vec<String> {
+    if status.targets.is_empty() && status.syslog.is_empty() {
+        return Vec::new();
+    }
+    super::notify::lines(status).lines().map(str::to_owned).collect()
 }
 
 /// A table of workers.

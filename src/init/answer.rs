@@ -27,6 +27,9 @@ impl Init {
             }
             Request::Status => return Reply::Status { status: Box::new(Status::Init(self.status(now))) },
             Request::Logs { role, lines } => return Reply::Logs { lines: self.rings.newest(role, lines) },
+            Request::Follow { era, after, lines } => {
+                return Reply::Followed(self.rings.follow(era, after, lines));
+            }
             Request::Subscribe => Ok(Vec::new()),
             Request::Restart { role } => {
                 self.supervisor.restart(role, now).map_err(|error| error.to_string())
@@ -57,7 +60,8 @@ impl Init {
             | Request::Administer { .. }
             | Request::Summary
             | Request::Why { .. }
-            | Request::Router { .. } => {
+            | Request::Router { .. }
+            | Request::NotifyTest { .. } => {
                 return crate::ipc::server::not_mine(Role::Init, &request);
             }
         };

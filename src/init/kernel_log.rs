@@ -52,7 +52,7 @@ fn complaint(record: &[u8]) -> Option<(u8, String)> {
     let (head, rest) = text.split_once(';')?;
     let priority: u32 = head.split(',').next()?.parse().ok()?;
     let severity = u8::try_from(priority).ok().filter(|severity| *severity <= WORST_OF)?;
-    Some((severity, format!("kernel: {}", rest.lines().next()?)))
+    Some((severity, rest.lines().next()?.to_owned()))
 }
 
 #[cfg(test)]
@@ -62,7 +62,7 @@ mod tests {
     #[test]
     fn only_the_kernels_complaints_are_kept() {
         let warning = b"4,339,5140900,-;NET: Registered protocol\n SUBSYSTEM=x\n";
-        assert_eq!(complaint(warning), Some((4, "kernel: NET: Registered protocol".to_owned())));
+        assert_eq!(complaint(warning), Some((4, "NET: Registered protocol".to_owned())));
         assert_eq!(complaint(b"6,1,2,-;info\n"), None);
         assert_eq!(complaint(b"28,1,2,-;director[vrrp]: our own warning\n"), None);
         assert_eq!(complaint(b"nonsense"), None);

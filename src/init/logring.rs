@@ -3,9 +3,9 @@
 //! Each role has a ring of its own, so that a noisy worker never pushes out what another said; `director logs` merges them.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
-use crate::ipc::message::LogLine;
+use crate::ipc::message::{LogLine, LogPart};
 use crate::role::Role;
 
 /// Bytes kept for each role.
@@ -18,8 +18,9 @@ const UNMARKED: u8 = 4;
 const OVERHEAD: usize = 32;
 
 /// The rings of all roles.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct LogRings {
+    era: u64,
     rings: BTreeMap<Role, Ring>,
     sequence: u64,
 }
@@ -31,7 +32,27 @@ struct Ring {
     dropped: u64,
 }
 
+impl Default for LogRings {
+    /// Empty rings of a new era.
+    fn default() -> Self {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        Self { era: u64::try_from(now.as_micros()).unwrap_or(u64::MAX), rings: BTreeMap::new(), sequence: 0 }
+    }
+}
+
 impl LogRings {
+    /// The oldest lines, at most `count`, that came behind number `after` of `era`; of another era, from the first on.
+    #[must_use]
+    pub fn follow(&self, era: u64, after: u64, count: usize) -> LogPart {
+        let after = if era == self.era { after.min(self.sequence) } else { 0 };
+        let behind = |ring: &'_ Ring| ring.lines.partition_point(|(number, _)| *number <= after);
+        let mut lines: Vec<&(u64, LogLine)> =
+            self.rings.values().flat_map(|ring| ring.lines.range(behind(ring)..)).collect();
+        lines.sort_unstable_by_key(|(number, _)| *number);
+        lines.truncate(count);
+        LogPart { era: self.era, lines: lines.into_iter().cloned().collect() }
+    }
+
     /// Keeps a line; the oldest of the same role make room.
     pub fn push(&mut self, line: LogLine) {
         self.sequence += 1;
@@ -168,6 +189,28 @@ mod tests {
         assert!(rings.dropped(Role::Lvs) > 8000);
         let kept = rings.newest(Some(Role::Lvs), usize::MAX);
         assert!(kept.iter().map(|l| l.text.len() + OVERHEAD).sum::<usize>() <= RING_BYTES);
+    }
+
+    #[test]
+    fn a_follower_gets_every_line_once_and_sees_what_it_missed() {
+        let seen = |part: &LogPart| -> Vec<String> {
+            part.lines.iter().map(|(number, line)| format!("{number} {}", line.text)).collect()
+        };
+        let mut rings = LogRings::default();
+        assert!(rings.follow(0, 0, 10).lines.is_empty());
+        for n in 0..5 {
+            rings.push(line(if n % 2 == 0 { Role::Lvs } else { Role::Net }, &format!("line {n}")));
+        }
+        let first = rings.follow(0, 99, 3);
+        assert_eq!(seen(&first), ["1 line 0", "2 line 1", "3 line 2"], "of another era: from the beginning");
+        assert_eq!(seen(&rings.follow(first.era, 3, 10)), ["4 line 3", "5 line 4"]);
+        assert!(rings.follow(first.era, 5, 10).lines.is_empty());
+        for n in 0..10_000 {
+            rings.push(line(Role::Lvs, &format!("noise {n}")));
+        }
+        let late = rings.follow(first.era, 0, 3);
+        assert_eq!(seen(&late)[..2], ["2 line 1", "4 line 3"], "what the quiet worker said is still there");
+        assert!(late.lines[2].0 > 8000);
     }
 
     #[test]

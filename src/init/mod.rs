@@ -17,6 +17,7 @@ pub mod mounts; // the table of mounts
 pub mod own_log; // the supervisor's own records
 pub mod power; // the order in which an orderly end happens (pure)
 pub mod release; // what the image says about itself
+pub mod repeats; // a line that repeats is counted (pure)
 pub mod requests; // the socket of the supervisor
 pub mod run; // the loop
 pub mod setup; // what a supervisor is made of

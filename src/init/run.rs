@@ -26,6 +26,7 @@ use super::links::{Line, Links, MAX_REPLY};
 use super::logring::LogRings;
 use super::own_log;
 use super::power::Shutdown;
+use super::repeats::{Repeats, Voice};
 use super::requests::Server;
 use super::setup::{Ending, Setup};
 use super::supervise::{Action, End, How, Key, Pid, Supervisor};
@@ -55,6 +56,7 @@ pub struct Init {
     pub(super) supervisor: Supervisor,
     pub(super) server: Server,
     pub(super) rings: LogRings,
+    repeats: Repeats,
     shutdown: Option<(Shutdown, Ending)>,
     links: Links,
     reload: Option<LineStream>,
@@ -73,6 +75,7 @@ impl Init {
             supervisor,
             server,
             rings: LogRings::default(),
+            repeats: Repeats::default(),
             shutdown: None,
             links: Links::default(),
             reload: None,
@@ -91,6 +94,7 @@ impl Init {
             self.reap();
             self.decide();
             self.keep_own_records();
+            self.tell_repeats();
             if let Some((shutdown, ending)) = &self.shutdown
                 && shutdown.done()
             {
@@ -238,7 +242,10 @@ impl Init {
         let shutdown = self.shutdown.as_ref().map(|(shutdown, _)| shutdown.deadline());
         // A watchdog that is not fed on purpose is no reason to turn without rest.
         let watchdog = self.setup.watchdog.as_ref().map(|watchdog| watchdog.deadline().max(now + REST));
-        let due = [self.supervisor.deadline(), shutdown, watchdog].into_iter().flatten().min();
+        let due = [self.supervisor.deadline(), shutdown, watchdog, self.repeats.deadline()]
+            .into_iter()
+            .flatten()
+            .min();
         let timeout = due.map(|due| TimeSpec::from(due.saturating_duration_since(now)));
         let watched = self.watched();
         let mut fds: Vec<PollFd<'_>> =
@@ -300,33 +307,43 @@ impl Init {
 
     fn listen_to(&mut self, key: &Key) {
         for (severity, text) in self.links.said(key) {
-            self.keep(key.role, severity, text);
+            self.keep(Voice::Role(key.role), severity, text);
         }
     }
 
     fn hear_kernel(&mut self) {
         for (severity, text) in self.setup.kernel_log.as_mut().map(KernelLog::read).unwrap_or_default() {
-            // Not to the sink: that is the kernel's log.
-            self.ring(Role::Init, severity, text);
+            self.keep(Voice::Kernel, severity, text);
         }
     }
 
     fn keep_own_records(&mut self) {
         for (severity, text) in own_log::take() {
-            self.keep(Role::Init, severity, text);
+            self.keep(Voice::Role(Role::Init), severity, text);
         }
     }
 
-    fn keep(&mut self, role: Role, severity: u8, text: String) {
-        let line = self.ring(role, severity, text);
-        self.setup.sink.show(&line);
+    fn keep(&mut self, voice: Voice, severity: u8, text: String) {
+        for (severity, text) in self.repeats.pass(voice, severity, text, Instant::now()) {
+            self.ring(voice, severity, text);
+        }
     }
 
-    fn ring(&mut self, role: Role, severity: u8, text: String) -> LogLine {
+    fn tell_repeats(&mut self) {
+        for (voice, severity, text) in self.repeats.due(Instant::now()) {
+            self.ring(voice, severity, text);
+        }
+    }
+
+    fn ring(&mut self, voice: Voice, severity: u8, text: String) {
         let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let line = LogLine { time_ms: millis(since_epoch), role, severity, text };
-        self.rings.push(line.clone());
-        line
+        let text = if voice == Voice::Kernel { format!("kernel: {text}") } else { text };
+        let line = LogLine { time_ms: millis(since_epoch), role: voice.ring(), severity, text };
+        // The kernel's own go no way back to where they come from.
+        if voice != Voice::Kernel {
+            self.setup.sink.show(&line);
+        }
+        self.rings.push(line);
     }
 
     /// The end of a whole turn, in which everything above worked.

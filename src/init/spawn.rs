@@ -69,7 +69,7 @@ impl Spawner {
 fn protect(role: Role, pid: Pid) {
     let score = match role {
         Role::Vrrp | Role::Lvs => -900,
-        Role::Init | Role::Store | Role::Net | Role::Api | Role::Console => 0,
+        Role::Init | Role::Store | Role::Net | Role::Api | Role::Notify | Role::Console => 0,
     };
     // Without the privilege to lower it, it stays as it is: that is no reason to run without the worker.
     if let Err(error) = fs::write(format!("/proc/{pid}/oom_score_adj"), format!("{score}")) {

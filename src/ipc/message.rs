@@ -5,12 +5,13 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 
 pub use api::ApiStatus;
-pub use init::{InitStatus, LogLine, PowerAction, WorkerStatus};
+pub use init::{InitStatus, LogLine, LogPart, PowerAction, WorkerStatus};
 pub use lvs::{
     Admin, AdminOrder, AdminStatus, Cause, ChangeStatus, CheckStatus, Health, LvsStatus, LvsSummary,
     QuorumUnit, ServerName, ServerStatus, ServiceStatus, SlowStartStatus, TableSize, Traffic, Why,
 };
 pub use net::{LinkStatus, NetStatus};
+pub use notify::{Alarm, AlarmKind, Attempt, NotifyStatus, SyslogStatus, TargetStatus};
 pub use store::{
     Candidate, Card, Change, ChangeAction, ChangeStep, Changed, Difference, Generation, LifeStatus,
     PendingStatus, SetManagement, SetUp, SharedAddress, Source, StickStatus, StoreStatus,
@@ -25,6 +26,7 @@ mod api;
 mod init;
 mod lvs;
 mod net;
+mod notify;
 mod store;
 mod vrrp;
 
@@ -121,6 +123,20 @@ pub enum Request {
         /// At most so many, the newest.
         lines: usize,
     },
+    /// To `notify`: an alarm of kind `test`; [`Reply::Notified`].
+    NotifyTest {
+        /// Name of the receiver; `None` = all.
+        target: Option<String>,
+    },
+    /// To `init`: the oldest lines behind the last one that is known; [`Reply::Followed`].
+    Follow {
+        /// Of which supervisor that number is; of another one, every line is new.
+        era: u64,
+        /// Number of the last line that is known.
+        after: u64,
+        /// At most so many.
+        lines: usize,
+    },
     /// To `init`: end a worker and start it again.
     Restart {
         /// Which.
@@ -207,6 +223,15 @@ pub enum Reply {
         /// In a sentence.
         message: String,
     },
+    /// An alarm is on its way.
+    Notified {
+        /// Its number.
+        id: u64,
+        /// To whom.
+        targets: Vec<String>,
+    },
+    /// Lines behind a certain one.
+    Followed(LogPart),
     /// Log lines, oldest first.
     Logs {
         /// The lines.
@@ -230,6 +255,8 @@ pub enum Status {
     Lvs(LvsStatus),
     /// Metrics and status page.
     Api(ApiStatus),
+    /// Logs and alarms on their way out.
+    Notify(NotifyStatus),
 }
 
 /// Something happened. Subscribers get the present state first, in the same form.

@@ -5,4 +5,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod api;
+#[allow(dead_code)] // shared with the tests of checks
+#[path = "../check_text/authority.rs"]
+mod authority;
+mod notify;
 mod rig;
+mod syslog;

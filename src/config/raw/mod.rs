@@ -13,9 +13,9 @@ use std::time::Duration;
 use toml::de::DeTable;
 
 pub use leaf::{
-    Addresses, Check, CheckType, Destination, Endpoint, Family, Headers, Hex, Ignored, Mark, Percent,
-    Persistence, Quorum, Scheduler, SchedulerFlag, Sorry, Status, Sysctls, Targets, Tls, Transport, Tunnel,
-    TunnelKind, Vips,
+    Addresses, Check, CheckType, Destination, Endpoint, Family, Headers, Hex, Ignored, Mark, NotifyType,
+    Percent, Persistence, Quorum, Scheduler, SchedulerFlag, Sorry, Status, Sysctls, Targets, Tls, Transport,
+    Tunnel, TunnelKind, Vips,
 };
 pub use vrrp::{
     AskBy, Auth, AuthKind, Garp, ReplayKind, Sync, Track, Virtual, VirtualMacUse, VirtualRoute, Vrrp,
@@ -85,13 +85,14 @@ table! {
         sync: Sync,
         api: Api,
         console: Console,
+        notify: List<Notify>,
         node: Ignored,
     }
 }
 
 table! {
     /// `[system]`.
-    System { hostname: String, ntp: List<IpAddr>, syslog: List<SyslogTarget>, autoreload: bool }
+    System { hostname: String, ntp: List<IpAddr>, syslog: List<SyslogTarget>, autoreload: bool, hooks: bool }
 }
 
 table! {
@@ -102,6 +103,30 @@ table! {
 table! {
     /// `[console]`.
     Console { pin: PinHash }
+}
+
+table! {
+    /// `[[notify]]`.
+    Notify {
+        name: String,
+        kind = "type": NotifyType,
+        events: List<String>,
+        timeout: Duration,
+        server: Endpoint,
+        from: String,
+        to: Many<String>,
+        starttls: bool,
+        tls: Tls,
+        user: String,
+        password: String,
+        helo: String,
+        digest: Duration,
+        url: String,
+        address: IpAddr,
+        secret: String,
+        command: Many<String>,
+        target: SyslogTarget,
+    }
 }
 
 table! {

@@ -8,6 +8,7 @@ mod check;
 mod ipvs;
 mod link;
 mod listen;
+mod notify;
 mod quorum;
 mod route;
 mod server;
@@ -43,7 +44,8 @@ pub fn config(raw: &raw::Root, faults: &mut Faults<'_>) -> Config {
     let sync = raw.sync.get().and_then(|sync| sync::sync(sync, &links, &vrrp, faults));
     let api = raw.api.get().map(|api| api::api(api, &local, faults)).unwrap_or_default();
     let console = Console { pin: raw.console.get().and_then(|console| console.pin.get().cloned()) };
-    Config { system, interfaces, routes, vrrp, services, ipvs, sync, api, console }
+    let notify = notify::notify(&raw.notify, system.hooks, faults);
+    Config { system, interfaces, routes, vrrp, services, ipvs, sync, api, console, notify }
 }
 
 /// The elements of a list that may be absent.

@@ -28,6 +28,7 @@ pub(super) fn system(raw: &raw::System, faults: &mut Faults<'_>) -> System {
     System {
         hostname: raw.hostname.get().cloned(),
         ntp: items(&raw.ntp).iter().map(|at| at.value).collect(),
+        hooks: raw.hooks.get().copied().unwrap_or(false),
         syslog: items(&raw.syslog).iter().map(|at| at.value.clone()).collect(),
         autoreload: raw.autoreload.get().copied().unwrap_or(false),
     }

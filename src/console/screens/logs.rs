@@ -9,7 +9,7 @@ use crate::console::snapshot::Snapshot;
 use crate::ipc::message::{LogLine, Reply, Request};
 use crate::role::Role;
 
-const ROLES: [(&str, Option<Role>); 8] = [
+const ROLES: [(&str, Option<Role>); 9] = [
     ("all of them", None),
     ("init", Some(Role::Init)),
     ("store", Some(Role::Store)),
@@ -17,6 +17,7 @@ const ROLES: [(&str, Option<Role>); 8] = [
     ("vrrp", Some(Role::Vrrp)),
     ("lvs", Some(Role::Lvs)),
     ("api", Some(Role::Api)),
+    ("notify", Some(Role::Notify)),
     ("console", Some(Role::Console)),
 ];
 /// Most lines that are asked for.

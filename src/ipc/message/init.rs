@@ -54,6 +54,15 @@ pub struct WorkerStatus {
     pub last_exit: Option<String>,
 }
 
+/// Lines that a follower does not have yet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogPart {
+    /// Of which supervisor the numbers are.
+    pub era: u64,
+    /// Number and line, oldest first; a number that is missing had to make room before it was asked for.
+    pub lines: Vec<(u64, LogLine)>,
+}
+
 /// One line of a log ring.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogLine {

@@ -50,6 +50,39 @@ words!(RouteKind {
     "unreachable" => Self::Unreachable,
 });
 
+/// `type` of `[[notify]]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotifyType {
+    /// A mail.
+    Mail,
+    /// A request over HTTP.
+    Webhook,
+    /// A program.
+    Exec,
+    /// A receiver of logs.
+    Syslog,
+}
+
+impl NotifyType {
+    /// Its word.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Mail => "mail",
+            Self::Webhook => "webhook",
+            Self::Exec => "exec",
+            Self::Syslog => "syslog",
+        }
+    }
+}
+
+words!(NotifyType {
+    "mail" => Self::Mail,
+    "webhook" => Self::Webhook,
+    "exec" => Self::Exec,
+    "syslog" => Self::Syslog,
+});
+
 /// What was read elsewhere.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ignored;

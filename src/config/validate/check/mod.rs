@@ -3,7 +3,7 @@
 mod keys;
 mod kind;
 mod request;
-mod tls;
+pub(super) mod tls;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;

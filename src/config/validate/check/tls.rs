@@ -52,7 +52,8 @@ pub(super) fn mail(table: &CheckTable, immediate: bool, faults: &mut Faults<'_>)
     MailTls::Off
 }
 
-fn settings(table: &TlsTable, faults: &mut Faults<'_>) -> Tls {
+/// The settings of a table.
+pub(in crate::config::validate) fn settings(table: &TlsTable, faults: &mut Faults<'_>) -> Tls {
     let verify = table.verify.get().copied();
     if let (Some(true), Some(span)) = (verify, table.verify.span())
         && !table.ca.is_given()

@@ -1,0 +1,113 @@
+//! The connection to one receiver.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::time::Duration;
+
+use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpStream, UdpSocket};
+use tokio::time::timeout;
+
+use crate::config::model::{SyslogTarget, SyslogTransport};
+
+/// Time for a connection, and for a batch of lines to be taken.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// As long as a datagram to a neighbour that is not there waits for it: three times a second of asking by ARP (arp(7)).
+const PROBATION: Duration = Duration::from_millis(3500);
+/// Longest message in a datagram: what every receiver should take (RFC 5426 section 3.2).
+const DATAGRAM: usize = 2048;
+/// Longest message in a stream.
+const FRAME: usize = 8192;
+
+/// An open connection.
+#[derive(Debug)]
+pub enum Wire {
+    /// Datagrams; whether the first one was not refused.
+    Udp(UdpSocket, bool),
+    /// Frames.
+    Tcp(TcpStream),
+}
+
+impl Wire {
+    /// Longest message that `target` takes.
+    #[must_use]
+    pub const fn longest(target: &SyslogTarget) -> usize {
+        match target.transport {
+            SyslogTransport::Udp => DATAGRAM,
+            SyslogTransport::Tcp => FRAME,
+        }
+    }
+
+    /// Connects.
+    ///
+    /// # Errors
+    /// There is no way to the receiver, or it does not accept.
+    pub async fn open(target: &SyslogTarget) -> io::Result<Self> {
+        match target.transport {
+            SyslogTransport::Udp => {
+                let any: IpAddr = if target.address.is_ipv4() {
+                    Ipv4Addr::UNSPECIFIED.into()
+                } else {
+                    Ipv6Addr::UNSPECIFIED.into()
+                };
+                let socket = UdpSocket::bind((any, 0)).await?;
+                socket.connect(target.address).await?;
+                Ok(Self::Udp(socket, false))
+            }
+            SyslogTransport::Tcp => {
+                let stream = timeout(PATIENCE, TcpStream::connect(target.address)).await??;
+                stream.set_nodelay(true)?;
+                Ok(Self::Tcp(stream))
+            }
+        }
+    }
+
+    /// Whether the other side is known to be gone.
+    ///
+    /// # Errors
+    /// How.
+    pub fn check(&self) -> io::Result<()> {
+        match self {
+            Self::Udp(socket, _) => socket.take_error()?.map_or(Ok(()), Err),
+            Self::Tcp(stream) => {
+                let mut heard = [0; 256];
+                loop {
+                    match stream.try_read(&mut heard) {
+                        Ok(0) => {
+                            return Err(io::Error::new(io::ErrorKind::ConnectionReset, "connection closed"));
+                        }
+                        // A receiver has nothing to say.
+                        Ok(_) => {}
+                        Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                        Err(error) => return Err(error),
+                    }
+                }
+            }
+        }
+    }
+
+    /// Sends one message. After the first datagram it waits until that would have been refused: nobody acknowledges one.
+    ///
+    /// # Errors
+    /// It is not sent.
+    pub async fn send(&mut self, message: &[u8]) -> io::Result<()> {
+        match self {
+            Self::Udp(socket, proven) => {
+                socket.send(message).await?;
+                if !*proven {
+                    let mut heard = [0; 1];
+                    if let Ok(Err(error)) = timeout(PROBATION, socket.recv(&mut heard)).await {
+                        return Err(error);
+                    }
+                    *proven = true;
+                }
+                Ok(())
+            }
+            Self::Tcp(stream) => {
+                let mut frame = format!("{} ", message.len()).into_bytes();
+                frame.extend_from_slice(message);
+                timeout(PATIENCE, stream.write_all(&frame)).await?
+            }
+        }
+    }
+}

@@ -1,0 +1,330 @@
+//! What happens becomes alarms: changes against what was known before, so that a restart of anybody tells nothing twice. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::init::supervise::ALARM;
+use crate::ipc::message::{
+    Admin, AlarmKind, ChangeStep, Event, Health, InitStatus, LvsStatus, RouterState, StoreStatus,
+    WorkerStatus,
+};
+
+/// An alarm without its number and time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct News {
+    /// What it is about.
+    pub kind: AlarmKind,
+    /// Of what.
+    pub subject: String,
+    /// What it is now.
+    pub state: String,
+    /// As syslog counts.
+    pub severity: u8,
+    /// A sentence.
+    pub text: String,
+    /// What a program is told; empty = as for everything that keepalived has no words for.
+    pub words: Vec<String>,
+}
+
+const ERROR: u8 = 3;
+const WARNING: u8 = 4;
+const NOTICE: u8 = 5;
+const INFORMATION: u8 = 6;
+
+/// What was known last. It outlives this process.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Known {
+    routers: BTreeMap<String, String>,
+    services: BTreeMap<String, bool>,
+    /// By `SERVICE SERVER`: those that are down.
+    down: BTreeSet<String>,
+    /// By the same: those that the operator has taken out, and how.
+    orders: BTreeMap<String, String>,
+    restarts: BTreeMap<String, u32>,
+    failing: BTreeSet<String>,
+    generation: u64,
+    faulty: BTreeSet<String>,
+    slot: String,
+    overdue: bool,
+    warnings: BTreeMap<String, String>,
+}
+
+/// Words for programs that need more than an event has: `[192.0.2.1]:tcp:80` by the name of a service.
+pub type Listens = BTreeMap<String, String>;
+
+impl Known {
+    /// Something was told by `vrrp`, `lvs` or `store`; `priority` is that of the virtual router.
+    pub fn event(&mut self, event: &Event, priority: u8, listens: &Listens) -> Option<News> {
+        match event {
+            Event::Router { name, state, reason } => self.router(name, *state, reason, priority),
+            Event::Service { service, up } => self.service(service, *up, listens),
+            Event::Server { service, server, health, reason } => {
+                let subject = format!("{service} {server}");
+                let changed = match health {
+                    Health::Down => self.down.insert(subject.clone()),
+                    Health::Up => self.down.remove(&subject),
+                    Health::Unknown => false,
+                };
+                let (word, state, severity) =
+                    if *health == Health::Down { ("DOWN", "down", WARNING) } else { ("UP", "up", NOTICE) };
+                changed.then(|| News {
+                    kind: AlarmKind::Server,
+                    state: state.to_owned(),
+                    severity,
+                    text: format!("server {server} of {service} is {state}: {reason}"),
+                    words: words(&[
+                        "RS",
+                        &keepalived(&server.to_string()),
+                        listens.get(service).unwrap_or(service),
+                        word,
+                    ]),
+                    subject,
+                })
+            }
+            Event::Admin { service, server, admin } => {
+                let subject = format!("{service} {server}");
+                let state = format!("{admin:?}").to_lowercase();
+                let before = if *admin == Admin::Enabled {
+                    self.orders.remove(&subject)
+                } else {
+                    self.orders.insert(subject.clone(), state.clone())
+                };
+                let changed =
+                    before.as_ref() != Some(&state) && (before.is_some() || *admin != Admin::Enabled);
+                changed.then(|| News {
+                    kind: AlarmKind::Server,
+                    severity: NOTICE,
+                    text: format!("server {server} of {service} is {state} by the operator"),
+                    words: Vec::new(),
+                    state,
+                    subject,
+                })
+            }
+            Event::Change { step, message } => {
+                let severity = match step {
+                    ChangeStep::Pending | ChangeStep::Confirmed => INFORMATION,
+                    ChangeStep::Reverted | ChangeStep::Refused => WARNING,
+                };
+                let state = format!("{step:?}").to_lowercase();
+                Some(plain(AlarmKind::Config, "configuration", &state, severity, message.clone()))
+            }
+            Event::Config { generation } => {
+                let changed = std::mem::replace(&mut self.generation, *generation) != *generation;
+                changed.then(|| {
+                    let text = format!("configuration {generation} is active");
+                    plain(AlarmKind::Config, "configuration", "active", INFORMATION, text)
+                })
+            }
+        }
+    }
+
+    fn router(&mut self, name: &str, state: RouterState, reason: &str, priority: u8) -> Option<News> {
+        let (word, severity) = match state {
+            RouterState::Initialize => ("STOP", NOTICE),
+            RouterState::Backup => ("BACKUP", NOTICE),
+            RouterState::Master => ("MASTER", NOTICE),
+            RouterState::Fault => ("FAULT", ERROR),
+        };
+        let before = self.routers.insert(name.to_owned(), word.to_owned());
+        // That it has not begun yet is no news; that it has ended is.
+        let changed =
+            before.as_deref() != Some(word) && (before.is_some() || state != RouterState::Initialize);
+        changed.then(|| News {
+            kind: AlarmKind::Vrrp,
+            subject: name.to_owned(),
+            state: word.to_lowercase(),
+            severity,
+            text: format!("virtual router {name} is {word}: {reason}"),
+            words: words(&["INSTANCE", name, word, &priority.to_string()]),
+        })
+    }
+
+    fn service(&mut self, service: &str, up: bool, listens: &Listens) -> Option<News> {
+        let before = self.services.insert(service.to_owned(), up);
+        // A service that comes up for the first time is as it should be.
+        let changed = before != Some(up) && (before.is_some() || !up);
+        let (word, state, severity) = if up { ("UP", "up", NOTICE) } else { ("DOWN", "down", ERROR) };
+        changed.then(|| News {
+            kind: AlarmKind::Service,
+            subject: service.to_owned(),
+            state: state.to_owned(),
+            severity,
+            text: format!("service {service} {} its quorum", if up { "has" } else { "has lost" }),
+            words: words(&["VS", listens.get(service).map_or(service, String::as_str), word]),
+        })
+    }
+
+    /// The supervisor told how the workers are.
+    pub fn init(&mut self, status: &InitStatus) -> Vec<News> {
+        let mut news = Vec::new();
+        for worker in &status.workers {
+            let name = worker
+                .tty
+                .as_ref()
+                .map_or_else(|| worker.role.to_string(), |tty| format!("{} {tty}", worker.role));
+            self.worker(worker, &name, &mut news);
+        }
+        news
+    }
+
+    fn worker(&mut self, worker: &WorkerStatus, name: &str, news: &mut Vec<News>) {
+        let before = self.restarts.insert(name.to_owned(), worker.restarts).unwrap_or(0);
+        if worker.restarts > before {
+            let end = worker.last_exit.as_deref().unwrap_or("unknown");
+            let text = format!("worker {name} was started again: its last end was {end}");
+            news.push(plain(AlarmKind::Worker, name, "restarted", WARNING, text));
+        }
+        if worker.failures >= ALARM {
+            if self.failing.insert(name.to_owned()) {
+                let text = format!("worker {name} keeps failing: {} short lives in a row", worker.failures);
+                news.push(plain(AlarmKind::Worker, name, "failing", ERROR, text));
+            }
+        } else if worker.failures == 0 && self.failing.remove(name) {
+            let text = format!("worker {name} runs again");
+            news.push(plain(AlarmKind::Worker, name, "running", NOTICE, text));
+        }
+    }
+
+    /// The store told which sources there are, and how the slot is.
+    pub fn store(&mut self, status: &StoreStatus) -> Vec<News> {
+        let mut news = Vec::new();
+        let faulty: BTreeSet<String> = status
+            .candidates
+            .iter()
+            .filter(|candidate| candidate.verdict == "faulty")
+            .map(|candidate| candidate.place.clone())
+            .collect();
+        for place in faulty.difference(&self.faulty) {
+            let text = format!("the configuration is faulty and not used: {place}");
+            news.push(plain(AlarmKind::Config, place, "faulty", ERROR, text));
+        }
+        self.faulty = faulty;
+        if status.slot != "none" && status.slot != self.slot {
+            let text = format!("the boot slot is {}", status.slot);
+            news.push(plain(AlarmKind::Slot, "slot", &status.slot, INFORMATION, text));
+            self.slot.clone_from(&status.slot);
+        }
+        news
+    }
+
+    /// Services and checks were looked at.
+    pub fn lvs(&mut self, status: &LvsStatus) -> Vec<News> {
+        let mut news = Vec::new();
+        let (mut late, mut warnings) = (0, BTreeMap::new());
+        for service in &status.services {
+            for server in &service.servers {
+                for check in &server.checks {
+                    late += u32::from(check.overdue);
+                    if let Some(warning) = &check.warning {
+                        warnings.insert(format!("{} {}", service.name, check.address), warning.clone());
+                    }
+                }
+            }
+        }
+        if (late > 0) != self.overdue {
+            self.overdue = late > 0;
+            let (state, severity, text) = if self.overdue {
+                ("overdue", WARNING, format!("{late} checks are overdue: this box is too slow for them"))
+            } else {
+                ("in time", NOTICE, "no check is overdue any more".to_owned())
+            };
+            news.push(plain(AlarmKind::Check, "checks", state, severity, text));
+        }
+        for (subject, warning) in warnings.iter().filter(|(subject, _)| !self.warnings.contains_key(*subject))
+        {
+            let text = format!("{subject}: {warning}");
+            news.push(plain(AlarmKind::Certificate, subject, "warning", WARNING, text));
+        }
+        self.warnings = warnings;
+        news
+    }
+}
+
+fn plain(kind: AlarmKind, subject: &str, state: &str, severity: u8, text: String) -> News {
+    let (subject, state) = (subject.to_owned(), state.to_owned());
+    News { kind, subject, state, severity, text, words: Vec::new() }
+}
+
+fn words(words: &[&str]) -> Vec<String> {
+    words.iter().map(|word| (*word).to_owned()).collect()
+}
+
+/// An address with port as keepalived writes it for `RS`: `[10.0.0.1]:tcp:80`; the protocol is that of the service.
+fn keepalived(endpoint: &str) -> String {
+    match endpoint.rsplit_once(':') {
+        Some((address, port)) => {
+            let bare = address.trim_start_matches('[').trim_end_matches(']');
+            format!("[{bare}]:tcp:{port}")
+        }
+        None => endpoint.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn router(known: &mut Known, state: RouterState) -> Option<String> {
+        let event = Event::Router { name: "VI_1".to_owned(), state, reason: "because".to_owned() };
+        known.event(&event, 100, &Listens::new()).map(|news| news.words.join(" "))
+    }
+
+    #[test]
+    fn a_virtual_router_tells_each_change_once() {
+        let mut known = Known::default();
+        assert_eq!(router(&mut known, RouterState::Initialize), None);
+        assert_eq!(router(&mut known, RouterState::Backup).unwrap(), "INSTANCE VI_1 BACKUP 100");
+        assert_eq!(router(&mut known, RouterState::Master).unwrap(), "INSTANCE VI_1 MASTER 100");
+        assert_eq!(router(&mut known, RouterState::Master), None, "the publisher was restarted");
+        let mut next: Known = serde_json::from_str(&serde_json::to_string(&known).unwrap()).unwrap();
+        assert_eq!(router(&mut next, RouterState::Master), None, "this process was restarted");
+        assert_eq!(router(&mut next, RouterState::Initialize).unwrap(), "INSTANCE VI_1 STOP 100");
+    }
+
+    #[test]
+    fn what_comes_up_for_the_first_time_is_no_alarm() {
+        let mut known = Known::default();
+        let listens = Listens::from([("web".to_owned(), "[192.0.2.1]:tcp:80".to_owned())]);
+        let mut tell = |event: Event| known.event(&event, 0, &listens).map(|news| news.words.join(" "));
+        let server = |health| Event::Server {
+            service: "web".to_owned(),
+            server: "10.0.0.1:80".parse().unwrap(),
+            health,
+            reason: "200 OK".to_owned(),
+        };
+        let service = |up| Event::Service { service: "web".to_owned(), up };
+        assert_eq!((tell(server(Health::Up)), tell(service(true))), (None, None));
+        assert_eq!(tell(server(Health::Down)).unwrap(), "RS [10.0.0.1]:tcp:80 [192.0.2.1]:tcp:80 DOWN");
+        assert_eq!(tell(service(false)).unwrap(), "VS [192.0.2.1]:tcp:80 DOWN");
+        assert_eq!(tell(server(Health::Down)), None);
+        assert_eq!(tell(server(Health::Up)).unwrap(), "RS [10.0.0.1]:tcp:80 [192.0.2.1]:tcp:80 UP");
+        assert_eq!(tell(service(true)).unwrap(), "VS [192.0.2.1]:tcp:80 UP");
+    }
+
+    #[test]
+    fn workers_that_fail_and_recover() {
+        let mut known = Known::default();
+        let mut look = |restarts, failures| {
+            let worker = WorkerStatus {
+                role: crate::role::Role::Lvs,
+                tty: None,
+                pid: None,
+                state: "waiting".to_owned(),
+                age_ms: None,
+                restarts,
+                failures,
+                last_exit: Some("SIGSEGV".to_owned()),
+            };
+            let mut news = Vec::new();
+            known.worker(&worker, "lvs", &mut news);
+            news.into_iter().map(|news| news.state).collect::<Vec<_>>()
+        };
+        assert_eq!(look(0, 0), Vec::<String>::new());
+        assert_eq!(look(1, 1), ["restarted"]);
+        assert_eq!(look(6, 5), ["restarted", "failing"]);
+        assert_eq!(look(6, 5), Vec::<String>::new());
+        assert_eq!(look(6, 0), ["running"]);
+    }
+}
