@@ -6,7 +6,7 @@ use super::ascii::wrap;
 use super::screens::{WIDTH, configuration};
 use super::snapshot::Snapshot;
 use crate::ctl::status;
-use crate::ipc::message::StoreStatus;
+use crate::ipc::message::{LifeStatus, StoreStatus};
 use crate::role::Role;
 
 /// How long the first banner waits for the configuration to be in force everywhere, milliseconds.
@@ -24,6 +24,9 @@ pub struct Announcer {
     ready: bool,
     leases: BTreeMap<String, String>,
     alarms: BTreeSet<String>,
+    trial: bool,
+    stick: Option<String>,
+    notice: Option<String>,
 }
 
 impl Announcer {
@@ -32,11 +35,11 @@ impl Announcer {
         let mut out = Vec::new();
         let applied = snapshot.applied();
         let first = self.banner.is_none();
-        let changed =
-            self.banner.as_ref().is_none_or(|said| snapshot.store.is_some() && *said != snapshot.store);
+        let lasting = lasting(snapshot);
+        let changed = self.banner.as_ref().is_none_or(|said| lasting.is_some() && *said != lasting);
         if changed && (applied || age_ms >= PATIENCE_MS) {
             out.extend(banner(snapshot));
-            self.banner = Some(snapshot.store.clone());
+            self.banner = Some(lasting);
         }
         if applied && !self.ready {
             self.ready = true;
@@ -47,6 +50,7 @@ impl Announcer {
             out.extend(leases);
         }
         out.extend(self.alarms(snapshot));
+        out.extend(self.life(snapshot));
         out
     }
 
@@ -70,6 +74,35 @@ impl Announcer {
         out
     }
 
+    /// A change on trial, a stick that asks, and what was done by itself: each once.
+    fn life(&mut self, snapshot: &Snapshot) -> Vec<String> {
+        let Some(life) = snapshot.store.as_ref().map(|store| &store.life) else { return Vec::new() };
+        let trial = life.pending.as_ref().map(|pending| {
+            let left = status::age(pending.left_ms.div_ceil(1000) * 1000);
+            format!(
+                "On trial: {} ({}): taken back in {left} unless confirmed: menu 3, c",
+                pending.from, pending.origin
+            )
+        });
+        let stick = life.stick.as_ref().map(|stick| {
+            let way = if stick.verdict == "new" { ": menu 3, u" } else { "" };
+            format!("USB stick: {}: {}{way}", stick.place, stick.message)
+        });
+        let mut out = Vec::new();
+        // Of a trial the time that is left changes, which is no news.
+        if trial.is_some() != self.trial {
+            self.trial = trial.is_some();
+            out.extend(trial);
+        }
+        for (said, now) in [(&mut self.stick, stick), (&mut self.notice, life.notice.clone())] {
+            if *said != now {
+                said.clone_from(&now);
+                out.extend(now);
+            }
+        }
+        out.iter().flat_map(|line| wrap(line, WIDTH, "  ")).collect()
+    }
+
     fn alarms(&mut self, snapshot: &Snapshot) -> Vec<String> {
         let mut now = BTreeSet::new();
         let mut out = Vec::new();
@@ -87,6 +120,12 @@ impl Announcer {
         self.alarms = now;
         out
     }
+}
+
+/// What of the choice of a configuration lasts; the rest is told as it happens.
+fn lasting(snapshot: &Snapshot) -> Option<StoreStatus> {
+    let store = snapshot.store.as_ref()?;
+    Some(StoreStatus { life: LifeStatus::default(), ..store.clone() })
 }
 
 /// Who this is, which configuration runs and why, every fault, and the addresses.

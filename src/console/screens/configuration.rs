@@ -1,75 +1,168 @@
-//! Which configuration runs and why; the faults of the others.
+//! Which configuration runs and why; changes on trial, history, the USB stick.
 
-use super::{Input, Screen, Step, WIDTH, pager};
+use super::{Input, Screen, Step, WIDTH, pager, said, yes};
 use crate::console::ascii::wrap;
 use crate::console::session::{Answer, Command};
 use crate::console::snapshot::Snapshot;
-use crate::ctl::status;
-use crate::ipc::message::{Request, StoreStatus};
+use crate::ctl::{life, status};
+use crate::ipc::message::{Change, Reply, Request, StoreStatus};
 use crate::role::Role;
-
-pub(super) const PROMPT: &str = "r = read the sources again, f = show faults, an empty line = back: ";
 
 pub(super) const HELP: &str = "\
 The first of these that has no fault runs: the file on a USB stick, the one on
 the partition DIRECTOR, the last good one, a built-in one without any VIP.
-r looks again; what runs goes on if nothing else can be used.";
 
-/// What the screen waits for.
+r  reads all of them again; what runs goes on if nothing else can be used
+f  shows the faults of those that were passed over
+d  shows what your file, as it is now, would change, and applies it on trial
+u  the same with the file on the USB stick
+c  confirms the change on trial: it stays, and is written to your file
+b  takes the change on trial back; without one, applies what ran before
+h  the configurations that ran: one of them can be applied again
+e  writes the configuration that runs to the USB stick
+
+A change on trial is taken back by itself after 5 minutes, unless confirmed.";
+
+/// How long a change is tried, milliseconds.
+const TRIAL_MS: u64 = 5 * 60 * 1000;
+/// Who wants it, for the history.
+const ORIGIN: &str = "console";
+
+/// Where the dialogue is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Waiting {
-    /// The status, or a choice.
+    /// The status, to be shown after these words.
+    Look(String),
+    /// A choice.
     Choice,
-    /// The end of a reload; the sentence that tells its result.
-    Reload(Option<String>),
+    /// The end of something; the words for its success.
+    Doing(&'static str),
+    /// What a change would do.
+    Difference(Change),
+    /// Shall it be tried?
+    Try(Change),
+    /// Shall what ran before be applied?
+    Back,
+    /// The history.
+    History,
+    /// One of the history.
+    Number,
 }
 
 pub(super) fn enter() -> Step {
-    look(Waiting::Choice)
+    look(String::new())
 }
 
-pub(super) fn step(waiting: Waiting, input: &Input, snapshot: &Snapshot) -> Step {
+fn look(said: String) -> Step {
+    run(Waiting::Look(said), Command::Look(vec![Role::Store, Role::Init]))
+}
+
+fn at(waiting: Waiting, text: impl Into<String>) -> Step {
+    Step::show(Screen::Configuration(waiting), text)
+}
+
+fn run(waiting: Waiting, command: Command) -> Step {
+    Step::run(Screen::Configuration(waiting), command)
+}
+
+fn ask(waiting: Waiting, request: Request) -> Step {
+    run(waiting, Command::Ask(Role::Store, request))
+}
+
+pub(super) const fn prompt(waiting: &Waiting) -> &'static str {
+    match waiting {
+        Waiting::Choice => "r, f, d, u, c, b, h or e; ? explains them (empty line = back): ",
+        Waiting::Try(_) => "Apply it for 5 minutes on trial? (yes or no, empty line = back): ",
+        Waiting::Back => "Apply what ran before, on trial? (yes or no, empty line = back): ",
+        Waiting::Number => "Number to be applied again (empty line = back): ",
+        Waiting::Look(_) | Waiting::Doing(_) | Waiting::Difference(_) | Waiting::History => "",
+    }
+}
+
+pub(super) fn step(waiting: Waiting, input: Input, snapshot: &Snapshot) -> Step {
     match (waiting, input) {
-        (Waiting::Choice, Input::Answer(_)) => {
-            Step::show(Screen::Configuration(Waiting::Choice), show(snapshot))
+        (_, Input::Cancel) => Step::menu(snapshot),
+        (Waiting::Look(said), Input::Answer(_)) => at(Waiting::Choice, said + &show(snapshot)),
+        (Waiting::Choice, Input::Line(line)) => choose(&line, snapshot),
+        (Waiting::Doing(done), Input::Answer(answer)) => look(match said(answer) {
+            words if words.is_empty() => done.to_owned(),
+            words => words,
+        }),
+        (Waiting::Difference(change), Input::Answer(answer)) => difference(change, answer),
+        (Waiting::Try(_) | Waiting::Back | Waiting::Number, Input::Line(line)) if line.is_empty() => {
+            look("Nothing was changed.".to_owned())
         }
-        (Waiting::Choice, Input::Line(line)) => choose(line, snapshot),
-        (Waiting::Reload(None), Input::Answer(Answer::Failed(why))) => {
-            look(Waiting::Reload(Some(format!("Not done: {why}"))))
-        }
-        (Waiting::Reload(None), Input::Answer(_)) => {
-            look(Waiting::Reload(Some("The sources were read again.".into())))
-        }
-        (Waiting::Reload(Some(result)), Input::Answer(_)) => {
-            let mut text = result;
-            text.push_str(&show(snapshot));
-            Step::show(Screen::Configuration(Waiting::Choice), text)
-        }
-        (_, Input::Cancel | Input::Key(_) | Input::Tick | Input::Line(_)) => Step::menu(snapshot),
+        (Waiting::Try(change), Input::Line(line)) => match yes(&line) {
+            Some(true) => {
+                let (confirm_ms, origin) = (Some(TRIAL_MS), ORIGIN.to_owned());
+                ask(Waiting::Doing(""), Request::Apply { change, confirm_ms, origin })
+            }
+            Some(false) => look("Nothing was changed.".to_owned()),
+            None => at(Waiting::Try(change), format!("{line:?} is neither yes nor no.")),
+        },
+        (Waiting::Back, Input::Line(line)) => match yes(&line) {
+            Some(true) => back(),
+            Some(false) => look("Nothing was changed.".to_owned()),
+            None => at(Waiting::Back, format!("{line:?} is neither yes nor no.")),
+        },
+        (Waiting::History, Input::Answer(answer)) => history(answer),
+        (Waiting::Number, Input::Line(line)) => match line.parse() {
+            Ok(number) => compare(Change::Generation { number }),
+            Err(_) => at(Waiting::Number, format!("{line:?} is not a number.")),
+        },
+        (waiting, Input::Key(_) | Input::Tick | Input::Line(_) | Input::Answer(_)) => at(waiting, ""),
     }
 }
 
 fn choose(line: &str, snapshot: &Snapshot) -> Step {
-    let here = Screen::Configuration(Waiting::Choice);
-    match line {
+    let pending = snapshot.store.as_ref().is_some_and(|store| store.life.pending.is_some());
+    match line.to_ascii_lowercase().as_str() {
         "" => Step::menu(snapshot),
-        "r" | "R" => Step::run(
-            Screen::Configuration(Waiting::Reload(None)),
-            Command::Ask(Role::Store, Request::Reload),
-        ),
-        "f" | "F" => {
+        "r" => ask(Waiting::Doing("The sources were read again."), Request::Reload),
+        "f" => {
             let faults = snapshot.store.as_ref().map(faults).unwrap_or_default();
             if faults.is_empty() {
-                return Step::show(here, "No source has a fault.");
+                return at(Waiting::Choice, "No source has a fault.");
             }
-            pager::show(faults, here, String::new())
+            pager::show(faults, Screen::Configuration(Waiting::Choice), String::new())
         }
-        other => Step::show(here, format!("{other:?} is none of r and f.")),
+        "d" => compare(Change::File),
+        "u" => compare(Change::Stick),
+        "c" => ask(Waiting::Doing("Confirmed."), Request::Confirm),
+        "b" if pending => back(),
+        "b" => at(Waiting::Back, ""),
+        "h" => ask(Waiting::History, Request::History),
+        "e" => ask(Waiting::Doing("Written to the USB stick."), Request::Export),
+        other => at(Waiting::Choice, format!("{other:?} is none of r, f, d, u, c, b, h and e.")),
     }
 }
 
-fn look(waiting: Waiting) -> Step {
-    Step::run(Screen::Configuration(waiting), Command::Look(vec![Role::Store, Role::Init]))
+fn compare(change: Change) -> Step {
+    ask(Waiting::Difference(change.clone()), Request::Diff { change })
+}
+
+fn back() -> Step {
+    let (confirm_ms, origin) = (Some(TRIAL_MS), ORIGIN.to_owned());
+    ask(Waiting::Doing(""), Request::Rollback { number: None, confirm_ms, origin })
+}
+
+fn difference(change: Change, answer: Answer) -> Step {
+    let Answer::Reply(Reply::Difference { difference, .. }) = answer else { return look(said(answer)) };
+    let lines = life::told(&difference).iter().flat_map(|line| wrap(line, WIDTH, "    ")).collect();
+    // What already runs need not be tried.
+    let same = difference.changes.is_empty() && difference.lines.is_empty();
+    let then = if same { Waiting::Choice } else { Waiting::Try(change) };
+    pager::show(lines, Screen::Configuration(then), String::new())
+}
+
+fn history(answer: Answer) -> Step {
+    let Answer::Reply(Reply::History { generations }) = answer else { return look(said(answer)) };
+    if generations.is_empty() {
+        return at(Waiting::Choice, "No configuration is kept yet.");
+    }
+    let lines = life::generations_told(&generations);
+    let lines = lines.iter().flat_map(|line| wrap(line, WIDTH, "    ")).collect();
+    pager::show(lines, Screen::Configuration(Waiting::Number), String::new())
 }
 
 fn show(snapshot: &Snapshot) -> String {
@@ -86,6 +179,7 @@ fn show(snapshot: &Snapshot) -> String {
             if faulty > 0 {
                 out.push(format!("Faults in {faulty} of them: f shows them."));
             }
+            out.extend(status::life(&store.life).iter().flat_map(|line| wrap(line, WIDTH, "    ")));
         }
         None => out.push(snapshot.absence(Role::Store)),
     }

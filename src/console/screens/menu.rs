@@ -1,8 +1,8 @@
 //! The menus: a row of a table for each entry.
 
 use super::{
-    Input, Screen, Step, cards, configuration, first, logs, management, power, routers, services, status,
-    system, tools, workers,
+    Input, Screen, Step, cards, configuration, first, logs, management, power, reset, routers, services,
+    status, system, tools, workers,
 };
 use crate::console::snapshot::Snapshot;
 
@@ -40,7 +40,7 @@ const MAIN: [Entry; 10] = [
     Entry {
         key: "3",
         label: "Configuration",
-        help: "which one runs, why, the faults of the others; reads them again",
+        help: "which one runs and why; changes on trial, history, USB stick",
         enter: configuration::enter,
     },
     Entry { key: "4", label: "Logs", help: "the last lines, or new ones as they come", enter: logs::enter },
@@ -77,7 +77,7 @@ const MAIN: [Entry; 10] = [
     Entry {
         key: "0",
         label: "System",
-        help: "support bundle, time and slots, reboot, power off",
+        help: "support bundle, time and slots, reboot, power off, factory reset",
         enter: system_menu,
     },
 ];
@@ -110,7 +110,7 @@ const NETWORK: [Entry; 5] = [
     },
 ];
 
-const SYSTEM: [Entry; 4] = [
+const SYSTEM: [Entry; 5] = [
     Entry {
         key: "1",
         label: "Support bundle",
@@ -120,6 +120,12 @@ const SYSTEM: [Entry; 4] = [
     Entry { key: "2", label: "Time and slots", help: "the clock, and what was booted", enter: system::about },
     Entry { key: "3", label: "Reboot", help: "asked twice; VRRP ends first", enter: power::reboot },
     Entry { key: "4", label: "Power off", help: "asked twice; VRRP ends first", enter: power::off },
+    Entry {
+        key: "5",
+        label: "Factory reset",
+        help: "erases the configuration and all that was kept; asked twice",
+        enter: reset::enter,
+    },
 ];
 
 const ABOUT: &str = "\

@@ -12,6 +12,7 @@ mod menu;
 mod nics;
 mod pager;
 mod power;
+mod reset;
 mod routers;
 mod services;
 mod status;
@@ -24,6 +25,7 @@ pub use menu::Place;
 use super::ascii::wrap;
 use super::session::{Answer, Command};
 use super::snapshot::Snapshot;
+use crate::ipc::message::Reply;
 
 /// Most characters of a line: the last column of many terminals wraps.
 pub const WIDTH: usize = 79;
@@ -65,6 +67,8 @@ pub enum Screen {
     System(system::System),
     /// Reboot or power off.
     Power(power::Power),
+    /// Factory reset.
+    Reset(reset::Reset),
     /// The box is about to end.
     Down,
     /// Lines that did not fit, and where to go then.
@@ -155,7 +159,11 @@ fn said(answer: Answer) -> String {
             let lines = why.lines().flat_map(|line| wrap(&format!("  {line}"), WIDTH, "  "));
             std::iter::once("Not done:".to_owned()).chain(lines).collect::<Vec<_>>().join("\n")
         }
-        Answer::Told(text) => text,
+        Answer::Told(text) | Answer::Reply(Reply::Done { message: text }) => text,
+        Answer::Reply(Reply::Difference { pending: Some(pending), .. }) => {
+            let left = crate::ctl::status::age(pending.left_ms.div_ceil(1000) * 1000);
+            format!("On trial: confirm it by c within {left}, or what ran before runs again.")
+        }
         Answer::Looked | Answer::Reply(_) => String::new(),
     }
 }
@@ -189,6 +197,7 @@ impl Screen {
             | Self::Capture(_)
             | Self::Workers(_)
             | Self::System(_)
+            | Self::Reset(_)
             | Self::Power(_) => Mode::Line,
         }
     }
@@ -213,6 +222,7 @@ impl Screen {
             | Self::Capture(_)
             | Self::Workers(_)
             | Self::System(_)
+            | Self::Reset(_)
             | Self::Power(_)
             | Self::Pager(_) => None,
         }
@@ -228,7 +238,7 @@ impl Screen {
             Self::Status => status::PROMPT.to_owned(),
             Self::Management(dialogue) => dialogue.prompt(snapshot),
             Self::First(first) => first.prompt(snapshot),
-            Self::Configuration(_) => configuration::PROMPT.to_owned(),
+            Self::Configuration(waiting) => configuration::prompt(waiting).to_owned(),
             Self::Logs(logs) => logs.prompt().to_owned(),
             Self::Services(dialogue) => dialogue.prompt(snapshot),
             Self::Routers(dialogue) => dialogue.prompt().to_owned(),
@@ -238,6 +248,7 @@ impl Screen {
             Self::Workers(workers) => workers.prompt(),
             Self::System(system) => system.prompt().to_owned(),
             Self::Power(power) => power.prompt(),
+            Self::Reset(reset) => reset.prompt().to_owned(),
             Self::Pager(pager) => pager.prompt(),
         }
     }
@@ -261,6 +272,7 @@ impl Screen {
             Self::Workers(_) => workers::HELP.to_owned(),
             Self::System(_) => system::HELP.to_owned(),
             Self::Power(_) => power::HELP.to_owned(),
+            Self::Reset(_) => reset::HELP.to_owned(),
             Self::Pager(_) => pager::HELP.to_owned(),
         }
     }
@@ -280,7 +292,7 @@ impl Screen {
             Self::Status => status::step(&input, snapshot),
             Self::Management(dialogue) => dialogue.step(input, snapshot),
             Self::First(first) => first.step(input, snapshot),
-            Self::Configuration(waiting) => configuration::step(waiting, &input, snapshot),
+            Self::Configuration(waiting) => configuration::step(waiting, input, snapshot),
             Self::Logs(logs) => logs.step(input, snapshot),
             Self::Services(dialogue) => dialogue.step(input, snapshot),
             Self::Routers(dialogue) => dialogue.step(input, snapshot),
@@ -290,6 +302,7 @@ impl Screen {
             Self::Workers(workers) => workers.step(input, snapshot),
             Self::System(system) => system.step(input, snapshot),
             Self::Power(power) => power.step(&input, snapshot),
+            Self::Reset(reset) => reset.step(input, snapshot),
             Self::Pager(pager) => pager.step(&input, snapshot),
         }
     }
