@@ -6,8 +6,9 @@ use std::hash::{Hash, Hasher};
 use neli::consts::socket::NlFamily;
 use nix::errno::Errno;
 
-use super::encode::{TABLE, replace};
+use super::encode::replace;
 use super::message::{Transaction, kind, request};
+use super::object::TABLE;
 use super::ruleset::Ruleset;
 use crate::netlink::socket::{self, Socket, outcome};
 use crate::netlink::wire::{self, Malformed, Writer, attributes, text_of};

@@ -1,7 +1,7 @@
 //! Rules of the packet filter that services need: firewall marks, and the source addresses of full NAT.
 //!
 //! [`ruleset`]: what is to be done, from the configuration · [`area`]: ranges of addresses and ports · [`encode`] by
-//! [`expression`] and [`message`]: the rules as netlink · [`client`]: the connection · [`keeper`]: the table, kept true.
+//! [`object`], [`expression`] and [`message`]: the rules as netlink · [`client`]: the connection · [`keeper`]: the table, kept true.
 //!
 //! The worker `lvs` owns the table `director` of family `inet`, and no other. As long as nothing needs it there is none, and
 //! then neither nftables nor connection tracking has a hook that a packet passes.
@@ -12,6 +12,7 @@ pub mod encode;
 pub mod expression;
 pub mod keeper;
 pub mod message;
+pub mod object;
 pub mod ruleset;
 
 pub use keeper::{Done, Keeper};

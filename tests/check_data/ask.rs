@@ -8,9 +8,11 @@ use std::time::{Duration, Instant};
 use director::check::runner::Runner;
 use director::check::tls::Clients;
 use director::check::{Outcome, Target, probe};
-use director::config::model::{Check, CheckKind};
+use director::config::model::{Check, CheckKind, Tls};
 use director::ipc::message::Health;
 use director_lab::peer::Peer;
+
+use crate::authority::Authority;
 
 /// Of checks that must time out.
 pub const TIMEOUT: Duration = Duration::from_millis(300);
@@ -61,3 +63,14 @@ pub fn verdict(server: SocketAddr, kind: CheckKind) -> (Health, String) {
     });
     (verdict.health, verdict.reason.into_owned())
 }
+
+/// TLS with a certificate that `authority` has signed, for this name.
+pub fn verified(authority: &Authority, name: &str) -> Tls {
+    Tls { name: Some(name.to_owned()), ca: Some(authority.pem()), ..Tls::default() }
+}
+
+/// What a probe says that wants `shop.example.com` of a server that shows [`NAME`].
+pub const OTHER_NAME: &str = "certificate is for db.example.com, wanted shop.example.com";
+
+/// The name in certificates of servers.
+pub const NAME: &str = "db.example.com";

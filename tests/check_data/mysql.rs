@@ -7,7 +7,8 @@ use director::check::Outcome;
 use director::config::model::{CheckKind, Database, Login, Tls};
 use director_lab::peer::{Daemon, Peer};
 
-use crate::ask::{ask, bad, fetch, free_port, good, local};
+use crate::ask::{NAME, OTHER_NAME, ask, bad, fetch, free_port, good, local, verified};
+use crate::authority::Authority;
 
 const PACKAGES: &[&str] =
     &["mariadb-server-core", "libaio1", "libnuma1", "liburing2", "libssl3", "libpcre2-8-0", "libsystemd0"];
@@ -33,23 +34,27 @@ fn mariadbd(peer: &Peer, at: &Path) -> Command {
 
 #[test]
 fn mariadb_is_logged_in_to_and_queried() {
-    let Some(peer) = fetch(PACKAGES) else { return };
+    let (Some(peer), Some(authority)) = (fetch(PACKAGES), Authority::new()) else { return };
     let (folder, port) = (tempfile::tempdir().unwrap(), free_port());
     let data = folder.path().join("data");
     std::fs::create_dir(&data).unwrap();
     let tables = std::fs::read_to_string(peer.path("usr/share/mysql/mysql_system_tables.sql")).unwrap();
     let users = "flush privileges;\ncreate user monitor@'%' identified by 'secret';\n\
+                 create user secure@'%' identified by 'secret' require ssl;\n\
                  create user empty@'%';\ncreate database shop;\ngrant select on shop.* to monitor@'%';\n";
     let script = folder.path().join("script.sql");
     std::fs::write(&script, format!("create database mysql;\nuse mysql;\n{tables}\n{users}")).unwrap();
     let mut bootstrap = mariadbd(&peer, &data);
     bootstrap.arg("--bootstrap").stdin(std::fs::File::open(&script).unwrap()).stderr(Stdio::null());
     assert!(bootstrap.status().unwrap().success());
-    let mut command = mariadbd(&peer, &data);
-    command.args([format!("--port={port}"), "--bind-address=127.0.0.1".into()]);
-    command.arg(format!("--socket={}", folder.path().join("socket").display()));
-    command.args(["--max-connect-errors=2", "--skip-name-resolve"]);
-    let _server = Daemon::listening(command, &folder.path().join("log"), local(port)).unwrap();
+    let start = |port: u16, more: &[String]| {
+        let mut command = mariadbd(&peer, &data);
+        command.args([format!("--port={port}"), "--bind-address=127.0.0.1".into()]);
+        command.arg(format!("--socket={}", folder.path().join("socket").display()));
+        command.args(["--max-connect-errors=2", "--skip-name-resolve"]).args(more);
+        Daemon::listening(command, &folder.path().join("log"), local(port)).unwrap()
+    };
+    let server = start(port, &[]);
 
     let of = |kind| ask(local(port), kind);
     let bare = |login| CheckKind::Mysql(Database { login, ..Database::default() });
@@ -80,4 +85,18 @@ fn mariadb_is_logged_in_to_and_queried() {
     );
     let tls = Database { tls: Some(Tls::default()), ..Database::default() };
     assert_eq!(of(CheckKind::Mysql(tls)), bad("server offers no TLS"));
+
+    drop(server);
+    let (signed, port) = (authority.sign(NAME, "now", "10 days"), free_port());
+    let files = [("cert", &signed.certificate), ("key", &signed.key)];
+    let _server = start(port, &files.map(|(what, file)| format!("--ssl-{what}={}", file.display())));
+    let of = |user: &str, tls| {
+        let login = Some(Login { user: user.into(), password: "secret".into() });
+        ask(local(port), CheckKind::Mysql(Database { login, tls, ..Database::default() }))
+    };
+    // Who must come by TLS is refused without.
+    assert!(matches!(of("secure", None), Outcome::Failure(why) if why.starts_with("log-in: error 1045: ")));
+    assert!(told(of("secure", Some(verified(&authority, NAME)))).starts_with("logged in to MariaDB 10."));
+    assert!(told(of("monitor", Some(Tls::default()))).starts_with("logged in to MariaDB 10."));
+    assert_eq!(of("secure", Some(verified(&authority, "shop.example.com"))), bad(OTHER_NAME));
 }

@@ -1,10 +1,10 @@
 //! Configurations of real sites: what Director makes of them in the kernel is what keepalived, ldirectord and ipvsadm of Debian
 //! make of the originals.
 //!
-//! Each test has three boxes: the original tool with its file; then, side by side, Director with the file that a person has
-//! written (`tests/config/ok/seed-*.toml`), and Director with what `director import` makes of the original. Each has real
-//! servers that answer. The table that all of them must come to is `NAME.table`, as `ipvsadm -S -n` prints it; `NAME.dead.table`
-//! is that without a real server that answers. All three are equal: no difference is left that would be deliberate.
+//! Each configuration has two tests: `theirs` is the original tool with its file; `ours` is Director with the file that a person
+//! has written (`tests/config/ok/seed-*.toml`) beside Director with what `director import` makes of the original. Each box has
+//! real servers that answer. The table that all three must come to is `NAME.table`, as `ipvsadm -S -n` prints it; `NAME.dead.table`
+//! is that without a real server that answers. No difference is left that would be deliberate.
 //!
 //! In a guest with the shipped kernel: `cargo image test --only kernel/kernel_seed`.
 
@@ -69,6 +69,8 @@ pub(crate) struct Case {
     pub vips: &'static [&'static str],
     /// The table that the original tool makes.
     pub table: &'static str,
+    /// Makes programs that the original calls.
+    pub programs: Option<fn()>,
     /// The table once no real server answers any more.
     pub dead: Option<&'static str>,
 }
@@ -91,30 +93,64 @@ const PLAIN: Case = Case {
     farm: &[],
     vips: &[],
     table: "",
+    programs: None,
     dead: None,
 };
 
-fn equal(case: &Case) {
+/// The original tool with its file.
+fn theirs(case: &Case) {
+    come_to_the_table(case, || vec![Site::original(case)]);
+}
+
+/// Director with the file that was written for it, and with the one that `director import` makes.
+fn ours(case: &Case) {
+    come_to_the_table(case, || vec![Site::written(case), Site::imported(case)]);
+}
+
+fn come_to_the_table(case: &Case, boxes: impl FnOnce() -> Vec<Site>) {
     if let Some(why) = common::hindrance() {
         println!("skipped: {why}");
         return;
     }
-    let end = Instant::now() + PATIENCE;
-    let lines = |text: &str| -> BTreeSet<String> { text.lines().map(str::to_owned).collect() };
-    let come_to = |sites: &[Site]| {
-        sites.iter().for_each(|site| site.settle(&lines(case.table), case.tool.asks(), case.vips, end));
-        if let Some(dead) = case.dead {
-            sites.iter().for_each(|site| site.farm.die());
-            sites.iter().for_each(|site| site.settle(&lines(dead), 0, case.vips, end));
+    case.programs.iter().for_each(|program| program());
+    let begun = Instant::now();
+    let settle = |sites: &[Site], table: &str, asked: u64| {
+        let lines: BTreeSet<String> = table.lines().map(str::to_owned).collect();
+        for site in sites {
+            site.settle(&lines, asked, case.vips, begun + PATIENCE);
+            println!("{} has the table after {:?}", site.what, begun.elapsed());
         }
     };
-    come_to(&[Site::original(case)]);
-    come_to(&[Site::written(case), Site::imported(case)]);
+    let sites = boxes();
+    settle(&sites, case.table, case.tool.asks());
+    if let Some(dead) = case.dead {
+        sites.iter().for_each(|site| site.farm.die());
+        settle(&sites, dead, 0);
+    }
 }
 
-#[test]
-fn keepalived_master() {
-    equal(&Case {
+/// Two tests of one configuration.
+macro_rules! configuration {
+    ($name:ident, $case:expr) => {
+        mod $name {
+            use super::*;
+
+            #[test]
+            fn theirs() {
+                super::theirs(&$case);
+            }
+
+            #[test]
+            fn ours() {
+                super::ours(&$case);
+            }
+        }
+    };
+}
+
+configuration!(
+    keepalived_master,
+    Case {
         original: text!("seed", "keepalived-master.conf"),
         written: text!("config/ok", "seed-keepalived-pair.toml"),
         hostname: "LVS-MASTER",
@@ -123,12 +159,12 @@ fn keepalived_master() {
         vips: &["eth0 10.10.10.100/32"],
         table: include_str!("keepalived-master.table"),
         ..PLAIN
-    });
-}
+    }
+);
 
-#[test]
-fn keepalived_backup() {
-    equal(&Case {
+configuration!(
+    keepalived_backup,
+    Case {
         original: text!("seed", "keepalived-backup.conf"),
         written: text!("config/ok", "seed-keepalived-pair.toml"),
         hostname: "LVS2",
@@ -138,13 +174,12 @@ fn keepalived_backup() {
         farm: &[("10.10.10.12", Http), ("10.10.10.13", Http)],
         table: include_str!("keepalived-backup.table"),
         ..PLAIN
-    });
-}
+    }
+);
 
-#[test]
-fn keepalived_all_options() {
-    programs();
-    equal(&Case {
+configuration!(
+    keepalived_all_options,
+    Case {
         original: text!("seed", "keepalived-all-options.conf"),
         written: text!("config/ok", "seed-keepalived-all-options.toml"),
         links: &["eth0", "eth1", "eth2"],
@@ -159,15 +194,13 @@ fn keepalived_all_options() {
         ],
         vips: &["eth1 192.168.200.17/24", "eth2 192.168.200.18/24", "eth0 1.1.1.1/32"],
         table: include_str!("keepalived-all-options.table"),
+        programs: Some(programs),
         ..PLAIN
-    });
-}
+    }
+);
 
 /// The programs that `keepalived-all-options.conf` calls: a tracker that is content, and a check that gives a weight of 7 - 2.
 fn programs() {
-    if common::hindrance().is_some() {
-        return;
-    }
     let folder = std::path::Path::new("/usr/local/bin");
     let over = ["-t", "tmpfs", "-o", "mode=0755", "tmpfs", "/usr/local/bin"];
     director_lab::command::output("mount", &over).unwrap();
@@ -178,21 +211,21 @@ fn programs() {
     }
 }
 
-#[test]
-fn keepalived_floating_ip_lc1() {
-    equal(&Case {
+configuration!(
+    keepalived_floating_ip_lc1,
+    Case {
         original: text!("seed", "keepalived-floating-ip-lc1.conf"),
         written: text!("config/ok", "seed-keepalived-floating-ip.toml"),
         links: &["enp7s0f0"],
         own: &[("enp7s0f0", "172.24.8.101/24")],
         vips: &["enp7s0f0 172.24.8.150/32"],
         ..PLAIN
-    });
-}
+    }
+);
 
-#[test]
-fn keepalived_floating_ip_lc7() {
-    equal(&Case {
+configuration!(
+    keepalived_floating_ip_lc7,
+    Case {
         original: text!("seed", "keepalived-floating-ip-lc7.conf"),
         written: text!("config/ok", "seed-keepalived-floating-ip.toml"),
         mac: Some("52:54:00:00:00:07"),
@@ -200,12 +233,12 @@ fn keepalived_floating_ip_lc7() {
         own: &[("enp7s0f0", "172.24.8.107/24")],
         vips: &["enp7s0f0 172.24.8.150/32"],
         ..PLAIN
-    });
-}
+    }
+);
 
-#[test]
-fn ldirectord() {
-    equal(&Case {
+configuration!(
+    ldirectord,
+    Case {
         tool: Tool::Ldirectord,
         original: text!("seed", "ldirectord.cf"),
         written: text!("config/ok", "seed-ldirectord.toml"),
@@ -214,12 +247,12 @@ fn ldirectord() {
         table: include_str!("ldirectord.table"),
         dead: Some(include_str!("ldirectord.dead.table")),
         ..PLAIN
-    });
-}
+    }
+);
 
-#[test]
-fn ldirectord_persistent() {
-    equal(&Case {
+configuration!(
+    ldirectord_persistent,
+    Case {
         tool: Tool::Ldirectord,
         original: text!("seed", "ldirectord-persistent.cf"),
         written: text!("config/ok", "seed-ldirectord-persistent.toml"),
@@ -228,17 +261,17 @@ fn ldirectord_persistent() {
         table: include_str!("ldirectord-persistent.table"),
         dead: Some(include_str!("ldirectord-persistent.dead.table")),
         ..PLAIN
-    });
-}
+    }
+);
 
-#[test]
-fn ipvsadm_save() {
-    equal(&Case {
+configuration!(
+    ipvsadm_save,
+    Case {
         tool: Tool::Ipvsadm,
         original: text!("seed", "ipvsadm-save.rules"),
         written: text!("config/ok", "seed-ipvsadm-save.toml"),
         links: &["eth0", "eth1"],
         table: include_str!("../seed/ipvsadm-save.rules"),
         ..PLAIN
-    });
-}
+    }
+);

@@ -15,13 +15,13 @@ use super::common::binary;
 use super::{Case, Tool};
 use crate::farm::Farm;
 
-/// How long a test may wait in all. Much, for three boxes on an emulated machine: keepalived takes 12 s to become
-/// master of a group, and half a minute to give up a server.
+/// How long a test may wait in all. Much, for an emulated machine: keepalived takes 12 s to become master of a group, and half a
+/// minute to give up a server.
 pub const PATIENCE: Duration = Duration::from_secs(150);
 
 /// A box.
 pub struct Site {
-    what: &'static str,
+    pub what: &'static str,
     namespace: Arc<Namespace>,
     pub farm: Farm,
     log: PathBuf,
