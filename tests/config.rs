@@ -6,6 +6,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use director::config::model::{
@@ -415,6 +416,70 @@ fn examples_of_the_manuals_are_without_fault() {
         }
     }
     assert!(seen >= 15, "only {seen} examples were found");
+}
+
+/// Every file without fault, judged by what `director schema` prints in a validator that is not ours.
+#[test]
+fn valid_files_fit_the_schema_and_slips_do_not() {
+    const VALIDATOR: &str = "import json, sys, jsonschema\n\
+        told = json.load(sys.stdin)\n\
+        jsonschema.Draft7Validator.check_schema(told['schema'])\n\
+        judge = jsonschema.Draft7Validator(told['schema'])\n\
+        for name, file in told['files']:\n    print(name, ['good', 'bad'][any(judge.iter_errors(file))])\n";
+    if !Command::new("python3").args(["-c", "import jsonschema"]).status().is_ok_and(|s| s.success()) {
+        eprintln!("skipped: valid_files_fit_the_schema_and_slips_do_not: python3-jsonschema is missing");
+        return;
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut files = Vec::new();
+    for entry in fs::read_dir(root.join("tests/config/ok")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|it| it == "toml") {
+            files.push((
+                path.file_name().unwrap().to_str().unwrap().to_owned(),
+                fs::read_to_string(path).unwrap(),
+            ));
+        }
+    }
+    for manual in ["doc/config.md", "doc/manual.md", "README.md"] {
+        for (line, example) in examples(&fs::read_to_string(root.join(manual)).unwrap()) {
+            let whole = complete(include_str!("config/example-rest.toml"), &example);
+            let whole = if example.contains("version = 1") { example } else { whole };
+            files.push((format!("{manual}:{line}"), whole));
+        }
+    }
+    assert!(files.len() > 25, "only {} files were found", files.len());
+    let slips = [
+        "version = 2",
+        "version = 1\nvrp = []",
+        "version = 1\n[system]\nhostnam = \"x\"",
+        "version = 1\n[[interface]]\nmtu = 9",
+        "version = 1\n[[service]]\nscheduler = \"wl\"",
+        "version = 1\n[[service]]\ncheck = { type = \"htp\" }",
+        "version = 1\n[[vrrp]]\nversion = 4",
+        "version = 1\n[node.b]\nvrrp = []",
+        "[system]",
+    ];
+    let good = files.len();
+    files.extend(slips.iter().map(|slip| ("slip".to_owned(), (*slip).to_owned())));
+    let json = |text: &str| {
+        let value: toml::Value = toml::from_str(text.trim_start_matches('\u{feff}')).unwrap();
+        serde_json::to_value(value).unwrap()
+    };
+    let files: Vec<_> = files.iter().map(|(name, text)| (name, json(text))).collect();
+    let schema = Command::new(env!("CARGO_BIN_EXE_director")).arg("schema").output().unwrap().stdout;
+    let schema: serde_json::Value = serde_json::from_slice(&schema).unwrap();
+    let told = serde_json::json!({ "schema": schema, "files": files });
+    let mut child = Command::new("python3");
+    child.args(["-c", VALIDATOR]).stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped());
+    let mut child = child.spawn().unwrap();
+    std::io::Write::write_all(&mut child.stdin.take().unwrap(), told.to_string().as_bytes()).unwrap();
+    let said = String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap();
+    let verdicts: Vec<&str> = said.lines().collect();
+    assert_eq!(verdicts.len(), good + slips.len(), "{said}");
+    for (at, verdict) in verdicts.iter().enumerate() {
+        assert!(verdict.ends_with(if at < good { " good" } else { " bad" }), "{verdict} (number {at})");
+    }
 }
 
 /// The blocks between ```toml and ```, with the line in which each begins.

@@ -299,3 +299,49 @@ fn a_changed_file_is_taken_by_itself_where_it_says_so() {
     it.until_priority(70);
     assert!(it.good(&["history"]).contains("autoreload"));
 }
+
+/// Kills at random moments stand for cuts of the power: what was renamed is whole, what was not is not there.
+#[test]
+fn whatever_is_cut_short_leaves_the_old_file_or_the_new_one() {
+    let mut it = Box::start(&text(1));
+    let mut dice = 0x2545_f491_u32;
+    let (mut moved, mut kept) = (0, 0);
+    // On a busy machine more rounds are needed until both have happened.
+    for round in 2..=99_u8 {
+        if moved > 0 && kept > 0 && round > 21 {
+            break;
+        }
+        let before = it.file();
+        let new = it.other(&text(round));
+        let mut command = Command::new(env!("CARGO_BIN_EXE_director"));
+        command.args(["apply", &new, "--confirm", "never", "--run-dir"]).arg(it.run.path());
+        let mut apply = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        dice = dice.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        // From before the request arrives to after all is written.
+        std::thread::sleep(Duration::from_micros(u64::from(dice >> 15)));
+        it.kill();
+        let _ = apply.wait();
+        let now = it.file();
+        assert!(now == before || now == text(round), "round {round}: a third thing:\n{now}");
+        if now == before {
+            kept += 1
+        } else {
+            moved += 1
+        }
+        for entry in fs::read_dir(it.state.join("generations")).unwrap() {
+            let path = entry.unwrap().path();
+            let whole = path.extension().is_some_and(|it| it == "toml");
+            let text = fs::read_to_string(&path).unwrap();
+            assert!(!whole || text.ends_with("priority = 7 }]\n"), "round {round}: {}", path.display());
+        }
+        // The next boot: nothing in the run directory, the file as it is.
+        fs::remove_dir_all(it.run.path()).unwrap();
+        fs::create_dir(it.run.path()).unwrap();
+        director::store::recover(&it.file, &it.state).unwrap();
+        it.again();
+        it.until("it runs again", |status| status.generation > 0 && status.life.number.is_some());
+        let runs = it.priority();
+        assert_eq!(it.file(), text(runs), "round {round}: what runs is what is in the file");
+    }
+    assert!(moved > 0 && kept > 0, "the moments were not random: {moved} new, {kept} old");
+}

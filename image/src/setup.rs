@@ -40,6 +40,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("openssl", "test: an authority and its certificates"),
     ("ovmf", "run: UEFI firmware for QEMU"),
     ("perl-base", "kernel: tables made by its scripts"),
+    ("python3-jsonschema", "test: a judge of the schema that is not ours"),
     ("qemu-system-x86", "run: the box to boot an image in"),
     ("squashfs-tools", "image: the root and the boot slots"),
     ("tcpdump", "test: packets as others read them"),

@@ -20,6 +20,7 @@ mod raw;
 mod report;
 #[cfg(test)]
 mod samples;
+pub mod schema;
 mod validate;
 mod value;
 pub mod view;

@@ -5,12 +5,14 @@ use std::net::IpAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
+use serde_json::Value as Json;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::faults::Faults;
 use super::field::{At, Field, List, Many};
 use super::report::Span;
+use super::schema::{self, Definitions};
 use crate::ctl::closest;
 use crate::pin::PinHash;
 use crate::units::{Cidr, IfName, Mac, Priority, Refused, Vrid, Weight, parse_duration};
@@ -22,6 +24,11 @@ pub trait FromValue: Sized {
 
     /// Reads `value` of the key `key`; on `None` a fault was noted.
     fn from_value(key: &str, value: &Spanned<DeValue<'_>>, faults: &mut Faults<'_>) -> Option<Self>;
+
+    /// What an editor is to know of it.
+    fn schema(_: &mut Definitions) -> Json {
+        schema::anything(Self::WANTS)
+    }
 }
 
 /// Notes that `value` has the wrong type.
@@ -83,6 +90,10 @@ impl FromValue for bool {
         }
         found
     }
+
+    fn schema(_: &mut Definitions) -> Json {
+        serde_json::json!({ "type": "boolean" })
+    }
 }
 
 impl FromValue for String {
@@ -90,6 +101,10 @@ impl FromValue for String {
 
     fn from_value(key: &str, value: &Spanned<DeValue<'_>>, faults: &mut Faults<'_>) -> Option<Self> {
         text(key, value, Self::WANTS, faults).map(str::to_owned)
+    }
+
+    fn schema(_: &mut Definitions) -> Json {
+        schema::text(Self::WANTS)
     }
 }
 
@@ -99,6 +114,10 @@ impl FromValue for Duration {
     fn from_value(key: &str, value: &Spanned<DeValue<'_>>, faults: &mut Faults<'_>) -> Option<Self> {
         let text = text(key, value, Self::WANTS, faults)?;
         accept(value, parse_duration(text), faults)
+    }
+
+    fn schema(_: &mut Definitions) -> Json {
+        schema::text(Self::WANTS)
     }
 }
 
@@ -110,6 +129,10 @@ impl FromValue for IpAddr {
         let parsed = text.parse().map_err(|_| Refused(format!("`{key}` {text:?} is not {}", Self::WANTS)));
         accept(value, parsed, faults)
     }
+
+    fn schema(_: &mut Definitions) -> Json {
+        schema::text(Self::WANTS)
+    }
 }
 
 macro_rules! from_text {
@@ -120,6 +143,10 @@ macro_rules! from_text {
             fn from_value(key: &str, value: &Spanned<DeValue<'_>>, faults: &mut Faults<'_>) -> Option<Self> {
                 let text = text(key, value, Self::WANTS, faults)?;
                 accept(value, <$type>::from_str(text), faults)
+            }
+
+            fn schema(_: &mut Definitions) -> Json {
+                schema::text(Self::WANTS)
             }
         }
     )*};
@@ -140,6 +167,10 @@ macro_rules! from_number {
             fn from_value(key: &str, value: &Spanned<DeValue<'_>>, faults: &mut Faults<'_>) -> Option<Self> {
                 let number = number(key, value, Self::WANTS, faults)?;
                 accept(value, <$type>::try_from(number), faults)
+            }
+
+            fn schema(_: &mut Definitions) -> Json {
+                schema::number(None, None, Self::WANTS)
             }
         }
     )*};
@@ -178,6 +209,10 @@ impl<const MIN: i64, const MAX: i64> FromValue for Int<MIN, MAX> {
         faults.add(value.span().into(), format!("`{key}` {number} is out of range: {MIN} to {MAX}"));
         None
     }
+
+    fn schema(_: &mut Definitions) -> Json {
+        schema::number(Some(MIN), Some(MAX), Self::WANTS)
+    }
 }
 
 impl<T: FromValue> FromValue for List<T> {
@@ -203,6 +238,10 @@ impl<T: FromValue> FromValue for List<T> {
         }
         Some(list)
     }
+
+    fn schema(tables: &mut Definitions) -> Json {
+        schema::list(T::schema(tables))
+    }
 }
 
 impl<T: FromValue> FromValue for Many<T> {
@@ -215,6 +254,11 @@ impl<T: FromValue> FromValue for Many<T> {
         let one = T::from_value(key, value, faults)?;
         Some(Self(List { items: vec![At { value: one, span: value.span().into() }], complete: true }))
     }
+
+    fn schema(tables: &mut Definitions) -> Json {
+        let one = T::schema(tables);
+        schema::any_of(T::WANTS, vec![one.clone(), schema::list(one)])
+    }
 }
 
 /// What can be read from a table.
@@ -224,6 +268,11 @@ pub trait FromTable: Sized {
 
     /// Reads `table`, whose place is `at`.
     fn from_table(table: &DeTable<'_>, at: Span, faults: &mut Faults<'_>) -> Self;
+
+    /// As [`FromValue::schema`].
+    fn table_schema(_: &mut Definitions) -> Json {
+        schema::anything("a table")
+    }
 }
 
 impl<T: FromTable> FromValue for T {
@@ -239,6 +288,10 @@ impl<T: FromTable> FromValue for T {
             return None;
         };
         Some(T::from_table(table, value.span().into(), faults))
+    }
+
+    fn schema(tables: &mut Definitions) -> Json {
+        T::table_schema(tables)
     }
 }
 

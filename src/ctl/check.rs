@@ -36,6 +36,17 @@ pub fn check(args: lexopt::Parser) -> Result<ExitCode, Error> {
     Ok(if result.is_ok() { ExitCode::SUCCESS } else { ExitCode::from(FAULTY) })
 }
 
+/// `director schema`.
+///
+/// # Errors
+/// Wrong use.
+pub fn schema(mut args: lexopt::Parser) -> Result<ExitCode, Error> {
+    match args.next()? {
+        None => print(&format!("{:#}\n", crate::config::schema::schema())),
+        Some(other) => Err(other.unexpected().into()),
+    }
+}
+
 /// Checks `file`, as a box of these `facts` has it, before something is done with it; a fault is told, and is the exit code.
 ///
 /// # Errors

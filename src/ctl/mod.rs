@@ -86,6 +86,12 @@ pub const VERBS: &[Verb] = &[
         run: check::check,
     },
     Verb {
+        name: "schema",
+        usage: "",
+        summary: "print the JSON Schema of director.toml, by which an editor completes and checks",
+        run: check::schema,
+    },
+    Verb {
         name: "run",
         usage: "--config FILE [--run-dir DIR] [--state-dir DIR] [--console TTY]...",
         summary: "run as an ordinary process of this host: SIGTERM stops it, SIGHUP reads the file again",

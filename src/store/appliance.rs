@@ -349,6 +349,15 @@ impl Appliance {
         self.on_grubenv(|path| slot::confirm(path, slot))
     }
 
+    /// Makes the slot that runs a good one, if it is on trial.
+    ///
+    /// # Errors
+    /// "what failed: on what: why".
+    pub fn prove_slot(&self) -> Result<Option<Slot>, String> {
+        let Some(slot) = self.args.slot else { return Ok(None) };
+        self.on_grubenv(|path| slot::prove(path, slot))
+    }
+
     /// Sets how large the kernel's table of connections is from the next boot on: `bits` as of `[ipvs]`, or by the memory.
     ///
     /// # Errors

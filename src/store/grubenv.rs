@@ -21,8 +21,10 @@ pub struct GrubEnv(BTreeMap<String, String>);
 pub enum Slot {
     /// Proven: its boots are counted from zero again.
     Confirmed,
-    /// New or given up: it is not proven, and its boots stay counted.
+    /// New: it is not proven yet, and its boots stay counted.
     Trying,
+    /// Given up, and started by hand: it stays so.
+    GivenUp,
 }
 
 impl Default for GrubEnv {
@@ -72,9 +74,22 @@ impl GrubEnv {
     /// never come so far use it up. A slot on trial keeps its count until it is proven; one that was given up and was started
     /// by hand stays given up.
     pub fn came_up(&mut self, slot: char) -> Slot {
-        if self.get(&format!("{slot}_ST")).is_some_and(|standing| standing != "good") {
-            return Slot::Trying;
+        match self.get(&format!("{slot}_ST")) {
+            Some("try") => Slot::Trying,
+            Some("good") | None => self.set_good(slot),
+            Some(_) => Slot::GivenUp,
         }
+    }
+
+    /// Notes that a slot on trial has proven itself: it is a good one from now on.
+    pub fn prove(&mut self, slot: char) -> Slot {
+        if self.get(&format!("{slot}_ST")) == Some("try") {
+            return self.set_good(slot);
+        }
+        self.came_up(slot)
+    }
+
+    fn set_good(&mut self, slot: char) -> Slot {
         self.0.insert(format!("{slot}_ST"), "good".to_owned());
         self.0.insert(format!("{slot}_N"), String::new());
         Slot::Confirmed
@@ -147,7 +162,12 @@ mod tests {
         assert_eq!(env.get("B_N"), Some("xx"));
         assert_eq!(env.came_up('A'), Slot::Confirmed);
         assert_eq!(env.get("A_N"), Some(""));
+        assert_eq!(
+            (env.prove('B'), env.get("B_ST"), env.get("B_N")),
+            (Slot::Confirmed, Some("good"), Some(""))
+        );
         env.0.insert("B_ST".to_owned(), "bad".to_owned());
-        assert_eq!((env.came_up('B'), env.get("B_ST")), (Slot::Trying, Some("bad")));
+        assert_eq!((env.prove('B'), env.get("B_ST")), (Slot::GivenUp, Some("bad")));
+        assert_eq!((env.came_up('B'), env.get("B_ST")), (Slot::GivenUp, Some("bad")));
     }
 }

@@ -313,7 +313,12 @@ impl Store {
     }
 
     fn note_slot(&mut self, slot: Slot) {
-        self.status.slot = if slot == Slot::Confirmed { "confirmed" } else { "trying" }.to_owned();
+        let word = match slot {
+            Slot::Confirmed => "confirmed",
+            Slot::Trying => "trying",
+            Slot::GivenUp => "given up",
+        };
+        self.status.slot = word.to_owned();
         log::info!("boot slot: {}", self.status.slot);
         if let Err(error) = publish(&self.run, &self.status, None) {
             log::error!("publish status: {}: {error}", self.run.path().display());

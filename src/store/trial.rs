@@ -36,6 +36,8 @@ pub(super) enum Outcome {
     History(Vec<Generation>),
     Text(String),
     Message(String),
+    /// Whether all is well; if not, what.
+    Well(Result<(), String>),
 }
 
 /// A checked change, kept where a later life of this worker finds it.

@@ -35,6 +35,10 @@ pub(super) enum Work {
     Adopt(Vec<u8>),
     /// Take up clock and seed, and tell the boot loader that this slot came up.
     Settle,
+    /// See whether all is well with this configuration, while the slot is on trial.
+    Observe(u64),
+    /// Tell the boot loader that this slot has proven itself.
+    Prove,
     /// Tell the boot loader how large the table of connections is to be: as the file has it, or by the memory.
     TableBits(Option<u8>),
     /// Look for a change that an earlier life of this worker, or of the box, left unconfirmed.
@@ -179,6 +183,10 @@ impl Plan {
             Work::Keep(text) => drop(self.on_appliance(|appliance| appliance.keep(text))),
             Work::Adopt(text) => drop(self.on_appliance(|appliance| appliance.adopt(text))),
             Work::Settle => done.slot = self.on_appliance(Appliance::settle).flatten(),
+            Work::Observe(generation) => {
+                return Ok(Outcome::Well(super::proof::observe(&self.run, *generation)));
+            }
+            Work::Prove => done.slot = self.on_appliance(|appliance| appliance.prove_slot()).flatten(),
             Work::TableBits(bits) => drop(self.on_appliance(|appliance| appliance.set_table_bits(*bits))),
             Work::Resume => return Ok(self.resume()),
             Work::Diff(change) => return self.diff(change),

@@ -10,6 +10,7 @@ mod leaf;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
+use serde_json::Value as Json;
 use toml::de::DeTable;
 
 pub use leaf::{
@@ -27,6 +28,7 @@ use super::model::{
     Method, OnFail, PersistenceEngine, ProbeRoute, Protocol, RouteKind, Start, SyslogTarget, TunnelChecksum,
 };
 use super::report::Span;
+use super::schema::{self, Definitions};
 use super::value::{FromTable, Int};
 use crate::pin::PinHash;
 use crate::units::{Cidr, IfName, Mac, Weight};
@@ -65,6 +67,14 @@ macro_rules! table {
                     }
                 }
                 read
+            }
+
+            fn table_schema(tables: &mut Definitions) -> Json {
+                schema::table(
+                    stringify!($name),
+                    tables,
+                    &[$((key!($field $($key)?), <$type as $crate::config::value::FromValue>::schema)),*],
+                )
             }
         }
     };

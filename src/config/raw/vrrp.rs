@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use serde_json::Value as Json;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -10,6 +11,7 @@ use super::super::faults::Faults;
 use super::super::field::{At, Field, List};
 use super::super::model::{AddressScope, HmacMode, RouteKind, VrrpChecksum};
 use super::super::report::Span;
+use super::super::schema::{self, Definitions};
 use super::super::value::{FromTable, FromValue, Int, accept, text};
 use super::Destination;
 use crate::units::{Cidr, IfName, Priority, Refused, Vrid};
@@ -213,6 +215,10 @@ impl FromValue for Virtual {
         let address = Field::Set(At { value: cidr, span: value.span().into() });
         Some(Self { address, interface: Field::Absent, label: Field::Absent, scope: Field::Absent })
     }
+
+    fn schema(tables: &mut Definitions) -> Json {
+        schema::any_of(Self::WANTS, vec![Cidr::schema(tables), VirtualTable::table_schema(tables)])
+    }
 }
 
 /// One element of `peers`.
@@ -241,5 +247,9 @@ impl FromValue for Peer {
         let address = accept(value, value_text.parse().map_err(refuse), faults)?;
         let address = Field::Set(At { value: address, span: value.span().into() });
         Some(Self { address, min_ttl: Field::Absent, max_ttl: Field::Absent })
+    }
+
+    fn schema(tables: &mut Definitions) -> Json {
+        schema::any_of(Self::WANTS, vec![IpAddr::schema(tables), PeerTable::table_schema(tables)])
     }
 }

@@ -69,7 +69,7 @@ pub struct StoreStatus {
     pub node: Option<String>,
     /// Every source that was looked at, in order of precedence.
     pub candidates: Vec<Candidate>,
-    /// Boot slot health: `confirmed`, `trying`, or `none` outside the appliance.
+    /// Boot slot health: `confirmed`, `trying`, `given up`, or `none` outside the appliance.
     pub slot: String,
     /// What becomes of changes.
     #[serde(default)]

@@ -10,6 +10,7 @@ use crate::ipc::message::{Change, ChangeStep, Event, Reply, Request, Source, Sto
 use crate::ipc::server::Answer;
 use crate::store::difference::summary;
 use crate::store::pending::{Pending, since_boot};
+use crate::store::proof::Proof;
 use crate::store::trial::{Outcome, Proposal, Resumed, Wish};
 use crate::store::work::{Sources, Work};
 use crate::units::show_duration;
@@ -18,6 +19,8 @@ use crate::units::show_duration;
 const GRACE: Duration = Duration::from_millis(200);
 /// How long there may be to confirm a change.
 const CONFIRM: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(24 * 3600);
+/// Shortest sleep of the loop.
+const SHORTEST: Duration = Duration::from_millis(10);
 /// Longest sleep of the loop.
 const LONGEST: Duration = Duration::from_secs(3600);
 /// How often the file on a partition is looked at for changes; a plain file every time.
@@ -31,6 +34,7 @@ pub(super) struct Life {
     /// It runs, and has to be confirmed.
     trial: Option<Trial>,
     watch: Watch,
+    proof: Proof,
 }
 
 #[derive(Debug)]
@@ -155,6 +159,15 @@ impl Store {
             Outcome::History(generations) => Reply::History { generations },
             Outcome::Text(text) => Reply::Text { text, node: self.status.node.clone() },
             Outcome::Message(message) => Reply::Done { message },
+            Outcome::Well(well) => {
+                if let Err(why) = &well {
+                    log::info!("slot on trial is not proven yet: {why}");
+                }
+                if self.life.proof.seen(Instant::now(), well.is_ok()) {
+                    self.queue.push_back((Work::Prove, None));
+                }
+                reply
+            }
         };
         if refused && let Reply::Error { message } = &reply {
             match work {
@@ -182,7 +195,8 @@ impl Store {
     pub(super) fn patience(&self) -> Duration {
         let coming = self.life.coming.as_ref().map(|(at, _)| at.saturating_duration_since(Instant::now()));
         let trial = self.life.trial.as_ref().map(|trial| trial.pending.left(since_boot()));
-        coming.into_iter().chain(trial).min().unwrap_or(LONGEST).min(LONGEST)
+        // What is over may still wait for a confirmation that is being written.
+        coming.into_iter().chain(trial).min().unwrap_or(LONGEST).clamp(SHORTEST, LONGEST)
     }
 
     /// Does what is due.
@@ -319,6 +333,9 @@ impl Store {
             && self.life.busy().is_none()
         {
             self.queue.push_back((Work::Peek, None));
+        }
+        if self.status.slot == "trying" && self.life.proof.is_due(Instant::now()) {
+            self.queue.push_back((Work::Observe(self.status.generation), None));
         }
         let wanted = self.running.as_ref().is_some_and(|it| it.checked.config.system.autoreload);
         if !wanted {

@@ -2,11 +2,13 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use serde_json::Value as Json;
 use toml::Spanned;
 use toml::de::DeValue;
 
 use crate::config::faults::Faults;
 use crate::config::model::AddressRange;
+use crate::config::schema::{self, Definitions};
 use crate::config::value::{FromValue, accept, text};
 use crate::units::{Cidr, Refused};
 
@@ -22,6 +24,10 @@ impl FromValue for Addresses {
         let text = text(key, value, Self::WANTS, faults)?;
         let found = addresses(unbracketed(text)).map_err(|why| refused(key, text, Self::WANTS, why));
         accept(value, found.map(Self), faults)
+    }
+
+    fn schema(_: &mut Definitions) -> Json {
+        schema::text(Self::WANTS)
     }
 }
 
@@ -46,6 +52,10 @@ impl FromValue for Targets {
         });
         accept(value, found.map_err(|why| refused(key, text, Self::WANTS, why)), faults)
     }
+
+    fn schema(_: &mut Definitions) -> Json {
+        schema::text(Self::WANTS)
+    }
 }
 
 /// One address with one port.
@@ -64,6 +74,10 @@ impl FromValue for Endpoint {
             found.map(Self).ok_or_else(|| Refused(format!("`{key}` {text:?} is not {}", Self::WANTS))),
             faults,
         )
+    }
+
+    fn schema(_: &mut Definitions) -> Json {
+        schema::text(Self::WANTS)
     }
 }
 
@@ -86,6 +100,10 @@ impl FromValue for Vips {
         let found = addresses(hosts)
             .and_then(|addresses| ports.map(|ports| Self { addresses, ports }).ok_or(Why::Form));
         accept(value, found.map_err(|why| refused(key, text, Self::WANTS, why)), faults)
+    }
+
+    fn schema(_: &mut Definitions) -> Json {
+        schema::text(Self::WANTS)
     }
 }
 

@@ -3,6 +3,7 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
+use serde_json::Value as Json;
 use toml::Spanned;
 use toml::de::DeValue;
 
@@ -12,6 +13,7 @@ use crate::config::field::{At, Field, List};
 use crate::config::model::{
     Method, OnFail, PersistenceEngine, Protocol, SCHEDULERS, SchedulerFlags, Start, TunnelChecksum,
 };
+use crate::config::schema::{self, Definitions};
 use crate::config::value::{FromTable, FromValue, Int, accept, text, wrong_type};
 use crate::ctl::closest;
 use crate::units::{Refused, parse_duration};
@@ -62,6 +64,10 @@ impl FromValue for Tunnel {
         let kind = Field::Set(At { value: kind, span: at });
         Some(Self(Box::new(TunnelTable { at, kind, ..TunnelTable::default() })))
     }
+
+    fn schema(tables: &mut Definitions) -> Json {
+        schema::any_of(Self::WANTS, vec![TunnelKind::schema(tables), TunnelTable::table_schema(tables)])
+    }
 }
 
 /// One of [`SCHEDULERS`].
@@ -82,6 +88,10 @@ impl FromValue for Scheduler {
             faults.add_with_help(value.span().into(), what, help);
         }
         known
+    }
+
+    fn schema(_: &mut Definitions) -> Json {
+        schema::one_of(&SCHEDULERS)
     }
 }
 
@@ -120,6 +130,10 @@ impl FromValue for SchedulerFlag {
         };
         Some(Self { name, scheduler, flags })
     }
+
+    fn schema(_: &mut Definitions) -> Json {
+        schema::text(Self::WANTS)
+    }
 }
 
 /// `mark` beside `listen`.
@@ -150,6 +164,13 @@ impl FromValue for Mark {
             }
         }
     }
+
+    fn schema(tables: &mut Definitions) -> Json {
+        schema::any_of(
+            Self::WANTS,
+            vec![bool::schema(tables), schema::number(Some(1), Some(4_294_967_295), Self::WANTS)],
+        )
+    }
 }
 
 impl FromValue for Ipv4Addr {
@@ -159,6 +180,10 @@ impl FromValue for Ipv4Addr {
         let text = text(key, value, Self::WANTS, faults)?;
         let found = text.parse().map_err(|_| Refused(format!("`{key}` {text:?} is not {}", Self::WANTS)));
         accept(value, found, faults)
+    }
+
+    fn schema(_: &mut Definitions) -> Json {
+        schema::text(Self::WANTS)
     }
 }
 
@@ -183,6 +208,10 @@ impl FromValue for Persistence {
         let text = text(key, value, Self::WANTS, faults)?;
         accept(value, parse_duration(text).map(Self::Timeout), faults)
     }
+
+    fn schema(tables: &mut Definitions) -> Json {
+        schema::any_of(Self::WANTS, vec![Duration::schema(tables), PersistenceTable::table_schema(tables)])
+    }
 }
 
 /// A share such as `"50%"`, 1 to 100.
@@ -201,6 +230,13 @@ impl FromValue for Percent {
         let share = digits.and_then(|digits| digits.parse().ok()).filter(|share| (1..=100).contains(share));
         let refuse = || Refused(format!("`{key}` {text:?} is not {}", Self::WANTS));
         accept(value, share.map(Self).ok_or_else(refuse), faults)
+    }
+
+    fn schema(_: &mut Definitions) -> Json {
+        schema::any_of(
+            Self::WANTS,
+            vec![schema::text(Self::WANTS), schema::number(Some(1), Some(100), Self::WANTS)],
+        )
     }
 }
 
@@ -235,6 +271,14 @@ impl FromValue for Quorum {
             }
         }
     }
+
+    fn schema(tables: &mut Definitions) -> Json {
+        let weight = schema::number(Some(1), Some(4_294_967_295), Self::WANTS);
+        schema::any_of(
+            Self::WANTS,
+            vec![weight, schema::text(Percent::WANTS), QuorumTable::table_schema(tables)],
+        )
+    }
 }
 
 /// `sorry`.
@@ -263,5 +307,10 @@ impl FromValue for Sorry {
                 None
             }
         }
+    }
+
+    fn schema(tables: &mut Definitions) -> Json {
+        let servers = List::<Server>::schema(tables);
+        schema::any_of(Self::WANTS, vec![schema::one_of(&["local"]), servers])
     }
 }

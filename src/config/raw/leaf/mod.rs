@@ -2,11 +2,13 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use serde_json::Value as Json;
 use toml::Spanned;
 use toml::de::DeValue;
 
 use crate::config::faults::Faults;
 use crate::config::model::{RouteKind, SyslogTarget, SyslogTransport};
+use crate::config::schema::{self, Definitions};
 use crate::config::value::{FromValue, accept, text};
 use crate::units::{Cidr, Refused};
 
@@ -26,6 +28,10 @@ macro_rules! words {
                         None
                     }
                 }
+            }
+
+            fn schema(_: &mut $crate::config::schema::Definitions) -> serde_json::Value {
+                $crate::config::schema::one_of(&[$first $(, $word)*])
             }
         }
     };
@@ -116,6 +122,10 @@ impl FromValue for Destination {
             }
         }
     }
+
+    fn schema(_: &mut Definitions) -> Json {
+        schema::text(Self::WANTS)
+    }
 }
 
 impl FromValue for SyslogTarget {
@@ -125,6 +135,10 @@ impl FromValue for SyslogTarget {
         let text = text(key, value, Self::WANTS, faults)?;
         let found = parse_syslog(text);
         accept(value, found.ok_or_else(|| Refused(format!("{text:?} is not {}", Self::WANTS))), faults)
+    }
+
+    fn schema(_: &mut Definitions) -> Json {
+        schema::text(Self::WANTS)
     }
 }
 

@@ -1,5 +1,6 @@
 //! What a `check` is made of.
 
+use serde_json::Value as Json;
 use toml::Spanned;
 use toml::de::DeValue;
 
@@ -8,6 +9,7 @@ use crate::config::faults::Faults;
 use crate::config::field::{At, Field};
 use crate::config::model::ProbeRoute;
 use crate::config::report::Span;
+use crate::config::schema::{self, Definitions};
 use crate::config::value::{FromTable, FromValue, Int, accept, text, wrong_type};
 use crate::units::Refused;
 
@@ -76,6 +78,11 @@ impl FromValue for CheckType {
         }
         known
     }
+
+    fn schema(_: &mut Definitions) -> Json {
+        let words: Vec<&str> = Self::WORDS.iter().map(|(word, _)| *word).collect();
+        schema::one_of(&words)
+    }
 }
 
 words!(ProbeRoute { "server" => Self::Server, "vip" => Self::Vip });
@@ -101,6 +108,10 @@ impl FromValue for Hex {
         let text = text(key, value, Self::WANTS, faults)?;
         let bytes = from_hex(text).map(Self);
         accept(value, bytes.ok_or_else(|| Refused(format!("`{key}` is not {}", Self::WANTS))), faults)
+    }
+
+    fn schema(_: &mut Definitions) -> Json {
+        schema::text(Self::WANTS)
     }
 }
 
@@ -132,6 +143,11 @@ impl FromValue for Headers {
         });
         Some(Self(headers.collect()))
     }
+
+    fn schema(tables: &mut Definitions) -> Json {
+        let value = String::schema(tables);
+        serde_json::json!({ "type": "object", "additionalProperties": value })
+    }
 }
 
 /// `tls` of a check.
@@ -158,6 +174,10 @@ impl FromValue for Tls {
             }
         }
     }
+
+    fn schema(tables: &mut Definitions) -> Json {
+        schema::any_of(Self::WANTS, vec![bool::schema(tables), TlsTable::table_schema(tables)])
+    }
 }
 
 /// One `check`.
@@ -180,6 +200,10 @@ impl FromValue for Check {
         wrong_type(key, value, Self::WANTS, faults);
         None
     }
+
+    fn schema(tables: &mut Definitions) -> Json {
+        schema::any_of(Self::WANTS, vec![CheckType::schema(tables), CheckTable::table_schema(tables)])
+    }
 }
 
 /// One element of `status`: a range of status codes, both ends included.
@@ -200,6 +224,11 @@ impl FromValue for Status {
         let range = code(first).zip(code(last)).filter(|(first, last)| first <= last);
         let refuse = || Refused(format!("`{key}` {text:?} is not {}, within 100 to 599", Self::WANTS));
         accept(value, range.map(|(first, last)| Self(first, last)).ok_or_else(refuse), faults)
+    }
+
+    fn schema(_: &mut Definitions) -> Json {
+        let code = schema::number(Some(100), Some(599), Self::WANTS);
+        schema::any_of(Self::WANTS, vec![code, schema::text(Self::WANTS)])
     }
 }
 

@@ -1,11 +1,13 @@
 //! `sysctl` of `[ipvs]`: settings of the kernel by name.
 
+use serde_json::Value as Json;
 use toml::Spanned;
 use toml::de::DeValue;
 
 use crate::config::faults::Faults;
 use crate::config::field::At;
 use crate::config::report::Span;
+use crate::config::schema::Definitions;
 use crate::config::value::{FromValue, wrong_type};
 
 /// Names with the text of their values.
@@ -35,5 +37,9 @@ impl FromValue for Sysctls {
             Some((name, At { value: text, span }))
         });
         Some(Self(settings.collect()))
+    }
+
+    fn schema(_: &mut Definitions) -> Json {
+        serde_json::json!({ "type": "object", "description": Self::WANTS })
     }
 }
