@@ -31,6 +31,7 @@ use ::director::vrrp::event::master_down;
 use director_lab::capture::Capture;
 use director_lab::command::output;
 use director_lab::frame::{Said, said};
+use director_lab::process::waited_for_processor;
 use director_lab::segment::Segment;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -101,6 +102,11 @@ impl Rig {
         (changes, longest.unwrap_or_default())
     }
 
+    /// How long each worker was ready to run and had no processor, in its whole life.
+    fn waited(&self) -> [Duration; 2] {
+        [&self.first, &self.second].map(|one| waited_for_processor(one.pid()))
+    }
+
     fn words(&self) -> String {
         format!("{}----\n{}", self.first.log.text(), self.second.log.text())
     }
@@ -147,13 +153,21 @@ fn ten_milliseconds_are_kept_while_all_processors_are_busy() {
     let witness = Witness::start();
     let (mut blamed, mut excused, mut stood, mut before) = (0, 0, Duration::ZERO, Duration::ZERO);
     let start = rig.wire.mark();
-    let mut mark = start;
+    let (mut mark, mut waited) = (start, rig.waited());
     for _ in 0..seconds {
         std::thread::sleep(Duration::from_secs(1));
         let next = rig.wire.mark();
         let (changes, _) = rig.changes(mark.saturating_sub(1));
         let worst = witness.worst();
         stood = stood.max(worst);
+        let now = rig.waited();
+        let waits = [now[0].saturating_sub(waited[0]), now[1].saturating_sub(waited[1])];
+        if changes > 0 {
+            eprintln!(
+                "{changes} changes: the processors stood still for {worst:?}, the workers waited for one for {waits:?}"
+            );
+        }
+        waited = now;
         if worst.max(before) < STOOD_STILL {
             blamed += changes;
         } else {
