@@ -108,7 +108,7 @@ mod tests {
     #[test]
     fn what_a_dead_worker_left_goes_and_what_is_not_ours_stays() {
         let delete = Op::Delete { interface: name("v4.51.eth0") };
-        assert_eq!(after(&facts(Some(device(true))), &Devices::new()), [delete.clone()]);
+        assert_eq!(after(&facts(Some(device(true))), &Devices::new()), std::slice::from_ref(&delete));
         let odd = Link { parent: Some(9), ..device(true) };
         assert_eq!(before(&facts(Some(odd)), &desired(true)), [delete]);
         let foreign = Link { ours: false, ..device(true) };

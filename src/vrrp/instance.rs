@@ -7,19 +7,18 @@ use std::time::{Duration, Instant};
 use crate::config::model::{VirtualAddress, VrrpChecksum, VrrpInstance};
 use crate::ipc::message::RouterState;
 use crate::units::IfName;
+use crate::vrrp::devices::Device;
+use crate::vrrp::effect::Effect;
+use crate::vrrp::event::{Event, Params};
+use crate::vrrp::fsm::Router;
+use crate::vrrp::garp::Pacer;
+use crate::vrrp::packet::{self, Packet, Reject};
+use crate::vrrp::quiet::Quiet;
+use crate::vrrp::seal::{Seal, Wall};
+use crate::vrrp::track::{Verdict, is_ipv6};
 
-use super::accept::accept;
-use super::auth::AuthField;
-use super::devices::Device;
-use super::effect::Effect;
-use super::event::{Action, Announce, Event, Params, Peer, Reason};
-use super::fsm::Router;
-use super::garp::Pacer;
-use super::packet::{self, Addresses, Advertisement, Envelope, GROUP_V4, GROUP_V6, Packet, Reject, TTL};
-use super::quiet::Quiet;
-use super::seal::{Form, Seal, Wall};
-use super::status::word;
-use super::track::{Verdict, is_ipv6};
+mod acts; // what the state machine has decided: sent, entered, announced
+mod hears; // what comes in: accepted or rejected, and what is odd about it
 
 /// Counters that are no rejects; the names are those of keepalived's statistics, but for the last.
 const COUNTERS: [&str; 8] = [
@@ -242,58 +241,6 @@ impl Instance {
         }
     }
 
-    /// A message for this virtual router's interface and number.
-    pub fn receive(
-        &mut self,
-        now: Instant,
-        interface: &IfName,
-        envelope: Envelope,
-        payload: &[u8],
-        out: &mut Vec<Effect>,
-    ) {
-        if !self.config.heartbeat.is_empty() && self.came_before(now, interface, envelope.source, payload) {
-            return;
-        }
-        let accepted = packet::decode(envelope, payload).and_then(|decoded| {
-            accept(&self.config, self.router.params(), &envelope, &decoded)?;
-            self.seal.verify(now, &self.config, &envelope, &decoded, payload).map(|()| decoded)
-        });
-        match accepted {
-            Ok(decoded) => {
-                let advert = &decoded.advert;
-                self.count("advert_rcvd");
-                if advert.priority == 0 {
-                    self.count("pri_zero_rcvd");
-                } else if self.state() == RouterState::Master {
-                    self.second_master(now, envelope.source, advert.priority);
-                } else if let Some(until) = &mut self.lingers {
-                    *until = (*until).min(now + OVERLAP);
-                }
-                self.compare_list(envelope.source, &advert.addresses);
-                self.learn(envelope.source, decoded.checksum, out);
-                let peer = Peer { address: envelope.source, priority: advert.priority };
-                self.step(now, Event::Advert { peer, interval: advert.interval }, out);
-            }
-            Err(reject) => self.reject(now, envelope.source, reject),
-        }
-    }
-
-    /// Whether this is what another interface has just brought.
-    fn came_before(&mut self, now: Instant, interface: &IfName, source: IpAddr, payload: &[u8]) -> bool {
-        let recent = self.router.interval() / 2;
-        if let Some((at, from, whose, said)) = &self.last
-            && from != interface
-            && *whose == source
-            && now.saturating_duration_since(*at) < recent
-            && said.as_slice() == payload
-        {
-            return true;
-        }
-        let said = payload.iter().copied().take(packet::MAX_LENGTH).collect();
-        self.last = Some((now, interface.clone(), source, said));
-        false
-    }
-
     /// Time has passed: the state machine's timer.
     pub fn timer(&mut self, now: Instant, out: &mut Vec<Effect>) {
         if let Some(at) = self.router.deadline().filter(|at| *at <= now) {
@@ -331,182 +278,6 @@ impl Instance {
     #[must_use]
     pub fn next_announced(&self) -> Option<&IfName> {
         self.pacer.next_vip().map(|vip| self.config.carrier(vip))
-    }
-
-    /// Counts a message that another part of the worker rejected on this instance's behalf.
-    pub fn reject(&mut self, now: Instant, source: IpAddr, reject: Reject) {
-        self.count(reject.name());
-        if self.quiet.may_say(now, reject.name()) {
-            let kind = reject.name();
-            log::warn!(
-                "advertisement rejected: name={} from={source} kind={kind} reason={reject}",
-                self.config.name
-            );
-        }
-    }
-
-    /// Two masters: ordinary once at a take-over, where the loser says a last word; a fault of the network when it goes on.
-    fn second_master(&mut self, now: Instant, source: IpAddr, priority: u8) {
-        self.count("second_master_rcvd");
-        self.rivals = self.rivals.saturating_add(1);
-        if self.rivals > 1 && self.quiet.may_say(now, "second_master_rcvd") {
-            let own = self.router.params().priority;
-            log::warn!(
-                "second master: name={} from={source} priority={priority} ours={own}",
-                self.config.name
-            );
-        }
-    }
-
-    /// Notes how the others sum, and does the same unless the file says otherwise.
-    fn learn(&mut self, source: IpAddr, theirs: Option<VrrpChecksum>, out: &mut Vec<Effect>) {
-        let before = self.theirs;
-        self.theirs = theirs.or(before);
-        if self.theirs != before {
-            out.push(Effect::Remember);
-        }
-        let ours = self.config.checksum.or(before).unwrap_or_default();
-        if let Some(theirs) = self.theirs.filter(|theirs| *theirs != ours)
-            && self.config.checksum.is_none()
-        {
-            log::info!(
-                "checksum as the peer's: name={} from={source} checksum={}",
-                self.config.name,
-                word(theirs)
-            );
-        }
-    }
-
-    /// Another list of addresses is said once, and never a reason to drop: two masters would be the result of every
-    /// change of the list (RFC 9568 section 7.1: MAY verify).
-    fn compare_list(&mut self, source: IpAddr, theirs: &Addresses) {
-        let ours = self.advertised();
-        let same = ours.len() == theirs.len() && ours.iter().all(|address| theirs.contains(address));
-        if !same {
-            self.count("addr_list_err");
-            if !self.odd_list {
-                log::warn!(
-                    "addresses differ: name={} from={source} theirs={theirs:?} ours={ours:?}",
-                    self.config.name
-                );
-            }
-        }
-        self.odd_list = !same;
-    }
-
-    fn step(&mut self, now: Instant, event: Event, out: &mut Vec<Effect>) {
-        let before = self.state();
-        for action in self.router.step(now, event) {
-            match action {
-                Action::Send { priority, interval } => self.send(now, priority, interval, out),
-                Action::Claim => out.push(Effect::Addresses),
-                Action::Release => {
-                    self.pacer.stop();
-                    out.push(Effect::Addresses);
-                }
-                Action::Announce(Announce::Burst) => self.pacer.begin(now, self.vips()),
-                Action::Announce(Announce::Once) => self.pacer.once(now, self.vips()),
-                Action::Enter { state, reason } => self.enter(now, before, state, reason, out),
-            }
-        }
-    }
-
-    fn enter(
-        &mut self,
-        now: Instant,
-        before: RouterState,
-        state: RouterState,
-        reason: Reason,
-        out: &mut Vec<Effect>,
-    ) {
-        self.since = now;
-        self.rivals = 0;
-        if state != RouterState::Backup {
-            self.lingers = None;
-        }
-        if before == RouterState::Master {
-            self.count("release_master");
-        }
-        if state == RouterState::Master {
-            self.late = Duration::ZERO;
-            self.count("become_master");
-        }
-        if reason == Reason::Resumed {
-            self.pacer.resume(now);
-        }
-        // The reason of a fault is known to the caller, who says it.
-        if reason != Reason::Failed {
-            self.explain(reason.to_string(), out);
-        }
-    }
-
-    fn explain(&mut self, reason: String, out: &mut Vec<Effect>) {
-        self.reason = reason;
-        out.push(Effect::State(self.event()));
-    }
-
-    fn send(&mut self, now: Instant, priority: u8, interval: Duration, out: &mut Vec<Effect>) {
-        self.count("advert_sent");
-        if priority == 0 {
-            self.count("pri_zero_sent");
-        }
-        let advert = Advertisement {
-            version: self.config.version,
-            vrid: self.config.vrid.get(),
-            priority,
-            interval,
-            auth: AuthField::for_config(self.config.auth.as_ref()),
-            addresses: self.advertised(),
-        };
-        let source = self.router.params().source;
-        let checksum = self.config.checksum.or(self.theirs).unwrap_or_default();
-        let made = self.seal.make(now, &self.config, &advert, source, checksum);
-        let virtual_mac = self.config.virtual_mac.as_ref().filter(|virtual_mac| virtual_mac.advertises);
-        let mut send = |interface: &IfName, destination: IpAddr, ttl: u8| {
-            let (form, packet) = made.to(destination, ttl);
-            // On the other interfaces nobody looks for the VIPs.
-            let mac = virtual_mac.filter(|_| *interface == self.config.interface).map(|found| found.mac);
-            // The kernel sends a link-local source on its own link only.
-            let form =
-                if source.is_ipv6() && *interface != self.config.interface { Form::Frame } else { form };
-            out.push(Effect::Send {
-                instance: self.config.name.clone(),
-                interface: interface.clone(),
-                source,
-                destination,
-                ttl,
-                form,
-                mac,
-                packet: Box::new(packet),
-            });
-        };
-        if self.config.peers.is_empty() {
-            let group: IpAddr = if source.is_ipv4() { GROUP_V4.into() } else { GROUP_V6.into() };
-            for interface in std::iter::once(&self.config.interface).chain(&self.config.heartbeat) {
-                send(interface, group, TTL);
-            }
-        } else {
-            let interface = &self.config.interface;
-            self.config.peers.iter().for_each(|peer| send(interface, peer.address, self.config.ttl));
-        }
-    }
-
-    fn vips(&self) -> Vec<VirtualAddress> {
-        self.config.vips().cloned().collect()
-    }
-
-    /// The VIPs in the order of the wire: link-local first (RFC 9568 section 5.2.9), as many as fit.
-    fn advertised(&self) -> Addresses {
-        let local = |address: &IpAddr| match address {
-            IpAddr::V4(_) => false,
-            IpAddr::V6(a) => a.is_unicast_link_local(),
-        };
-        let all = || self.config.addresses.iter().map(|vip| vip.cidr.address);
-        all().filter(local).chain(all().filter(|a| !local(a))).take(packet::MAX_ADDRESSES).collect()
-    }
-
-    fn count(&mut self, name: &'static str) {
-        *self.counters.entry(name).or_default() += 1;
     }
 }
 

@@ -159,3 +159,33 @@ fn trackers_decide_about_mastership() {
     segment.cable(&gateway, true).unwrap();
     director.wait_for("master", mark, PATIENCE);
 }
+
+/// A gateway that drops echoes has an answer for ARP, until its cable is pulled.
+#[test]
+fn a_gateway_without_echoes_is_asked_by_arp() {
+    if skip() {
+        return;
+    }
+    let segment = Segment::new().unwrap();
+    let host = segment.host("lb1", "10.0.0.1/24").unwrap();
+    let gateway = segment.host("gw", "10.0.0.254/24").unwrap();
+    gateway.namespace().sysctl("net/ipv4/icmp_echo_ignore_all", "1").unwrap();
+    let track = |by: &str| {
+        let more = format!(
+            "track = [{{ gateway = \"10.0.0.254\", by = \"{by}\", interval = \"100ms\", fall = 2, rise = 2 }}]\n"
+        );
+        file("10.0.0.1/24", &router(100, &more).replace("\"1s\"", "\"100ms\""))
+    };
+    let mut director = Director::new(&host, &track("arp"));
+    director.start();
+    director.wait_for("master", 0, PATIENCE);
+    director.wait_until("told of the gateway", PATIENCE, |status| status.trackers[0].healthy == Some(true));
+    let mark = director.log.mark();
+    segment.cable(&gateway, false).unwrap();
+    director.log.wait("state=fault reason=tracked gateway 10.0.0.254: no answer", mark, PATIENCE);
+    segment.cable(&gateway, true).unwrap();
+    director.wait_for("master", mark, PATIENCE);
+    let mark = director.log.mark();
+    director.configure(&track("ping"));
+    director.log.wait("state=fault reason=tracked gateway 10.0.0.254: no answer", mark, PATIENCE);
+}

@@ -5,8 +5,15 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::RouteKind;
-use crate::units::{Cidr, IfName, Mac, Priority, Refused, Vrid};
+use crate::units::{IfName, Priority, Vrid};
+
+pub use address::{AddressScope, Look, VirtualAddress, VirtualMac, VirtualRoute, VirtualRule, VrrpPeer};
+pub use auth::{HmacAuth, HmacKey, HmacMode, Replay, VrrpAuth};
+pub use track::{Probe, ProbeKind, Track, TrackTarget};
+
+mod address;
+mod auth;
+mod track;
 
 /// VRRP on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,66 +22,6 @@ pub enum VrrpVersion {
     V2,
     /// RFC 9568.
     V3,
-}
-
-/// Authentication of VRRP version 2 (RFC 2338; removed by RFC 3768, still spoken by old peers).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum VrrpAuth {
-    /// Type 1: up to 8 bytes in clear text, zero padded. Version 2.
-    Pass(heapless::Vec<u8, 8>),
-    /// Type 2: IP authentication header (RFC 2402) with HMAC-MD5-96, as keepalived uses it; the key is zero padded. Version 2.
-    Ah(heapless::Vec<u8, 8>),
-    /// A trailer behind the message, as keepalived 2.4 knows it. Either version.
-    Hmac(HmacAuth),
-}
-
-/// The trailer: HMAC-SHA256-128 with a sequence that begins with the time.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct HmacAuth {
-    /// At least one, each identifier once.
-    pub keys: Vec<HmacKey>,
-    /// Identifier of the key that signs; one of `keys`.
-    pub active: u8,
-    /// What keeps old messages out.
-    pub replay: Replay,
-    /// What is demanded and sent.
-    pub mode: HmacMode,
-}
-
-/// A key of the trailer.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct HmacKey {
-    /// 1..=255, on the wire beside each signature.
-    pub id: u8,
-    /// 32..=64 bytes.
-    pub secret: Vec<u8>,
-}
-
-impl std::fmt::Debug for HmacKey {
-    /// Without the secret: configurations get printed.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("HmacKey").field("id", &self.id).finish_non_exhaustive()
-    }
-}
-
-/// What keeps old messages of the trailer out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Replay {
-    /// Growing sequences, and a timestamp that is off by at most so many seconds, 1..=300: needs clocks that agree.
-    Time(u16),
-    /// Growing sequences alone.
-    Monotonic,
-}
-
-/// What is demanded and sent of the trailer; the first two are for the days of a migration.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum HmacMode {
-    /// Signs nothing, verifies what is signed.
-    ReceiveOnly,
-    /// Signs, and accepts what is not signed.
-    Permissive,
-    /// Signs, and accepts only what is signed.
-    Enforce,
 }
 
 /// The IPv4 checksum of VRRP version 3: RFC 5798 was read both ways, so either is accepted.
@@ -194,128 +141,9 @@ impl VrrpInstance {
 
 /// Long enough for the first round of any check, short enough for an operator who watches.
 pub const START_WAIT: Duration = Duration::from_secs(10);
+
 /// RFC 9568 section 6.1: three intervals.
 pub const MISSED: u8 = 3;
-
-/// A hardware address that moves with mastership (RFC 9568 section 7.3).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct VirtualMac {
-    /// The device that has it, above the router's interface.
-    pub device: IfName,
-    /// 00-00-5E-00-01-{VRID}, or 02 in place of 01 where the advertised VIPs are IPv6.
-    pub mac: Mac,
-    /// Whether advertisements come from it, too.
-    pub advertises: bool,
-}
-
-impl VirtualMac {
-    /// Of a virtual router. The device is named after number and interface, of which the last eight bytes have room.
-    ///
-    /// # Errors
-    /// When that is no name of a device, which names of other than ASCII letters may lead to.
-    pub fn new(interface: &IfName, vrid: Vrid, ipv6: bool, advertises: bool) -> Result<Self, Refused> {
-        let family = if ipv6 { 6 } else { 4 };
-        let tail: Vec<char> = interface.as_str().chars().rev().take(8).collect();
-        let tail: String = tail.into_iter().rev().collect();
-        let device = format!("v{family}.{vrid}.{tail}").parse()?;
-        Ok(Self { device, mac: Mac([0, 0, 0x5e, 0, if ipv6 { 2 } else { 1 }, vrid.get()]), advertises })
-    }
-}
-
-/// A box that advertisements are sent to in place of the group.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct VrrpPeer {
-    /// Where it is.
-    pub address: IpAddr,
-    /// Least TTL or hop limit of what comes from it; 0 = any.
-    pub min_ttl: u8,
-    /// Greatest; 255 = any.
-    pub max_ttl: u8,
-}
-
-impl VrrpPeer {
-    /// A peer at any distance.
-    #[must_use]
-    pub const fn new(address: IpAddr) -> Self {
-        Self { address, min_ttl: 0, max_ttl: u8::MAX }
-    }
-}
-
-/// A VIP.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct VirtualAddress {
-    /// Address and prefix as set on the interface.
-    pub cidr: Cidr,
-    /// Interface that carries it; `None` = the instance's.
-    pub interface: Option<IfName>,
-    /// How it is set there.
-    pub look: Look,
-}
-
-/// A route that moves with mastership.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct VirtualRoute {
-    /// Destination network, host bits zero.
-    pub to: Cidr,
-    /// Gateway; `None` = directly on `interface`.
-    pub via: Option<IpAddr>,
-    /// Outgoing interface; `None` = the router's.
-    pub interface: Option<IfName>,
-    /// Routing table; 254 is the main one.
-    pub table: u32,
-    /// Smaller wins; 0 = the kernel's default.
-    pub metric: u32,
-    /// Source of the box's own packets on it.
-    pub source: Option<IpAddr>,
-    /// What becomes of the packets.
-    pub kind: RouteKind,
-}
-
-/// A rule that moves with mastership: which packets go by which routing table (ip-rule(8)).
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct VirtualRule {
-    /// Source network.
-    pub from: Option<Cidr>,
-    /// Destination network.
-    pub to: Option<Cidr>,
-    /// Interface of arrival.
-    pub interface: Option<IfName>,
-    /// Firewall mark.
-    pub mark: Option<u32>,
-    /// Routing table.
-    pub table: u32,
-    /// Smaller comes first, 1..=32765.
-    pub preference: u32,
-    /// Whether it is about IPv6.
-    pub ipv6: bool,
-}
-
-/// How an address is set on its interface.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
-pub struct Look {
-    /// Label for old tools, IPv4 only: at most 15 bytes, beginning with the name of the interface; `None` = that name.
-    pub label: Option<heapless::String<15>>,
-    /// Scope; [`AddressScope::Global`] unless the file says otherwise.
-    pub scope: AddressScope,
-}
-
-impl From<Cidr> for VirtualAddress {
-    fn from(cidr: Cidr) -> Self {
-        Self { cidr, interface: None, look: Look::default() }
-    }
-}
-
-/// How far an address is valid (ip-address(8)).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
-pub enum AddressScope {
-    /// Everywhere.
-    #[default]
-    Global,
-    /// On this link: never the source towards other networks.
-    Link,
-    /// In this box.
-    Host,
-}
 
 /// When and how often a new master announces its VIPs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -337,73 +165,6 @@ impl Default for Garp {
             delay: Duration::from_secs(5),
             refresh: Duration::from_secs(60),
             interval: Duration::ZERO,
-        }
-    }
-}
-
-/// A tracked object and what its failure does.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Track {
-    /// What is watched.
-    pub target: TrackTarget,
-    /// `None`: a failure is a FAULT. Negative: subtracted while failed. Positive: added while healthy. −253..=253, not 0.
-    pub weight: Option<i16>,
-}
-
-/// What is watched.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum TrackTarget {
-    /// Healthy while the interface is up and has carrier.
-    Interface(IfName),
-    /// Healthy while the service of this name has quorum.
-    Service(String),
-    /// Healthy while it answers.
-    Probe(Probe),
-    /// A number in this file counts as often as `weight` says; without one, anything but 0 is a failure.
-    File(String),
-}
-
-/// Something that is asked again and again.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Probe {
-    /// What is asked.
-    pub kind: ProbeKind,
-    /// From one question to the next, 100 ms..=1 h.
-    pub interval: Duration,
-    /// How long an answer may take, no longer than the interval.
-    pub timeout: Duration,
-    /// Consecutive failures until it counts as failed, 1..=100.
-    pub fall: u8,
-    /// Consecutive successes until it counts as healthy again, 1..=100.
-    pub rise: u8,
-}
-
-/// What is asked.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum ProbeKind {
-    /// An ICMP echo of this address.
-    Ping(IpAddr),
-    /// Its hardware address: ARP, or neighbour discovery for IPv6.
-    Arp {
-        /// Of whom.
-        address: IpAddr,
-        /// Where a link-local address is looked for.
-        interface: Option<IfName>,
-    },
-    /// A program: exit status 0 is healthy.
-    Exec {
-        /// Absolute path.
-        command: String,
-        /// Its arguments.
-        args: Vec<String>,
-    },
-}
-
-impl std::fmt::Display for ProbeKind {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Ping(address) | Self::Arp { address, .. } => write!(f, "gateway {address}"),
-            Self::Exec { command, .. } => write!(f, "program {command}"),
         }
     }
 }

@@ -1,0 +1,92 @@
+//! What is asked of the worker, and its end.
+
+use std::time::Instant;
+
+use tokio::sync::mpsc;
+
+use crate::ipc::message::{Reply, Request, RouterState, Status, VrrpStatus};
+use crate::ipc::server::{self, Call};
+use crate::ipvs::daemon::{Daemon, Duty};
+use crate::role::Role;
+use crate::vrrp::apply::Done;
+use crate::vrrp::exchange::outline::{self, Outline};
+use crate::vrrp::sync;
+use crate::vrrp::vips::Op;
+
+use super::{PATIENCE, Worker};
+
+impl Worker {
+    pub(super) fn answer(&mut self, call: Call) {
+        match call.request {
+            Request::Hello => call.answer.reply(&server::hello(Role::Vrrp)),
+            Request::Status => {
+                let status = Status::Vrrp(self.status());
+                call.answer.reply(&Reply::Status { status: Box::new(status) });
+            }
+            Request::Router { order, name } => {
+                let done = self.engine.order(Instant::now(), order, &name);
+                // On the wire before the answer.
+                self.carry_out();
+                call.answer.reply(&done.map_or_else(|message| Reply::Error { message }, |()| Reply::Ok));
+            }
+            Request::Subscribe => self.subscribers.add(call.answer, &self.engine.events()),
+            other => call.answer.reply(&server::not_mine(Role::Vrrp, &other)),
+        }
+    }
+
+    /// The state of everybody, and what the kernel refuses a master.
+    pub(super) fn status(&self) -> VrrpStatus {
+        let mut status = self.engine.status(Instant::now(), self.generation);
+        status.sync = self.sync.running.iter().map(show_daemon).collect();
+        status.sync_problem.clone_from(&self.sync.problem);
+        self.desk.show(Instant::now(), &mut status);
+        for router in status.instances.iter_mut().filter(|router| router.state == RouterState::Master) {
+            let missing = self.refused.iter().filter_map(|(op, error)| match op {
+                Op::Add { cidr, .. } if router.addresses.contains(cidr) => {
+                    Some(format!("; cannot {op}: {error}"))
+                }
+                _ => None,
+            });
+            router.reason.extend(missing);
+        }
+        status
+    }
+
+    /// Resigns at once, and waits a little for the VIPs to go.
+    pub(super) async fn stop(&mut self, done: &mut mpsc::UnboundedReceiver<Done>) {
+        self.engine.stop(Instant::now());
+        self.carry_out();
+        let gone = async {
+            while (self.applying || self.ways.asked)
+                && let Some(news) = done.recv().await
+            {
+                self.done(news);
+            }
+        };
+        if tokio::time::timeout(PATIENCE, gone).await.is_err() {
+            log::error!(
+                "VIPs are left behind: the kernel does not answer within {} ms",
+                PATIENCE.as_millis()
+            );
+        }
+        self.memory.forget();
+    }
+
+    /// Has the other boxes told how things are here, if that is new.
+    pub(super) fn tell_peers(&mut self) {
+        let runs = |duty| self.sync.running.iter().any(|daemon| daemon.duty == duty);
+        let outline = Outline {
+            generation: u32::try_from(self.generation).unwrap_or(u32::MAX),
+            marks: self.marks,
+            sends: runs(Duty::Send),
+            hears: runs(Duty::Listen),
+            ways: outline::ways(self.engine.instances(), self.engine.facts()),
+        };
+        self.desk.tell(&self.run, outline);
+    }
+}
+
+pub(super) fn show_daemon(daemon: &Daemon) -> String {
+    let Daemon { interface, id, group, port, .. } = daemon;
+    format!("{} on {interface}, id {id}, group {group} port {port}", sync::word(daemon.duty))
+}

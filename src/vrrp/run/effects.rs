@@ -1,0 +1,146 @@
+//! What the virtual routers ask for, done in their order.
+
+use std::io;
+use std::net::IpAddr;
+use std::time::Instant;
+
+use crate::ipc::message::{Event, RouterState};
+use crate::role::Role;
+use crate::units::{IfName, Mac};
+use crate::vrrp::effect::Effect;
+use crate::vrrp::seal::Form;
+use crate::vrrp::{arp, nd, seal};
+
+use super::Worker;
+
+impl Worker {
+    /// Does what the virtual routers ask for, in their order.
+    pub(super) fn carry_out(&mut self) {
+        for effect in self.engine.effects() {
+            match effect {
+                Effect::Send { instance, interface, source, destination, ttl, form, mac, packet } => {
+                    let sent = match (form, mac) {
+                        (Form::Frame, _) | (_, Some(_)) => {
+                            self.send_frame(&interface, mac, source, form, &packet)
+                        }
+                        (Form::Message | Form::Datagram, None) => {
+                            self.wire.send(&interface, (source, destination), ttl, form, &packet)
+                        }
+                    };
+                    match sent {
+                        // A memory that cannot be written costs a failover after a crash, no more.
+                        Ok(()) => drop(self.memory.spoke(&instance)),
+                        // That a dead link carries no resignation needs no words.
+                        Err(error) => {
+                            let alive = self.engine.facts().links.get(&interface).is_some_and(|l| l.running);
+                            if alive && self.quiet.may_say(Instant::now(), "send") {
+                                log::warn!(
+                                    "cannot advertise: name={instance} to={destination} reason={error}"
+                                );
+                            }
+                        }
+                    }
+                }
+                Effect::Addresses => {
+                    self.agree(false);
+                    self.agree_on_ways();
+                }
+                Effect::Announce { interface, vip } if self.applying || !self.is_there(&interface) => {
+                    self.withheld.push((interface, vip));
+                }
+                Effect::Announce { interface, vip } => self.announce(&interface, vip),
+                Effect::Remember => self.remember(),
+                Effect::State(event) => self.tell(&event),
+            }
+        }
+    }
+
+    /// An advertisement that the kernel would not send so: on another interface under the address of the first, or from a
+    /// virtual MAC address.
+    pub(super) fn send_frame(
+        &self,
+        interface: &IfName,
+        mac: Option<Mac>,
+        source: IpAddr,
+        form: Form,
+        message: &[u8],
+    ) -> io::Result<()> {
+        let link = self.engine.facts().links.get(interface);
+        match link.and_then(|link| Some((link.index, mac.or(link.mac)?))) {
+            Some((index, mac)) => self.wire.announce(index, &seal::frame(mac, source, form, message)),
+            None => Err(io::Error::from_raw_os_error(libc::ENODEV)),
+        }
+    }
+
+    /// Whether a device is there, or is none that is about to be made.
+    pub(super) fn is_there(&self, interface: &IfName) -> bool {
+        self.engine.facts().links.contains_key(interface) || !self.engine.devices().contains_key(interface)
+    }
+
+    /// Makes the announcements that waited for their VIPs, if these are still ours.
+    pub(super) fn release_announcements(&mut self) {
+        let desired = self.engine.desired();
+        for (interface, vip) in std::mem::take(&mut self.withheld) {
+            if !self.is_there(&interface) {
+                // Each once, however long it takes.
+                if !self.withheld.contains(&(interface.clone(), vip)) {
+                    self.withheld.push((interface, vip));
+                }
+            } else if desired.get(&interface).is_some_and(|vips| vips.keys().any(|cidr| cidr.address == vip))
+            {
+                self.announce(&interface, vip);
+            }
+        }
+    }
+
+    pub(super) fn announce(&mut self, interface: &IfName, vip: IpAddr) {
+        let Some(link) = self.engine.facts().links.get(interface) else { return };
+        // A link without an Ethernet address has no neighbours to tell.
+        let Some(mac) = link.mac else { return };
+        let sent = match vip {
+            IpAddr::V4(vip) => self.wire.announce(link.index, &arp::gratuitous(mac, vip)),
+            IpAddr::V6(vip) => self.wire.announce(link.index, &nd::unsolicited(mac, vip, link.forwards_ipv6)),
+        };
+        if let Err(error) = sent
+            && self.quiet.may_say(Instant::now(), "announce")
+        {
+            log::warn!("cannot announce: interface={interface} address={vip} reason={error}");
+        }
+    }
+
+    pub(super) fn tell(&mut self, event: &Event) {
+        if let Event::Router { name, state, reason } = event {
+            let word = state_name(*state);
+            match state {
+                RouterState::Fault => log::warn!("router state: name={name} state={word} reason={reason}"),
+                RouterState::Initialize | RouterState::Backup | RouterState::Master => {
+                    log::info!("router state: name={name} state={word} reason={reason}");
+                }
+            }
+        }
+        self.subscribers.emit(event);
+        self.remember();
+        self.news_for_peers = true;
+        if self.sync.config.as_ref().is_some_and(|sync| sync.follow.is_some()) {
+            self.agree_on_daemons();
+        }
+    }
+
+    pub(super) fn remember(&mut self) {
+        self.remember_at = None;
+        if let Err(error) = self.memory.keep(self.engine.masters(), self.engine.facts())
+            && self.quiet.may_say(Instant::now(), "remember")
+        {
+            log::warn!("cannot remember: {}: {error}", self.run.state(Role::Vrrp).display());
+        }
+    }
+}
+
+pub(super) const fn state_name(state: RouterState) -> &'static str {
+    match state {
+        RouterState::Initialize => "initialize",
+        RouterState::Backup => "backup",
+        RouterState::Master => "master",
+        RouterState::Fault => "fault",
+    }
+}

@@ -1,0 +1,143 @@
+//! What decides from outside: the configuration, services, trackers.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
+
+use crate::config;
+use crate::config::model::{TrackTarget, VrrpInstance};
+use crate::ipc::client::{Heard, subscribe};
+use crate::ipc::message::Event;
+use crate::role::Role;
+use crate::vrrp::event::master_down;
+use crate::vrrp::facts::Facts;
+use crate::vrrp::instance::Entry;
+use crate::vrrp::memory::{Record, monotonic};
+use crate::vrrp::packet::wire_interval;
+use crate::vrrp::socket::{Place, places};
+use crate::vrrp::watcher::{self, News, Subject};
+
+use super::{TOGETHER, UNWRITTEN, Worker};
+
+impl Worker {
+    /// Takes the configuration that `store` has activated; a faulty one changes nothing.
+    pub(super) fn load(&mut self) {
+        // Whoever goes on as master waits for no services.
+        let cold = self.generation == 0 && self.previous.is_empty();
+        let active = match config::active_without_services(&self.run) {
+            Ok(Some(active)) => active,
+            Ok(None) => return,
+            Err(error) => return log::error!("configuration not taken: {error}"),
+        };
+        if active.generation == self.generation {
+            return;
+        }
+        let services: BTreeSet<String> = active.gist.names.into_iter().filter(|_| cold).collect();
+        let configs = active.checked.config.vrrp;
+        log::info!("configuration taken: generation={} instances={}", active.generation, configs.len());
+        let first = std::mem::replace(&mut self.generation, active.generation) == 0;
+        self.marks = active.marks;
+        self.news_for_peers = true;
+        if first && !services.is_empty() {
+            self.services = Some(subscribe(&self.run, Role::Lvs));
+            self.engine.await_services(Instant::now(), services);
+        }
+        self.listen_to_services(&configs);
+        self.watch(&configs);
+        self.sync.config = active.checked.config.sync;
+        // Sockets of those that come before, of those that go after: they have yet to resign.
+        let mut needed: BTreeSet<Place> = configs.iter().flat_map(places).collect();
+        needed.extend(self.engine.instances().iter().flat_map(|instance| places(instance.config())));
+        let closed = self.wire.sync(&needed, &self.engine.facts().links);
+        let previous = std::mem::take(&mut self.previous);
+        let now = Instant::now();
+        self.engine.observe(now, |facts| facts.closed = closed);
+        let facts = self.engine.facts().clone();
+        self.engine.configure(now, configs, |config| entry(config, &facts, &previous));
+        self.carry_out();
+        self.remember();
+        self.open_sockets();
+        self.agree_on_daemons();
+    }
+
+    /// Tells the thread that asks what there is to ask, and forgets what nobody wants to know any more.
+    pub(super) fn watch(&mut self, configs: &[VrrpInstance]) {
+        let wanted = watcher::wanted(configs);
+        self.engine.observe(Instant::now(), |facts| {
+            facts.probes.retain(|probe, _| wanted.contains(&Subject::Probe(probe.clone())));
+            facts.files.retain(|path, _| wanted.contains(&Subject::File(path.clone())));
+        });
+        if self.watcher.is_none() && !wanted.is_empty() {
+            match watcher::start() {
+                Ok((ask, news)) => (self.watcher, self.news) = (Some(ask), Some(news)),
+                Err(error) => log::error!("cannot watch gateways, files and programs: {error}"),
+            }
+        }
+        if let Some(watcher) = &self.watcher {
+            // A thread that has ended has left its last word, which stays.
+            let _ = watcher.send(wanted);
+        }
+    }
+
+    pub(super) fn found_out(&mut self, news: News) {
+        match &news {
+            News::Probe(probe, healthy, why) => {
+                let word = if *healthy { "up" } else { "down" };
+                log::info!("tracker {word}: {} reason={why}", probe.kind);
+            }
+            News::File(path, word) => log::info!("tracker: file {path} says {word:?}"),
+        }
+        self.engine.observe(Instant::now(), |facts| match news {
+            News::Probe(probe, healthy, why) => drop(facts.probes.insert(probe, (healthy, why))),
+            News::File(path, word) => drop(facts.files.insert(path, word)),
+        });
+        self.news_for_peers = true;
+    }
+
+    pub(super) fn listen_to_services(&mut self, configs: &[VrrpInstance]) {
+        let tracks = configs.iter().flat_map(|config| &config.track);
+        let tracked = tracks.into_iter().any(|track| matches!(track.target, TrackTarget::Service(_)));
+        let wanted = tracked || self.engine.awaits_services(Instant::now());
+        if !wanted {
+            self.services = None;
+        } else if self.services.is_none() {
+            self.services = Some(subscribe(&self.run, Role::Lvs));
+        }
+    }
+
+    /// Takes a word of the services, and those that are there already: everybody judges anew once.
+    pub(super) fn service(&mut self, first: Heard) {
+        let mut queue = self.services.as_mut();
+        let more = std::iter::from_fn(move || queue.as_mut()?.try_recv().ok()).take(TOGETHER);
+        let mut told: BTreeMap<String, bool> = BTreeMap::new();
+        for heard in std::iter::once(first).chain(more) {
+            match heard {
+                Heard::Event(Event::Service { service, up }) => drop(told.insert(service, up)),
+                // A publisher that is gone leaves what it said last: unknown changes nothing.
+                Heard::Event(_) | Heard::Lost => {}
+            }
+        }
+        let known = &self.engine.facts().services;
+        told.retain(|service, up| known.get(service) != Some(up));
+        if !told.is_empty() {
+            self.engine.services_say(Instant::now(), told);
+            self.news_for_peers = true;
+            self.remember_at.get_or_insert_with(|| Instant::now() + UNWRITTEN);
+        }
+    }
+}
+
+/// A master of the previous life goes on if nobody can have taken its place yet, and the kernel bears it out.
+pub(super) fn entry(config: &VrrpInstance, facts: &Facts, previous: &[Record]) -> Entry {
+    let interval = wire_interval(config.version, config.interval);
+    let wait = master_down(config.version, config.priority.get(), interval, config.missed);
+    let record = previous.iter().find(|record| record.is(config));
+    let fresh = record.filter(|record| record.silent_for(monotonic()).is_some_and(|silent| silent < wait));
+    let holds = config.vips().any(|vip| {
+        let link = facts.links.get(config.carrier(vip));
+        link.is_some_and(|link| link.addresses.iter().any(|a| a.ours && a.cidr == vip.cidr))
+    });
+    match fresh {
+        Some(record) if holds => Entry::Resume(record.peer_checksum()),
+        Some(_) | None => Entry::Listen,
+    }
+}

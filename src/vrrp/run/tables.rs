@@ -1,0 +1,146 @@
+//! The tables of links and addresses: looked at, compared, made so by the thread beside the loop.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::time::Instant;
+
+use crate::units::IfName;
+use crate::vrrp::apply::{Done, Job};
+use crate::vrrp::facts::Link;
+use crate::vrrp::socket::places;
+use crate::vrrp::vips::Op;
+use crate::vrrp::{devices, vips};
+
+use super::{AGAIN, REST, Worker};
+
+impl Worker {
+    /// What the thread has done.
+    pub(super) fn done(&mut self, done: Done) {
+        match done {
+            Done::Looked(links, took) => {
+                self.looking = false;
+                self.earliest = Instant::now() + took * REST;
+                match links {
+                    Ok(links) => self.see(links),
+                    Err(error) => {
+                        // In a storm the tables do not stand still; soon they will.
+                        self.look_at = Some(Instant::now() + AGAIN);
+                        if self.quiet.may_say(Instant::now(), "look") {
+                            log::error!("cannot look at the network: {error}");
+                        }
+                    }
+                }
+            }
+            Done::Synced(agreed) => self.synced(agreed),
+            Done::Ways(changes) => self.roads_made(changes),
+            Done::Applied { results, repair } => {
+                self.applying = false;
+                self.applied(results, repair);
+                if std::mem::take(&mut self.again) {
+                    self.agree(false);
+                }
+                if !self.applying {
+                    self.release_announcements();
+                }
+            }
+        }
+    }
+
+    /// Takes links and addresses as they are, and repairs what is not as it should be.
+    pub(super) fn see(&mut self, links: BTreeMap<IfName, Link>) {
+        let needed = self.engine.instances().iter().flat_map(|instance| places(instance.config())).collect();
+        let closed = self.wire.sync(&needed, &links);
+        if links != self.engine.facts().links || closed != self.engine.facts().closed {
+            self.engine.observe(Instant::now(), |facts| {
+                facts.links = links;
+                facts.closed = closed;
+            });
+            self.carry_out();
+            self.news_for_peers = true;
+        }
+        // What is set on a device that was made just now is no repair.
+        let made = std::mem::take(&mut self.made);
+        self.agree(!made);
+    }
+
+    pub(super) fn open_sockets(&mut self) {
+        let needed = self.engine.instances().iter().flat_map(|instance| places(instance.config())).collect();
+        let closed = self.wire.sync(&needed, &self.engine.facts().links);
+        if closed != self.engine.facts().closed {
+            self.engine.observe(Instant::now(), |facts| facts.closed = closed);
+            self.carry_out();
+        }
+    }
+
+    /// Has the VIPs of the kernel made to agree with what they should be; later, if they are being changed just now.
+    pub(super) fn agree(&mut self, repair: bool) {
+        if self.generation == 0 {
+            return;
+        }
+        if self.applying {
+            self.again = true;
+            return;
+        }
+        let facts = self.engine.facts();
+        let indexed = |op: Op| facts.links.get(op.on()).map(|link| link.index).map(|index| (op, index));
+        let devices = self.engine.devices();
+        let before = devices::before(facts, &devices).into_iter();
+        let all =
+            before.chain(vips::diff(facts, &self.engine.desired())).chain(devices::after(facts, &devices));
+        let ops: Vec<(Op, u32)> = all.filter_map(indexed).collect();
+        if ops.is_empty() {
+            self.refused.clear();
+        } else {
+            self.applying = self.jobs.send(Job::Apply { ops, repair }).is_ok();
+        }
+    }
+
+    /// Notes what the kernel has done, and what it has refused.
+    pub(super) fn applied(&mut self, results: Vec<(Op, io::Result<()>)>, repair: bool) {
+        let mut refused = BTreeMap::new();
+        for (op, result) in results {
+            match result {
+                Ok(()) => {
+                    log::debug!("{op}");
+                    self.engine.note(&op);
+                    if matches!(op, Op::Create { .. } | Op::Delete { .. }) {
+                        // What may be set on it, or made in its place, is known when its index is.
+                        self.look_at = Some(Instant::now());
+                        self.made = true;
+                    }
+                    // What was refused before is no repair of what others have done.
+                    if repair && !self.refused.contains_key(&op) {
+                        self.repaired(&op);
+                    }
+                }
+                Err(error) => {
+                    refused.insert(op, error.to_string());
+                }
+            }
+        }
+        for (op, error) in refused.iter().filter(|(op, error)| self.refused.get(*op) != Some(*error)) {
+            log::error!("cannot {op}: {error}");
+        }
+        self.refused = refused;
+    }
+
+    /// Somebody else has changed the VIPs, and we have changed them back.
+    pub(super) fn repaired(&mut self, op: &Op) {
+        let now = Instant::now();
+        match op {
+            Op::Add { interface, cidr, .. } => {
+                if self.quiet.may_say(now, "put back") {
+                    log::warn!("VIP put back: interface={interface} address={cidr} reason=it was not there");
+                }
+                self.engine.restored(now, interface);
+            }
+            Op::Remove { interface, cidr } => {
+                if self.quiet.may_say(now, "taken off") {
+                    log::warn!("VIP taken off: interface={interface} address={cidr} reason=not master");
+                }
+            }
+            // A new configuration is compared after the first look: no repair of what others have done.
+            Op::Create { .. } | Op::Raise { .. } | Op::Delete { .. } => log::info!("done: {op}"),
+        }
+    }
+}
