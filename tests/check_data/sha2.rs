@@ -26,7 +26,7 @@ const SSL: u16 = 0x0800;
 
 /// The greeting of MySQL 8.0.33, Linux: with every capability, or without TLS.
 fn greeting(tls: bool) -> Vec<u8> {
-    let lower = if tls { 0xffff_u16 } else { 0xffff & !SSL };
+    let lower = if tls { u16::MAX } else { !SSL };
     let mut payload = b"\x0a8.0.33\0\x08\0\0\0".to_vec();
     payload.extend(&SALT[..8]);
     payload.push(0);

@@ -1,10 +1,10 @@
 //! Configurations of real sites: what Director makes of them in the kernel is what keepalived, ldirectord and ipvsadm of Debian
 //! make of the originals.
 //!
-//! Each configuration has two tests: `theirs` is the original tool with its file; `ours` is Director with the file that a person
-//! has written (`tests/config/ok/seed-*.toml`) beside Director with what `director import` makes of the original. Each box has
-//! real servers that answer. The table that all three must come to is `NAME.table`, as `ipvsadm -S -n` prints it; `NAME.dead.table`
-//! is that without a real server that answers. No difference is left that would be deliberate.
+//! Each configuration has three tests: `original` is the original tool with its file, `written` Director with the file that a
+//! person has written (`tests/config/ok/seed-*.toml`), `imported` Director with what `director import` makes of the original. Each
+//! box has real servers that answer. The table that all three must come to is `NAME.table`, as `ipvsadm -S -n` prints it;
+//! `NAME.dead.table` is that without a real server that answers. No difference is left that would be deliberate.
 //!
 //! In a guest with the shipped kernel: `cargo image test --only kernel/kernel_seed`.
 
@@ -97,52 +97,46 @@ const PLAIN: Case = Case {
     dead: None,
 };
 
-/// The original tool with its file.
-fn theirs(case: &Case) {
-    come_to_the_table(case, || vec![Site::original(case)]);
-}
-
-/// Director with the file that was written for it, and with the one that `director import` makes.
-fn ours(case: &Case) {
-    come_to_the_table(case, || vec![Site::written(case), Site::imported(case)]);
-}
-
-fn come_to_the_table(case: &Case, boxes: impl FnOnce() -> Vec<Site>) {
+/// Waits until a box has the table of `case`, and the one without real servers.
+fn has_the_table(case: &Case, start: impl FnOnce(&Case) -> Site) {
     if let Some(why) = common::hindrance() {
         println!("skipped: {why}");
         return;
     }
     case.programs.iter().for_each(|program| program());
     let begun = Instant::now();
-    let settle = |sites: &[Site], table: &str, asked: u64| {
+    let settle = |site: &Site, table: &str, asked: u64| {
         let lines: BTreeSet<String> = table.lines().map(str::to_owned).collect();
-        for site in sites {
-            site.settle(&lines, asked, case.vips, begun + PATIENCE);
-            println!("{} has the table after {:?}", site.what, begun.elapsed());
-        }
+        site.settle(&lines, asked, case.vips, begun + PATIENCE);
+        println!("{} has the table after {:?}", site.what, begun.elapsed());
     };
-    let sites = boxes();
-    settle(&sites, case.table, case.tool.asks());
+    let site = start(case);
+    settle(&site, case.table, case.tool.asks());
     if let Some(dead) = case.dead {
-        sites.iter().for_each(|site| site.farm.die());
-        settle(&sites, dead, 0);
+        site.farm.die();
+        settle(&site, dead, 0);
     }
 }
 
-/// Two tests of one configuration.
+/// The tests of one configuration: one after the other, because an emulated machine has its hands full with one Director.
 macro_rules! configuration {
     ($name:ident, $case:expr) => {
         mod $name {
             use super::*;
 
             #[test]
-            fn theirs() {
-                super::theirs(&$case);
+            fn original() {
+                has_the_table(&$case, Site::original);
             }
 
             #[test]
-            fn ours() {
-                super::ours(&$case);
+            fn written() {
+                has_the_table(&$case, Site::written);
+            }
+
+            #[test]
+            fn imported() {
+                has_the_table(&$case, Site::imported);
             }
         }
     };
