@@ -83,8 +83,6 @@ pub fn run(mut args: lexopt::Parser) -> Result<ExitCode, Error> {
     };
     let (run_dir, file) = (RunDir::new(whole(run_dir)?), whole(file)?);
     let state = whole(state.unwrap_or_else(|| beside(&file)))?;
-    store::recover(&file, &state)
-        .map_err(|error| Error::Failed(format!("take back a change: {}: {error}", file.display())))?;
     let facts = store::node_facts();
     let config = file.clone();
     let read = move |run: &RunDir| read_ahead(&config, &facts, run);

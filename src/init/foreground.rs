@@ -36,6 +36,14 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
+    /// The file has a change that nobody confirmed, and cannot be written.
+    #[error("cannot take back a change: {}: {source}", path.display())]
+    TakeBack {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// Another supervisor has it.
     #[error("cannot use the run directory: {}: another director runs there; give this one its own by --run-dir", .0.display())]
     Taken(PathBuf),
@@ -64,6 +72,7 @@ pub fn run(
     raise_file_limit();
     let signals = Signals::install()?;
     let _lock = claim(&run_dir)?;
+    store::recover(&file, &state).map_err(|source| Error::TakeBack { path: file.clone(), source })?;
     let failed = |source| Error::RunDir { path: run_dir.path().to_owned(), source };
     store::forget(&run_dir).map_err(failed)?;
     match process::apart(|| read(&run_dir)).map_err(io::Error::from)? {
