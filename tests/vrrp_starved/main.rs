@@ -149,6 +149,7 @@ fn ten_milliseconds_are_kept_while_all_processors_are_busy() {
     let Some(_alone) = alone() else { return };
     let seconds = number("DIRECTOR_BUSY_SECONDS").unwrap_or(15);
     let rig = Rig::new(10);
+    let others = load();
     let hogs = Hogs::ordinary();
     let witness = Witness::start();
     let (mut blamed, mut excused, mut stood, mut before) = (0, 0, Duration::ZERO, Duration::ZERO);
@@ -182,5 +183,20 @@ fn ten_milliseconds_are_kept_while_all_processors_are_busy() {
          at most); longest silence {longest:?} of {:?}",
         master_down(VrrpVersion::V3, 100, Duration::from_millis(10), 3)
     );
+    // Beside the work of others the worker has been seen asleep in the kernel for longer than this bears (decision 0033).
+    if others > processors() {
+        eprintln!("not judged: the load of others is {others}");
+        return;
+    }
     assert_eq!(blamed, 0, "{}", rig.words());
+}
+
+/// How many processes wanted to run in the last minute.
+fn load() -> f64 {
+    let text = std::fs::read_to_string("/proc/loadavg").unwrap();
+    text.split_whitespace().next().unwrap().parse().unwrap()
+}
+
+fn processors() -> f64 {
+    u32::try_from(std::thread::available_parallelism().unwrap().get()).unwrap().into()
 }
