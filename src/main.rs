@@ -5,10 +5,11 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use director::ctl;
+use director::sys::heap::Heap;
 
 /// That of musl takes twice the time.
 #[global_allocator]
-static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
+static ALLOCATOR: Heap = Heap::new();
 
 fn main() -> ExitCode {
     let mut args = std::env::args_os();

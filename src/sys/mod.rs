@@ -4,6 +4,7 @@
 
 pub mod async_fd; // descriptors in tokio's event loop
 pub mod ethtool; // the light of a NIC
+pub mod heap; // the allocator
 pub mod late_port; // source addresses of probes
 pub mod loopback; // `lo` up
 pub mod netlink; // options of netlink sockets

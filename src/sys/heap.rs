@@ -1,0 +1,116 @@
+//! The allocator of the binary: dlmalloc behind a lock that lends its holder the priority of whoever waits for it.
+//!
+//! Beside the real-time loop of `vrrp` ordinary threads watch gateways and talk to the other box. One of them that loses the processor
+//! between lock and unlock would keep the loop from its timers for as long as others compute (priority inversion).
+
+use std::alloc::{GlobalAlloc, Layout};
+use std::cell::UnsafeCell;
+use std::mem::MaybeUninit;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use dlmalloc::Dlmalloc;
+use nix::libc::{
+    PTHREAD_PRIO_INHERIT, pthread_mutex_init, pthread_mutex_lock, pthread_mutex_t, pthread_mutex_unlock,
+    pthread_mutexattr_init, pthread_mutexattr_setprotocol, pthread_mutexattr_t,
+};
+
+/// For `#[global_allocator]`.
+pub struct Heap {
+    ready: AtomicBool,
+    lock: UnsafeCell<MaybeUninit<pthread_mutex_t>>,
+    heap: UnsafeCell<Dlmalloc>,
+}
+
+// SAFETY: `heap` is only touched between lock and unlock of `lock`.
+unsafe impl Sync for Heap {}
+
+impl Heap {
+    /// An empty one; the lock is made with the first allocation.
+    #[must_use]
+    #[expect(clippy::new_without_default, reason = "there is one, in a static")]
+    pub const fn new() -> Self {
+        Self {
+            ready: AtomicBool::new(false),
+            lock: UnsafeCell::new(MaybeUninit::uninit()),
+            heap: UnsafeCell::new(Dlmalloc::new()),
+        }
+    }
+
+    fn locked<T>(&self, work: impl FnOnce(&mut Dlmalloc) -> T) -> T {
+        let lock = self.lock.get().cast::<pthread_mutex_t>();
+        if !self.ready.load(Ordering::Acquire) {
+            // SAFETY: the first allocation of a process is before its second thread: Rust's runtime makes it before `main`.
+            unsafe { make(lock) };
+            self.ready.store(true, Ordering::Release);
+        }
+        // SAFETY: `lock` is made; it cannot fail, since nobody who holds it allocates.
+        unsafe { pthread_mutex_lock(lock) };
+        // SAFETY: nobody else has the lock, and `work` does not come back here.
+        let done = work(unsafe { &mut *self.heap.get() });
+        // SAFETY: this thread has locked it.
+        unsafe { pthread_mutex_unlock(lock) };
+        done
+    }
+}
+
+/// # Safety
+/// `lock` is writable and nobody uses it.
+unsafe fn make(lock: *mut pthread_mutex_t) {
+    let mut how = MaybeUninit::<pthread_mutexattr_t>::uninit();
+    // SAFETY: `how` is made before it is used; a kernel that cannot lend priorities (ENOTSUP) leaves an ordinary lock.
+    unsafe {
+        pthread_mutexattr_init(how.as_mut_ptr());
+        pthread_mutexattr_setprotocol(how.as_mut_ptr(), PTHREAD_PRIO_INHERIT);
+        pthread_mutex_init(lock, how.as_ptr());
+    }
+}
+
+// SAFETY: dlmalloc keeps the contract, and one caller at a time is in it.
+unsafe impl GlobalAlloc for Heap {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: as promised by the caller.
+        self.locked(|heap| unsafe { heap.malloc(layout.size(), layout.align()) })
+    }
+
+    unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
+        // SAFETY: as promised by the caller.
+        self.locked(|heap| unsafe { heap.free(place, layout.size(), layout.align()) });
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: as promised by the caller.
+        self.locked(|heap| unsafe { heap.calloc(layout.size(), layout.align()) })
+    }
+
+    unsafe fn realloc(&self, place: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        // SAFETY: as promised by the caller.
+        self.locked(|heap| unsafe { heap.realloc(place, layout.size(), layout.align(), size) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_threads_at_once() {
+        static HEAP: Heap = Heap::new();
+        let layout = |size: usize| Layout::from_size_align(size, 16).unwrap();
+        // SAFETY: what is allocated is freed, with the same layout.
+        unsafe { HEAP.dealloc(HEAP.alloc(layout(1)), layout(1)) };
+        let work = |seed: u8| {
+            for round in 0..2_000_usize {
+                let size = 1 + (round * 37 + usize::from(seed) * 101) % 5_000;
+                // SAFETY: written and read within `size`, then within twice of it; freed with the layout that it has then.
+                unsafe {
+                    let place = HEAP.alloc(layout(size));
+                    place.write_bytes(seed, size);
+                    let place = HEAP.realloc(place, layout(size), 2 * size);
+                    assert!((0..size).all(|at| place.add(at).read() == seed));
+                    HEAP.dealloc(place, layout(2 * size));
+                }
+            }
+        };
+        std::thread::scope(|scope| (1..5).for_each(|seed| drop(scope.spawn(move || work(seed)))));
+    }
+}
