@@ -23,7 +23,7 @@ fn wrong(args: &[&str], sentence: &str) {
 
 #[test]
 fn wrong_use() {
-    wrong(&[], "no verb given: one of check, run, ");
+    wrong(&[], "no verb given: one of check, schema, run, ");
     wrong(&["statsu"], "unknown verb `statsu`: did you mean `status`?");
     wrong(&["explode"], "unknown verb `explode`: one of ");
     wrong(&["help", "statsu"], "did you mean `status`?");
