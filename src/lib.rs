@@ -38,6 +38,7 @@ pub mod role; // the processes that one binary can be, as data
 pub mod store; // which configuration counts; clock, seed and boot slot: what outlives a boot
 pub mod support; // everything that helps others to help, as one file
 pub mod sys; // the only `unsafe`: what nix does not offer
+pub mod time; // the clock, by time servers
 pub mod units; // Vrid, Priority, Weight, IfName, Cidr…: checked once, by TryFrom
 pub mod vrrp; // virtual routers: elections, VIPs and their announcements
 pub mod worker; // the entry point of each process that the supervisor starts

@@ -25,16 +25,28 @@ pub enum Role {
     Api,
     /// Everything slow that an event may cause: remote logs, mail, webhooks, programs.
     Notify,
+    /// The clock, by time servers.
+    Time,
     /// One terminal each.
     Console,
 }
 
 impl Role {
     /// The workers that the supervisor starts once each, in no particular order.
-    pub const WORKERS: [Self; 6] = [Self::Store, Self::Net, Self::Vrrp, Self::Lvs, Self::Api, Self::Notify];
+    pub const WORKERS: [Self; 7] =
+        [Self::Store, Self::Net, Self::Vrrp, Self::Lvs, Self::Api, Self::Notify, Self::Time];
 
-    const ALL: [Self; 8] =
-        [Self::Init, Self::Store, Self::Net, Self::Vrrp, Self::Lvs, Self::Api, Self::Notify, Self::Console];
+    const ALL: [Self; 9] = [
+        Self::Init,
+        Self::Store,
+        Self::Net,
+        Self::Vrrp,
+        Self::Lvs,
+        Self::Api,
+        Self::Notify,
+        Self::Time,
+        Self::Console,
+    ];
 
     /// The name in argv, socket paths, logs and messages.
     #[must_use]
@@ -47,6 +59,7 @@ impl Role {
             Self::Lvs => "lvs",
             Self::Api => "api",
             Self::Notify => "notify",
+            Self::Time => "time",
             Self::Console => "console",
         }
     }

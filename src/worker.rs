@@ -17,6 +17,8 @@ pub struct WorkerArgs {
     pub file: Option<PathBuf>,
     /// Where `director run` keeps what outlives it: configurations that ran, and a change that waits.
     pub state: Option<PathBuf>,
+    /// Whether the clock is this Director's to set: on the appliance. Under `director run` the host has one, and somebody who keeps it.
+    pub set_clock: bool,
 }
 
 /// Runs a worker until it is told to end (`Ok`) or cannot go on.
@@ -33,6 +35,7 @@ pub const fn entry(role: Role) -> Option<Entry> {
         Role::Vrrp => Some(crate::vrrp::run::run),
         Role::Api => Some(crate::api::run::run),
         Role::Notify => Some(crate::notify::run::run),
+        Role::Time => Some(crate::time::run::run),
         Role::Init => None,
     }
 }

@@ -68,6 +68,7 @@ impl Server {
         command.arg(format!("--dhcp-range={net}.100,{net}.110,255.255.255.0,120"));
         command.arg(format!("--dhcp-option=option:router,{net}.1"));
         command.arg(format!("--dhcp-option=option:dns-server,{net}.53,{net}.54"));
+        command.arg(format!("--dhcp-option=option:ntp-server,{net}.123"));
         command.arg(format!("--dhcp-leasefile={}", dir.path().join("leases").display()));
         Self::start(far, dir, command)
     }
@@ -124,6 +125,7 @@ fn a_lease_gives_address_route_and_name_servers_and_outlives_the_worker() {
     assert!(link.dhcp.starts_with("bound by 10.7.0.1 for "), "{}", link.dhcp);
     assert_eq!(status.gateways, ["10.7.0.1".parse::<std::net::IpAddr>().unwrap()]);
     assert_eq!(status.dns, ["10.7.0.53", "10.7.0.54"].map(|ip| ip.parse::<std::net::IpAddr>().unwrap()));
+    assert_eq!(status.ntp, ["10.7.0.123".parse::<std::net::IpAddr>().unwrap()]);
     assert!(host.ns.ip("route").unwrap().contains("default via 10.7.0.1 dev eth0 proto 208 metric 100"));
     server.says("client provides name: lb1", 1);
 

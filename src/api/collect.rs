@@ -10,7 +10,8 @@ use tokio::sync::Mutex;
 use super::devices::{self, Device};
 use crate::ipc::client::question;
 use crate::ipc::message::{
-    InitStatus, LvsStatus, NetStatus, NotifyStatus, Reply, Request, Status, StoreStatus, VERSION, VrrpStatus,
+    InitStatus, LvsStatus, NetStatus, NotifyStatus, Reply, Request, Status, StoreStatus, TimeStatus, VERSION,
+    VrrpStatus,
 };
 use crate::paths::RunDir;
 use crate::role::Role;
@@ -21,7 +22,8 @@ const FRESH: Duration = Duration::from_secs(1);
 const WAIT: Duration = Duration::from_secs(3);
 
 /// Who is asked, in the order in which it is shown.
-pub const ASKED: [Role; 6] = [Role::Init, Role::Store, Role::Net, Role::Vrrp, Role::Lvs, Role::Notify];
+pub const ASKED: [Role; 7] =
+    [Role::Init, Role::Store, Role::Net, Role::Vrrp, Role::Lvs, Role::Notify, Role::Time];
 
 /// What everybody said.
 #[derive(Debug)]
@@ -79,6 +81,12 @@ impl Everything {
     #[must_use]
     pub fn notify(&self) -> Option<&NotifyStatus> {
         if let Some(Status::Notify(status)) = self.of(Role::Notify) { Some(status) } else { None }
+    }
+
+    /// The clock.
+    #[must_use]
+    pub fn time(&self) -> Option<&TimeStatus> {
+        if let Some(Status::Time(status)) = self.of(Role::Time) { Some(status) } else { None }
     }
 
     /// Services and servers.

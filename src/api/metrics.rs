@@ -5,8 +5,8 @@ use super::devices::COUNTERS;
 use super::exposition::Kind::{Counter, Gauge};
 use super::exposition::{Exposition, count, flag, labels, seconds};
 use crate::ipc::message::{
-    CheckStatus, Health, LvsStatus, NetStatus, RouterState, RouterStatus, ServerStatus, ServiceStatus,
-    StoreStatus, VrrpStatus,
+    CheckStatus, Health, LvsStatus, NetStatus, NotifyStatus, RouterState, RouterStatus, ServerStatus,
+    ServiceStatus, StoreStatus, TargetStatus, TimeStatus, VrrpStatus,
 };
 
 /// The metrics of the box.
@@ -21,6 +21,12 @@ pub fn text(everything: &Everything) -> String {
         net(status, &mut out);
     }
     devices(everything, &mut out);
+    if let Some(status) = everything.time().filter(|status| !status.servers.is_empty()) {
+        time(status, &mut out);
+    }
+    if let Some(status) = everything.notify() {
+        notify(status, &mut out);
+    }
     if let Some(status) = everything.vrrp() {
         vrrp(status, &mut out);
     }
@@ -123,6 +129,38 @@ fn devices(everything: &Everything, out: &mut Exposition) {
         );
         family(out, &name, Counter, &help, &devices, |it| count(it.1.counters.get(at).copied().unwrap_or(0)));
     }
+}
+
+fn time(status: &TimeStatus, out: &mut Exposition) {
+    let help = "Whether the clock agreed with its servers lately.";
+    out.single("director_time_synchronised", Gauge, help, flag(status.synchronised));
+    if let Some(offset) = status.offset_us {
+        let help = "By how much the clock was behind its server at the last agreement.";
+        out.single("director_time_offset_seconds", Gauge, help, crate::time::choose::seconds(offset));
+    }
+    let help = "Times that the clock was stepped.";
+    out.single("director_time_steps_total", Counter, help, count(status.steps.into()));
+    let servers: Vec<_> =
+        status.servers.iter().map(|it| (labels(&[("server", &it.address.to_string())]), it)).collect();
+    let help = "Whether the time server's last answer counts.";
+    family(out, "director_time_server_up", Gauge, help, &servers, |it| flag(it.1.problem.is_none()));
+}
+
+fn notify(status: &NotifyStatus, out: &mut Exposition) {
+    let logs: Vec<_> = status.syslog.iter().map(|it| (labels(&[("target", &it.target)]), it)).collect();
+    let help = "Log lines sent to the receiver.";
+    family(out, "director_syslog_sent_lines_total", Counter, help, &logs, |it| count(it.1.sent));
+    let help = "Log lines that had to make room before they could be sent.";
+    family(out, "director_syslog_lost_lines_total", Counter, help, &logs, |it| count(it.1.lost));
+    let targets: Vec<_> =
+        status.targets.iter().map(|it| (labels(&[("target", &it.name), ("type", &it.kind)]), it)).collect();
+    let help = "Alarms delivered.";
+    family(out, "director_alarms_delivered_total", Counter, help, &targets, |it| count(it.1.delivered));
+    let help = "Alarms given up.";
+    family(out, "director_alarms_dropped_total", Counter, help, &targets, |it| count(it.1.dropped));
+    let help = "Alarms that wait.";
+    let waiting = |it: &(String, &TargetStatus)| count(it.1.waiting.len().try_into().unwrap_or(u64::MAX));
+    family(out, "director_alarms_waiting", Gauge, help, &targets, waiting);
 }
 
 const STATES: [(&str, RouterState); 4] = [

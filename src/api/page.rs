@@ -168,6 +168,10 @@ pub fn troubles(everything: &Everything) -> Vec<String> {
             found.push(format!("{late} checks are overdue: this box is too slow for them"));
         }
     }
+    if let Some(time) = everything.time().filter(|time| !time.servers.is_empty() && !time.synchronised) {
+        let why = time.problem.as_deref().unwrap_or("no server has answered yet");
+        found.push(format!("the clock is not synchronised: {why}"));
+    }
     if let Some(net) = everything.net() {
         found.extend(net.pending.iter().map(|pending| format!("network: {pending}")));
     }
@@ -256,6 +260,7 @@ pub(crate) mod tests {
         let page = page(&everything(5000), &history, None).unwrap();
         for part in [
             "server 192.168.61.33:80 of web is down: connection refused",
+            "the clock is not synchronised: no time server answers",
             "<td class=\"ok\">master</td>",
             "href=\"/?service=web\"",
             "1 of 2",

@@ -137,6 +137,8 @@ mod tests {
             "director_server_up{service=\"web\",server=\"192.168.61.33:80\"} 0",
             "director_worker_restarts_total{role=\"lvs\",tty=\"\"} 2",
             "director_uptime_seconds 93.5",
+            "director_time_synchronised 0",
+            "director_time_server_up{server=\"192.168.61.1\"} 0",
         ] {
             assert!(text.lines().any(|it| it == line), "{line} in\n{text}");
         }

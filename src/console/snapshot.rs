@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::ipc::message::{InitStatus, LvsStatus, NetStatus, Status, StoreStatus, VrrpStatus};
+use crate::ipc::message::{InitStatus, LvsStatus, NetStatus, Status, StoreStatus, TimeStatus, VrrpStatus};
 use crate::pin::PinHash;
 use crate::role::Role;
 use crate::units::IfName;
@@ -23,6 +23,8 @@ pub struct Snapshot {
     pub vrrp: Option<VrrpStatus>,
     /// Services and servers.
     pub lvs: Option<LvsStatus>,
+    /// The clock.
+    pub time: Option<TimeStatus>,
     /// What the configuration that runs says about consoles and cards.
     pub file: Option<FileFacts>,
     /// The clock, milliseconds after the epoch.
@@ -56,6 +58,9 @@ impl Snapshot {
                 self.vrrp = status.and_then(|s| if let Status::Vrrp(s) = s { Some(s) } else { None })
             }
             Role::Lvs => self.lvs = status.and_then(|s| if let Status::Lvs(s) = s { Some(s) } else { None }),
+            Role::Time => {
+                self.time = status.and_then(|s| if let Status::Time(s) = s { Some(s) } else { None })
+            }
             Role::Api | Role::Notify | Role::Console => {}
         }
     }

@@ -23,7 +23,8 @@ const RELOAD_WAIT: Duration = Duration::from_secs(30);
 const LINES: usize = 100;
 
 /// Who has a status, in the order in which it is shown.
-const SHOWN: [Role; 7] = [Role::Init, Role::Store, Role::Net, Role::Vrrp, Role::Lvs, Role::Api, Role::Notify];
+const SHOWN: [Role; 8] =
+    [Role::Init, Role::Store, Role::Net, Role::Vrrp, Role::Lvs, Role::Api, Role::Notify, Role::Time];
 
 /// What all these verbs take.
 #[derive(Debug, Default)]

@@ -20,7 +20,7 @@ pub fn version(mut args: lexopt::Parser) -> Result<ExitCode, Error> {
     }
 }
 
-/// `director worker ROLE --run-dir DIR [--tty TTY] [--file FILE] [--state DIR]`.
+/// `director worker ROLE --run-dir DIR [--tty TTY] [--file FILE] [--state DIR] [--set-clock]`.
 pub fn worker(mut args: lexopt::Parser) -> Result<ExitCode, Error> {
     use lexopt::Arg::{Long, Value};
     let mut role: Option<Role> = None;
@@ -30,6 +30,7 @@ pub fn worker(mut args: lexopt::Parser) -> Result<ExitCode, Error> {
             Long("run-dir") => told.run_dir = RunDir::new(args.value()?),
             Long("tty") => told.tty = Some(args.value()?.to_string_lossy().into_owned()),
             Long("file") => told.file = Some(PathBuf::from(args.value()?)),
+            Long("set-clock") => told.set_clock = true,
             Long("state") => told.state = Some(PathBuf::from(args.value()?)),
             Value(word) if role.is_none() => {
                 role = Some(

@@ -20,7 +20,7 @@ const PASSED_ON: [&str; 3] = ["DIRECTOR_LOG", "RUST_BACKTRACE", "TERM"];
 pub struct Spawner {
     /// Where they meet.
     pub run_dir: RunDir,
-    /// The file of `director run`, absolute.
+    /// The file of `director run`, absolute; `None` on the appliance.
     pub file: Option<PathBuf>,
     /// Its folder for what outlives it, absolute.
     pub state: Option<PathBuf>,
@@ -51,6 +51,9 @@ impl Spawner {
                 command.arg("--state").arg(state);
             }
         }
+        if self.file.is_none() && key.role == Role::Time {
+            command.arg("--set-clock");
+        }
         command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("HOME", "/");
         for name in PASSED_ON {
             if let Some(value) = std::env::var_os(name) {
@@ -69,7 +72,7 @@ impl Spawner {
 fn protect(role: Role, pid: Pid) {
     let score = match role {
         Role::Vrrp | Role::Lvs => -900,
-        Role::Init | Role::Store | Role::Net | Role::Api | Role::Notify | Role::Console => 0,
+        Role::Init | Role::Store | Role::Net | Role::Api | Role::Notify | Role::Time | Role::Console => 0,
     };
     // Without the privilege to lower it, it stays as it is: that is no reason to run without the worker.
     if let Err(error) = fs::write(format!("/proc/{pid}/oom_score_adj"), format!("{score}")) {

@@ -16,6 +16,7 @@ pub use store::{
     Candidate, Card, Change, ChangeAction, ChangeStep, Changed, Difference, Generation, LifeStatus,
     PendingStatus, SetManagement, SetUp, SharedAddress, Source, StickStatus, StoreStatus,
 };
+pub use time::{TimeServerStatus, TimeStatus};
 pub use vrrp::{
     PeerRouter, PeerStatus, PeerWay, RouterOrder, RouterState, RouterStatus, TrackerStatus, VrrpStatus,
 };
@@ -28,6 +29,7 @@ mod lvs;
 mod net;
 mod notify;
 mod store;
+mod time;
 mod vrrp;
 
 /// Version of this vocabulary; a worker answers a hello with its own.
@@ -257,6 +259,8 @@ pub enum Status {
     Api(ApiStatus),
     /// Logs and alarms on their way out.
     Notify(NotifyStatus),
+    /// The clock.
+    Time(TimeStatus),
 }
 
 /// Something happened. Subscribers get the present state first, in the same form.

@@ -82,6 +82,7 @@ mod tests {
             server: Ipv4Addr::new(10, 0, 0, 1),
             routes: Vec::new(),
             dns: Vec::new(),
+            ntp: Vec::new(),
             renew_at: Duration::from_secs(50),
             rebind_at: Duration::from_secs(80),
             expires_at: Duration::from_secs(100),

@@ -1,10 +1,11 @@
 //! The worker's state in the words of [`NetStatus`].
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use super::desired::Desired;
+use super::dhcp::lease::Lease;
 use super::dhcp::run::left;
 use super::memory::Leased;
 use super::state::{Link, State};
@@ -26,12 +27,15 @@ pub fn status(
     let links = observed.links.iter().filter(|(name, link)| link.ethernet || configured(name));
     let lease = |name: &IfName| leases.get(name).filter(|_| desired.dhcp.contains(name));
     let held = observed.links.keys().filter_map(lease);
-    let mut dns: Vec<IpAddr> = Vec::new();
-    for server in held.flat_map(|leased| &leased.lease.dns) {
-        if !dns.contains(&IpAddr::V4(*server)) {
-            dns.push(IpAddr::V4(*server));
+    let once = |of: fn(&Lease) -> &Vec<Ipv4Addr>| {
+        let mut found: Vec<IpAddr> = Vec::new();
+        for server in held.clone().flat_map(|leased| of(&leased.lease)) {
+            if !found.contains(&IpAddr::V4(*server)) {
+                found.push(IpAddr::V4(*server));
+            }
         }
-    }
+        found
+    };
     NetStatus {
         links: links
             .map(|(name, link)| {
@@ -39,7 +43,8 @@ pub fn status(
             })
             .collect(),
         gateways: gateways(observed),
-        dns,
+        dns: once(|lease| &lease.dns),
+        ntp: once(|lease| &lease.ntp),
         pending: pending.to_vec(),
         generation,
     }
@@ -122,6 +127,7 @@ mod tests {
             server: Ipv4Addr::new(10, 0, 0, 1),
             routes: Vec::new(),
             dns: vec![Ipv4Addr::new(10, 0, 0, 53), Ipv4Addr::new(10, 0, 0, 53)],
+            ntp: vec![Ipv4Addr::new(10, 0, 0, 123)],
             renew_at: Duration::MAX,
             rebind_at: Duration::MAX,
             expires_at: Duration::from_secs(7200),

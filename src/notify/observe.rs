@@ -11,11 +11,12 @@ use crate::paths::RunDir;
 use crate::role::Role;
 
 /// How often each is asked for its status: the supervisor for the ends of workers, `store` for sources and slot, `lvs` for
-/// overdue checks and certificates, which is a large answer.
-const PERIODS: [(Role, Duration); 3] = [
+/// overdue checks and certificates, which is a large answer; `time` for the clock.
+const PERIODS: [(Role, Duration); 4] = [
     (Role::Init, Duration::from_secs(2)),
     (Role::Store, Duration::from_secs(10)),
     (Role::Lvs, Duration::from_secs(60)),
+    (Role::Time, Duration::from_secs(30)),
 ];
 /// How long a worker may take to answer.
 const WAIT: Duration = Duration::from_secs(3);

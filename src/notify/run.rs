@@ -211,6 +211,7 @@ impl Worker {
                 Status::Init(status) => known.init(&status),
                 Status::Store(status) => known.store(&status),
                 Status::Lvs(status) => known.lvs(&status),
+                Status::Time(status) => known.time(&status).into_iter().collect(),
                 _ => Vec::new(),
             },
         };

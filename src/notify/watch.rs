@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::init::supervise::ALARM;
 use crate::ipc::message::{
-    Admin, AlarmKind, ChangeStep, Event, Health, InitStatus, LvsStatus, RouterState, StoreStatus,
+    Admin, AlarmKind, ChangeStep, Event, Health, InitStatus, LvsStatus, RouterState, StoreStatus, TimeStatus,
     WorkerStatus,
 };
 
@@ -48,6 +48,8 @@ pub struct Known {
     faulty: BTreeSet<String>,
     slot: String,
     overdue: bool,
+    clock_off: bool,
+    clock_doubted: bool,
     warnings: BTreeMap<String, String>,
 }
 
@@ -209,6 +211,27 @@ impl Known {
         news
     }
 
+    /// The clock was looked at. That it is not synchronised must be seen twice in a row: a box that has just started asks whoever
+    /// cannot be reached yet.
+    pub fn time(&mut self, status: &TimeStatus) -> Option<News> {
+        // Without servers there is nothing to tell, and without a problem they are being asked.
+        if status.servers.is_empty() || (!status.synchronised && status.problem.is_none()) {
+            return None;
+        }
+        let doubted = std::mem::replace(&mut self.clock_doubted, !status.synchronised);
+        if self.clock_off == !status.synchronised || (!status.synchronised && !doubted) {
+            return None;
+        }
+        self.clock_off = !status.synchronised;
+        let clock = |state, severity, text| Some(plain(AlarmKind::Time, "clock", state, severity, text));
+        match &status.problem {
+            Some(problem) if self.clock_off => {
+                clock("unsynchronised", WARNING, format!("the clock is not synchronised: {problem}"))
+            }
+            _ => clock("synchronised", NOTICE, "the clock is synchronised again".to_owned()),
+        }
+    }
+
     /// Services and checks were looked at.
     pub fn lvs(&mut self, status: &LvsStatus) -> Vec<News> {
         let mut news = Vec::new();
@@ -326,5 +349,30 @@ mod tests {
         assert_eq!(look(6, 5), ["restarted", "failing"]);
         assert_eq!(look(6, 5), Vec::<String>::new());
         assert_eq!(look(6, 0), ["running"]);
+    }
+
+    #[test]
+    fn a_clock_that_stays_unsynchronised_is_an_alarm_once() {
+        let mut known = Known::default();
+        let mut look = |synchronised: bool, problem: Option<&str>| {
+            let status: TimeStatus = serde_json::from_value(serde_json::json!({
+                "synchronised": synchronised, "problem": problem, "offset_us": null, "agreed_ms": null, "sets": true,
+                "steps": 0, "generation": 1, "servers": [{"address": "192.0.2.1", "source": "file", "chosen": false,
+                "stratum": null, "offset_us": null, "delay_us": null, "problem": problem}]
+            }))
+            .unwrap();
+            known.time(&status).map(|news| format!("{} {}", news.state, news.text))
+        };
+        let silent = Some("no time server answers");
+        assert_eq!(look(false, None), None, "being asked");
+        assert_eq!(look(false, silent), None, "the network may not be up yet");
+        assert_eq!(look(true, None), None, "as it should be");
+        assert_eq!(look(true, silent), None, "one question lost");
+        assert_eq!(look(false, silent), None);
+        let off = "unsynchronised the clock is not synchronised: no time server answers";
+        assert_eq!(look(false, silent).as_deref(), Some(off));
+        assert_eq!(look(false, silent), None);
+        assert_eq!(look(true, None).as_deref(), Some("synchronised the clock is synchronised again"));
+        assert_eq!(look(true, None), None);
     }
 }

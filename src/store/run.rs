@@ -286,9 +286,6 @@ impl Store {
         log::info!("configuration active: generation={generation} node={node} why={}", self.status.why);
         self.subscribers.emit(&Event::Config { generation });
         let system = &running.checked.config.system;
-        if !system.ntp.is_empty() {
-            log::warn!("not acted on by this version: `ntp` of [system]");
-        }
         if let Sources::Appliance(_) = &self.sources {
             self.queue.push_back((Work::TableBits(running.checked.config.ipvs.table_bits), None));
             let hostname = system.hostname.as_deref().unwrap_or("director");

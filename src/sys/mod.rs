@@ -3,6 +3,7 @@
 #![allow(unsafe_code)]
 
 pub mod async_fd; // descriptors in tokio's event loop
+pub mod clock; // the kernel's clock and the RTC
 pub mod ethtool; // the light of a NIC
 pub mod heap; // the allocator
 pub mod late_port; // source addresses of probes

@@ -11,3 +11,4 @@ mod authority;
 mod notify;
 mod rig;
 mod syslog;
+mod time;

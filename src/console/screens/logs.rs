@@ -9,7 +9,7 @@ use crate::console::snapshot::Snapshot;
 use crate::ipc::message::{LogLine, Reply, Request};
 use crate::role::Role;
 
-const ROLES: [(&str, Option<Role>); 9] = [
+const ROLES: [(&str, Option<Role>); 10] = [
     ("all of them", None),
     ("init", Some(Role::Init)),
     ("store", Some(Role::Store)),
@@ -18,6 +18,7 @@ const ROLES: [(&str, Option<Role>); 9] = [
     ("lvs", Some(Role::Lvs)),
     ("api", Some(Role::Api)),
     ("notify", Some(Role::Notify)),
+    ("time", Some(Role::Time)),
     ("console", Some(Role::Console)),
 ];
 /// Most lines that are asked for.

@@ -11,7 +11,7 @@ use crate::role::Role;
 
 pub const PROMPT: &str = "(every 2 s; a = all of it, page by page; any other key = back) ";
 
-const ROLES: [Role; 5] = [Role::Init, Role::Store, Role::Net, Role::Vrrp, Role::Lvs];
+const ROLES: [Role; 6] = [Role::Init, Role::Store, Role::Net, Role::Vrrp, Role::Lvs, Role::Time];
 
 pub fn enter() -> Step {
     Step::run(Screen::Status, Command::Look(ROLES.to_vec()))
@@ -91,6 +91,7 @@ fn head(snapshot: &Snapshot) -> Vec<String> {
         Some(net) => out.extend(status::net(net).iter().flat_map(|line| wrap(line, WIDTH, "    "))),
         None => out.push(snapshot.absence(Role::Net)),
     }
+    out.extend(snapshot.time.as_ref().and_then(status::clock));
     match &snapshot.vrrp {
         Some(vrrp) => out.extend(status::vrrp(vrrp)),
         None => out.push(snapshot.absence(Role::Vrrp)),

@@ -16,6 +16,9 @@ pub struct NetStatus {
     pub gateways: Vec<IpAddr>,
     /// Name servers learnt by DHCP.
     pub dns: Vec<IpAddr>,
+    /// Time servers learnt by DHCP.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ntp: Vec<IpAddr>,
     /// Whether the kernel agrees with the configuration; else what is still different or fails.
     pub pending: Vec<String>,
     /// Generation of the configuration in force.

@@ -19,6 +19,9 @@ pub struct Lease {
     pub routes: Vec<(Cidr, Option<Ipv4Addr>)>,
     /// Name servers.
     pub dns: Vec<Ipv4Addr>,
+    /// Time servers.
+    #[serde(default)]
+    pub ntp: Vec<Ipv4Addr>,
     /// From when on the server is asked to extend it (T1).
     pub renew_at: Duration,
     /// From when on any server is asked to extend it (T2).
@@ -60,6 +63,7 @@ impl Lease {
             server: message.server?,
             routes: message.routes.clone(),
             dns: message.dns.clone(),
+            ntp: message.ntp.clone(),
             renew_at: at(renew),
             rebind_at: at(rebind),
             expires_at: at(length),

@@ -16,9 +16,10 @@ pub const MAX_MESSAGE: u16 = 1472;
 const OPTION_ROUTERS: u8 = 3;
 const OPTION_DNS: u8 = 6;
 const OPTION_HOST_NAME: u8 = 12;
+const OPTION_NTP: u8 = 42;
 const OPTION_CLASSLESS_ROUTES: u8 = 121;
 /// What we want to know; classless routes before the routers that they replace (RFC 3442).
-const WANTED: &[u8] = &[1, OPTION_CLASSLESS_ROUTES, OPTION_ROUTERS, OPTION_DNS, 51, 54, 58, 59];
+const WANTED: &[u8] = &[1, OPTION_CLASSLESS_ROUTES, OPTION_ROUTERS, OPTION_DNS, OPTION_NTP, 51, 54, 58, 59];
 /// BOOTP relays and old servers drop what is shorter (RFC 1542 section 2.1).
 const SHORTEST: usize = 300;
 
@@ -73,6 +74,8 @@ pub struct Incoming {
     pub routes: Vec<(Cidr, Option<Ipv4Addr>)>,
     /// Name servers.
     pub dns: Vec<Ipv4Addr>,
+    /// Time servers (option 42).
+    pub ntp: Vec<Ipv4Addr>,
     /// Length of the lease in seconds; `u32::MAX` = for ever.
     pub lease: Option<u32>,
     /// T1 in seconds.
@@ -157,6 +160,7 @@ impl Incoming {
             prefix: repr.subnet_mask.and_then(prefix),
             routes,
             dns: option(OPTION_DNS).map(addresses).unwrap_or_default(),
+            ntp: option(OPTION_NTP).map(addresses).unwrap_or_default(),
             lease: repr.lease_duration,
             renew: repr.renew_duration,
             rebind: repr.rebind_duration,

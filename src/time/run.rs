@@ -1,0 +1,364 @@
+//! The loop: configuration, questions, and what their answers do to the clock.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::fs;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::{Duration, Instant, SystemTime};
+
+use log::{error, info, warn};
+use tokio::sync::mpsc;
+
+use super::ask::{Failure, ask};
+use super::choose::{Sample, choose, seconds};
+use super::clock::Clock;
+use super::discipline::{Discipline, Order, STEP_US};
+use crate::config::{self, Watcher};
+use crate::init::release::Release;
+use crate::ipc::client::question;
+use crate::ipc::message::{Reply, Request, Status, TimeServerStatus, TimeStatus};
+use crate::ipc::server::{self, Call, Subscribers};
+use crate::paths::RunDir;
+use crate::role::Role;
+use crate::worker::WorkerArgs;
+
+/// How often `net` is asked which servers a lease names, where the file names none.
+const LEASES: Duration = Duration::from_secs(30);
+/// The same after a change, doubled each time.
+const LEASES_SOON: Duration = Duration::from_secs(1);
+/// How long `net` may take.
+const WAIT: Duration = Duration::from_secs(3);
+/// Pause for a server that wants to be asked less often: the first, doubled each time, and the longest.
+const SLOWER: Duration = Duration::from_secs(128);
+const SLOWEST: Duration = Duration::from_secs(3600 * 4);
+/// How often the clock is written to the RTC while it is right.
+const KEEP: Duration = Duration::from_secs(3600);
+
+/// Runs the role until the process is ended.
+///
+/// # Errors
+/// The run directory cannot be used.
+pub fn run(args: &WorkerArgs) -> Result<(), Box<dyn Error>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(serve(&args.run_dir, Clock::new(args.set_clock)))
+}
+
+/// With the round of questions that they belong to.
+type Answers = (u64, Vec<(IpAddr, Result<Sample, Failure>)>);
+
+async fn serve(run: &RunDir, clock: Clock) -> Result<(), Box<dyn Error>> {
+    let path = run.socket(Role::Time);
+    let mut calls = server::listen(&path).map_err(|error| format!("listen: {}: {error}", path.display()))?;
+    let watcher = Watcher::new(run).map_err(|error| format!("watch: {}: {error}", run.path().display()))?;
+    let mut worker = Worker::new(run.clone(), clock);
+    worker.load();
+    let (answered, mut answers) = mpsc::channel::<Answers>(1);
+    let (leased, mut leases) = mpsc::channel::<Vec<IpAddr>>(1);
+    loop {
+        let due = tokio::time::Instant::from_std(worker.next);
+        tokio::select! {
+            Some(call) = calls.recv() => worker.answer(call),
+            changed = watcher.changed() => {
+                changed?;
+                worker.load();
+            }
+            () = tokio::time::sleep_until(due), if !worker.asking && !worker.servers.is_empty() => {
+                worker.asking = true;
+                let (servers, round, answered) = (worker.due(Instant::now()), worker.round, answered.clone());
+                tokio::spawn(async move {
+                    let one = async |server| (server, ask(server).await);
+                    let answers = futures_util::future::join_all(servers.into_iter().map(one)).await;
+                    let _ = answered.send((round, answers)).await;
+                });
+            }
+            Some((round, answers)) = answers.recv() => {
+                // Servers that were replaced meanwhile have no say.
+                if round == worker.round {
+                    worker.take(answers, Instant::now());
+                }
+            }
+            () = tokio::time::sleep_until(worker.lease_at.into()), if worker.file.is_empty() => {
+                worker.lease_at = Instant::now() + worker.lease_pause;
+                worker.lease_pause = (worker.lease_pause * 2).min(LEASES);
+                let (run, leased) = (run.clone(), leased.clone());
+                tokio::spawn(async move {
+                    if let Some(servers) = lease(&run).await {
+                        let _ = leased.send(servers).await;
+                    }
+                });
+            }
+            Some(servers) = leases.recv() => worker.lease(servers),
+        }
+    }
+}
+
+/// The time servers of leases; `None` while `net` does not answer.
+async fn lease(run: &RunDir) -> Option<Vec<IpAddr>> {
+    let Ok(Reply::Status { status }) = question(run, Role::Net, &Request::Status, WAIT).await else {
+        return None;
+    };
+    if let Status::Net(status) = *status { Some(status.ntp) } else { None }
+}
+
+/// A server, and what is known of it.
+#[derive(Debug, Clone, Default)]
+struct Server {
+    sample: Option<Sample>,
+    problem: Option<String>,
+    banned: bool,
+    pause: Duration,
+    not_before: Option<Instant>,
+}
+
+struct Worker {
+    run: RunDir,
+    clock: Clock,
+    discipline: Discipline,
+    /// Exists while the clock was right once in this boot: the next life of this worker is no boot.
+    mark: PathBuf,
+    file: Vec<IpAddr>,
+    servers: BTreeMap<IpAddr, Server>,
+    order: Vec<IpAddr>,
+    chosen: Option<IpAddr>,
+    offset_us: Option<i64>,
+    problem: Option<String>,
+    steps: u32,
+    asking: bool,
+    /// Grows with each change of servers.
+    round: u64,
+    next: Instant,
+    lease_at: Instant,
+    lease_pause: Duration,
+    /// Whether the log knows that the clock is synchronised.
+    told: bool,
+    kept: Option<Instant>,
+    subscribers: Subscribers,
+    generation: u64,
+}
+
+impl Worker {
+    fn new(run: RunDir, clock: Clock) -> Self {
+        let mark = run.state(Role::Time);
+        Self {
+            clock,
+            discipline: Discipline::new(mark.exists()),
+            mark,
+            run,
+            file: Vec::new(),
+            servers: BTreeMap::new(),
+            order: Vec::new(),
+            chosen: None,
+            offset_us: None,
+            problem: None,
+            steps: 0,
+            asking: false,
+            round: 0,
+            next: Instant::now(),
+            lease_at: Instant::now(),
+            lease_pause: LEASES_SOON,
+            told: false,
+            kept: None,
+            subscribers: Subscribers::default(),
+            generation: 0,
+        }
+    }
+
+    /// Takes the configuration in force; a faulty one changes nothing.
+    fn load(&mut self) {
+        let active = match config::active_without_services(&self.run) {
+            Ok(Some(active)) => active,
+            Ok(None) => return,
+            Err(error) => return error!("configuration is not taken: {error}"),
+        };
+        self.generation = active.generation;
+        let wanted = active.checked.config.system.ntp;
+        if self.file != wanted {
+            info!("configuration taken: generation={} time_servers={}", self.generation, wanted.len());
+            self.file.clone_from(&wanted);
+            // Where the file names none, those of a lease come soon.
+            (self.lease_at, self.lease_pause) = (Instant::now(), LEASES_SOON);
+            self.follow(wanted);
+        }
+    }
+
+    fn lease(&mut self, servers: Vec<IpAddr>) {
+        if self.file.is_empty() && self.order != servers {
+            info!("time servers of a lease: count={}", servers.len());
+            self.follow(servers);
+        }
+    }
+
+    fn follow(&mut self, wanted: Vec<IpAddr>) {
+        self.servers.retain(|server, _| wanted.contains(server));
+        for server in &wanted {
+            self.servers.entry(*server).or_default();
+        }
+        self.order = wanted;
+        self.discipline.forget();
+        (self.chosen, self.offset_us, self.problem) = (None, None, None);
+        self.round += 1;
+        self.asking = false;
+        self.next = Instant::now();
+    }
+
+    /// Whom to ask now.
+    fn due(&self, now: Instant) -> Vec<IpAddr> {
+        let may = |server: &Server| !server.banned && server.not_before.is_none_or(|at| at <= now);
+        self.servers.iter().filter(|(_, server)| may(server)).map(|(address, _)| *address).collect()
+    }
+
+    fn take(&mut self, answers: Vec<(IpAddr, Result<Sample, Failure>)>, now: Instant) {
+        self.asking = false;
+        for (address, answer) in answers {
+            self.note(address, answer, now);
+        }
+        // Whoever was not asked has none.
+        let samples: Vec<Sample> = self.servers.values().filter_map(|server| server.sample.clone()).collect();
+        let problem = match choose(&samples) {
+            Ok(sample) => self.adjust(sample, now).err(),
+            Err(why) => {
+                self.discipline.missed();
+                self.chosen = None;
+                Some(why)
+            }
+        };
+        self.tell(problem, now);
+        self.next = now + self.discipline.interval();
+    }
+
+    fn note(&mut self, address: IpAddr, answer: Result<Sample, Failure>, now: Instant) {
+        let Some(server) = self.servers.get_mut(&address) else { return };
+        (server.sample, server.problem) = (None, None);
+        match answer {
+            Ok(sample) if believable(&sample) => {
+                server.pause = Duration::ZERO;
+                server.sample = Some(sample);
+            }
+            Ok(_) => server.problem = Some("it says a time before this firmware was built".to_owned()),
+            Err(Failure::Trouble(why)) => server.problem = Some(why),
+            Err(Failure::Banned(why)) => {
+                warn!("time server not asked any more: server={address} reason={why}");
+                server.banned = true;
+                server.problem = Some(why);
+            }
+            Err(Failure::Slower) => {
+                server.pause = (server.pause * 2).clamp(SLOWER, SLOWEST);
+                server.not_before = Some(now + server.pause);
+                server.problem =
+                    Some(format!("it wants to be asked less often: in {} s", server.pause.as_secs()));
+            }
+        }
+    }
+
+    /// Does what the answer asks for; the error is a sentence for the operator.
+    fn adjust(&mut self, sample: &Sample, now: Instant) -> Result<(), String> {
+        let Sample { server, offset_us, .. } = *sample;
+        let off = seconds(offset_us);
+        self.chosen = Some(server);
+        self.offset_us = Some(offset_us);
+        if !self.clock.sets() && offset_us.unsigned_abs() >= STEP_US {
+            self.discipline.lost();
+            return Err(format!("{server} says that the clock of this host is off by {off:+.3} s"));
+        }
+        let set = match self.discipline.take(offset_us, now) {
+            Order::Wait => {
+                return Err(format!("{server} says that the clock is off by {off:+.3} s: asking again"));
+            }
+            Order::Refuse => {
+                return Err(format!(
+                    "{server} says that the clock is off by {off:+.3} s, more than a running box follows: it would at its next start"
+                ));
+            }
+            Order::Slew(interval) => self.clock.slew(offset_us, interval),
+            Order::Step => self.clock.step(offset_us).inspect(|()| {
+                self.steps += 1;
+                self.kept = None;
+                info!("clock stepped: server={server} seconds={off:+.6}");
+            }),
+        };
+        if let Err(error) = set {
+            self.discipline.lost();
+            return Err(format!("the clock cannot be set: {error}"));
+        }
+        if self.kept.is_none_or(|at| now.saturating_duration_since(at) >= KEEP) {
+            self.clock.keep();
+            self.kept = Some(now);
+        }
+        if !self.mark.exists()
+            && let Err(error) = fs::write(&self.mark, "{}")
+        {
+            warn!(
+                "the next life of this worker will take itself for a boot: {}: {error}",
+                self.mark.display()
+            );
+        }
+        Ok(())
+    }
+
+    /// To the log: a new problem, and that there is none any more.
+    fn tell(&mut self, problem: Option<String>, now: Instant) {
+        let synchronised = self.discipline.synchronised(now);
+        match (&self.problem, &problem) {
+            (None, Some(problem)) if synchronised => warn!("no agreement this time: {problem}"),
+            (None, Some(problem)) => warn!("clock not synchronised: {problem}"),
+            _ => {}
+        }
+        if synchronised
+            && !self.told
+            && let Some(server) = self.chosen
+        {
+            info!(
+                "clock synchronised: server={server} offset={:+.6}",
+                seconds(self.offset_us.unwrap_or_default())
+            );
+        }
+        self.told = synchronised;
+        self.problem = problem;
+    }
+
+    fn status(&self, now: Instant) -> TimeStatus {
+        let shown = |address: &IpAddr| {
+            let server = self.servers.get(address).cloned().unwrap_or_default();
+            TimeServerStatus {
+                address: *address,
+                source: if self.file.is_empty() { "dhcp" } else { "file" }.to_owned(),
+                chosen: self.chosen == Some(*address),
+                stratum: server.sample.as_ref().map(|sample| sample.stratum),
+                offset_us: server.sample.as_ref().map(|sample| sample.offset_us),
+                delay_us: server.sample.as_ref().map(|sample| sample.delay_us),
+                problem: server.problem,
+            }
+        };
+        let agreed = self.discipline.agreed().map(|at| now.saturating_duration_since(at));
+        TimeStatus {
+            synchronised: self.discipline.synchronised(now),
+            problem: self.problem.clone(),
+            offset_us: self.offset_us,
+            agreed_ms: agreed.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
+            sets: self.clock.sets(),
+            steps: self.steps,
+            servers: self.order.iter().map(shown).collect(),
+            generation: self.generation,
+        }
+    }
+
+    fn answer(&mut self, call: Call) {
+        match call.request {
+            Request::Hello => call.answer.reply(&server::hello(Role::Time)),
+            Request::Status => {
+                let status = Status::Time(self.status(Instant::now()));
+                call.answer.reply(&Reply::Status { status: Box::new(status) });
+            }
+            Request::Subscribe => self.subscribers.add(call.answer, &[]),
+            other => call.answer.reply(&server::not_mine(Role::Time, &other)),
+        }
+    }
+}
+
+/// A box that was never told better starts at the time at which its firmware was built; nobody is younger.
+fn believable(sample: &Sample) -> bool {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let there = i128::try_from(now.as_micros()).unwrap_or(i128::MAX) + i128::from(sample.offset_us);
+    there >= i128::from(Release::read().built) * 1_000_000
+}
