@@ -104,6 +104,7 @@ impl World {
             server,
             routes: vec![(any, Some(server))],
             dns: Vec::new(),
+            ntp: Vec::new(),
             renew_at: Duration::MAX,
             rebind_at: Duration::MAX,
             expires_at: Duration::MAX,

@@ -218,14 +218,15 @@ impl Known {
         if status.servers.is_empty() || (!status.synchronised && status.problem.is_none()) {
             return None;
         }
-        let doubted = std::mem::replace(&mut self.clock_doubted, !status.synchronised);
-        if self.clock_off == !status.synchronised || (!status.synchronised && !doubted) {
+        let off = !status.synchronised;
+        let doubted = std::mem::replace(&mut self.clock_doubted, off);
+        if self.clock_off == off || (off && !doubted) {
             return None;
         }
-        self.clock_off = !status.synchronised;
+        self.clock_off = off;
         let clock = |state, severity, text| Some(plain(AlarmKind::Time, "clock", state, severity, text));
         match &status.problem {
-            Some(problem) if self.clock_off => {
+            Some(problem) if off => {
                 clock("unsynchronised", WARNING, format!("the clock is not synchronised: {problem}"))
             }
             _ => clock("synchronised", NOTICE, "the clock is synchronised again".to_owned()),

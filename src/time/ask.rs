@@ -64,7 +64,7 @@ fn sample(server: IpAddr, answer: &NtpResult) -> Result<Sample, Failure> {
 
 /// NTP short format (RFC 5905 section 6) in microseconds.
 fn short_us(value: u32) -> u64 {
-    u64::from(value) * 1_000_000 >> 16
+    (u64::from(value) * 1_000_000) >> 16
 }
 
 fn explain(error: sntpc::Error) -> Failure {

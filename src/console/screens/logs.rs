@@ -46,7 +46,7 @@ pub enum Logs {
 pub fn enter() -> Step {
     let mut text = "\nWhose lines?\n".to_owned();
     for (n, (name, _)) in ROLES.iter().enumerate() {
-        text.push_str(&format!(" {}  {name}\n", n + 1));
+        text.push_str(&format!("{:>2}  {name}\n", n + 1));
     }
     Step::show(Screen::Logs(Logs::Whose), text)
 }
