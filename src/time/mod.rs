@@ -5,3 +5,4 @@ pub mod choose; // whom to believe (pure)
 pub mod clock; // the kernel's clock and the RTC
 pub mod discipline; // step, slew or wait (pure)
 pub mod run; // the loop
+pub mod servers; // whom, when, and what they said (pure)

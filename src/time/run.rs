@@ -1,6 +1,5 @@
 //! The loop: configuration, questions, and what their answers do to the clock.
 
-use std::collections::BTreeMap;
 use std::error::Error;
 use std::fs;
 use std::net::IpAddr;
@@ -14,10 +13,11 @@ use super::ask::{Failure, ask};
 use super::choose::{Sample, choose, seconds};
 use super::clock::Clock;
 use super::discipline::{Discipline, Order, STEP_US};
+use super::servers::Servers;
 use crate::config::{self, Watcher};
 use crate::init::release::Release;
 use crate::ipc::client::question;
-use crate::ipc::message::{Reply, Request, Status, TimeServerStatus, TimeStatus};
+use crate::ipc::message::{Reply, Request, Status, TimeStatus};
 use crate::ipc::server::{self, Call, Subscribers};
 use crate::paths::RunDir;
 use crate::role::Role;
@@ -29,9 +29,6 @@ const LEASES: Duration = Duration::from_secs(30);
 const LEASES_SOON: Duration = Duration::from_secs(1);
 /// How long `net` may take.
 const WAIT: Duration = Duration::from_secs(3);
-/// Pause for a server that wants to be asked less often: the first, doubled each time, and the longest.
-const SLOWER: Duration = Duration::from_secs(128);
-const SLOWEST: Duration = Duration::from_secs(3600 * 4);
 /// How often the clock is written to the RTC while it is right.
 const KEEP: Duration = Duration::from_secs(3600);
 
@@ -63,9 +60,9 @@ async fn serve(run: &RunDir, clock: Clock) -> Result<(), Box<dyn Error>> {
                 changed?;
                 worker.load();
             }
-            () = tokio::time::sleep_until(due), if !worker.asking && !worker.servers.is_empty() => {
+            () = tokio::time::sleep_until(due), if !worker.asking && !worker.servers.addresses().is_empty() => {
                 worker.asking = true;
-                let (servers, round, answered) = (worker.due(Instant::now()), worker.round, answered.clone());
+                let (servers, round, answered) = (worker.servers.due(Instant::now()), worker.round, answered.clone());
                 tokio::spawn(async move {
                     let one = async |server| (server, ask(server).await);
                     let answers = futures_util::future::join_all(servers.into_iter().map(one)).await;
@@ -101,16 +98,6 @@ async fn lease(run: &RunDir) -> Option<Vec<IpAddr>> {
     if let Status::Net(status) = *status { Some(status.ntp) } else { None }
 }
 
-/// A server, and what is known of it.
-#[derive(Debug, Clone, Default)]
-struct Server {
-    sample: Option<Sample>,
-    problem: Option<String>,
-    banned: bool,
-    pause: Duration,
-    not_before: Option<Instant>,
-}
-
 struct Worker {
     run: RunDir,
     clock: Clock,
@@ -118,8 +105,7 @@ struct Worker {
     /// Exists while the clock was right once in this boot: the next life of this worker is no boot.
     mark: PathBuf,
     file: Vec<IpAddr>,
-    servers: BTreeMap<IpAddr, Server>,
-    order: Vec<IpAddr>,
+    servers: Servers,
     chosen: Option<IpAddr>,
     offset_us: Option<i64>,
     problem: Option<String>,
@@ -146,8 +132,7 @@ impl Worker {
             mark,
             run,
             file: Vec::new(),
-            servers: BTreeMap::new(),
-            order: Vec::new(),
+            servers: Servers::default(),
             chosen: None,
             offset_us: None,
             problem: None,
@@ -183,18 +168,14 @@ impl Worker {
     }
 
     fn lease(&mut self, servers: Vec<IpAddr>) {
-        if self.file.is_empty() && self.order != servers {
+        if self.file.is_empty() && self.servers.addresses() != servers {
             info!("time servers of a lease: count={}", servers.len());
             self.follow(servers);
         }
     }
 
     fn follow(&mut self, wanted: Vec<IpAddr>) {
-        self.servers.retain(|server, _| wanted.contains(server));
-        for server in &wanted {
-            self.servers.entry(*server).or_default();
-        }
-        self.order = wanted;
+        self.servers.follow(wanted);
         self.discipline.forget();
         (self.chosen, self.offset_us, self.problem) = (None, None, None);
         self.round += 1;
@@ -202,20 +183,16 @@ impl Worker {
         self.next = Instant::now();
     }
 
-    /// Whom to ask now.
-    fn due(&self, now: Instant) -> Vec<IpAddr> {
-        let may = |server: &Server| !server.banned && server.not_before.is_none_or(|at| at <= now);
-        self.servers.iter().filter(|(_, server)| may(server)).map(|(address, _)| *address).collect()
-    }
-
     fn take(&mut self, answers: Vec<(IpAddr, Result<Sample, Failure>)>, now: Instant) {
         self.asking = false;
+        let earliest = earliest_us();
         for (address, answer) in answers {
-            self.note(address, answer, now);
+            if let Err(Failure::Banned(why)) = &answer {
+                warn!("time server not asked any more: server={address} reason={why}");
+            }
+            self.servers.note(address, answer, earliest, now);
         }
-        // Whoever was not asked has none.
-        let samples: Vec<Sample> = self.servers.values().filter_map(|server| server.sample.clone()).collect();
-        let problem = match choose(&samples) {
+        let problem = match choose(&self.servers.samples()) {
             Ok(sample) => self.adjust(sample, now).err(),
             Err(why) => {
                 self.discipline.missed();
@@ -225,30 +202,6 @@ impl Worker {
         };
         self.tell(problem, now);
         self.next = now + self.discipline.interval();
-    }
-
-    fn note(&mut self, address: IpAddr, answer: Result<Sample, Failure>, now: Instant) {
-        let Some(server) = self.servers.get_mut(&address) else { return };
-        (server.sample, server.problem) = (None, None);
-        match answer {
-            Ok(sample) if believable(&sample) => {
-                server.pause = Duration::ZERO;
-                server.sample = Some(sample);
-            }
-            Ok(_) => server.problem = Some("it says a time before this firmware was built".to_owned()),
-            Err(Failure::Trouble(why)) => server.problem = Some(why),
-            Err(Failure::Banned(why)) => {
-                warn!("time server not asked any more: server={address} reason={why}");
-                server.banned = true;
-                server.problem = Some(why);
-            }
-            Err(Failure::Slower) => {
-                server.pause = (server.pause * 2).clamp(SLOWER, SLOWEST);
-                server.not_before = Some(now + server.pause);
-                server.problem =
-                    Some(format!("it wants to be asked less often: in {} s", server.pause.as_secs()));
-            }
-        }
     }
 
     /// Does what the answer asks for; the error is a sentence for the operator.
@@ -318,18 +271,7 @@ impl Worker {
     }
 
     fn status(&self, now: Instant) -> TimeStatus {
-        let shown = |address: &IpAddr| {
-            let server = self.servers.get(address).cloned().unwrap_or_default();
-            TimeServerStatus {
-                address: *address,
-                source: if self.file.is_empty() { "dhcp" } else { "file" }.to_owned(),
-                chosen: self.chosen == Some(*address),
-                stratum: server.sample.as_ref().map(|sample| sample.stratum),
-                offset_us: server.sample.as_ref().map(|sample| sample.offset_us),
-                delay_us: server.sample.as_ref().map(|sample| sample.delay_us),
-                problem: server.problem,
-            }
-        };
+        let source = if self.file.is_empty() { "dhcp" } else { "file" };
         let agreed = self.discipline.agreed().map(|at| now.saturating_duration_since(at));
         TimeStatus {
             synchronised: self.discipline.synchronised(now),
@@ -338,7 +280,7 @@ impl Worker {
             agreed_ms: agreed.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
             sets: self.clock.sets(),
             steps: self.steps,
-            servers: self.order.iter().map(shown).collect(),
+            servers: self.servers.status(source, self.chosen),
             generation: self.generation,
         }
     }
@@ -356,9 +298,9 @@ impl Worker {
     }
 }
 
-/// A box that was never told better starts at the time at which its firmware was built; nobody is younger.
-fn believable(sample: &Sample) -> bool {
+/// How far the clock may go at most (microseconds, below zero: back). A box that was never told better starts at the time at which its
+/// firmware was built; nobody is younger.
+fn earliest_us() -> i128 {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    let there = i128::try_from(now.as_micros()).unwrap_or(i128::MAX) + i128::from(sample.offset_us);
-    there >= i128::from(Release::read().built) * 1_000_000
+    i128::from(Release::read().built) * 1_000_000 - i128::try_from(now.as_micros()).unwrap_or(i128::MAX)
 }
