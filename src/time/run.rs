@@ -128,7 +128,8 @@ impl Worker {
         let mark = run.state(Role::Time);
         Self {
             clock,
-            discipline: Discipline::new(mark.exists()),
+            // A clock that is only watched is never stepped, and a host's ran before us.
+            discipline: Discipline::new(mark.exists() || !clock.sets()),
             mark,
             run,
             file: Vec::new(),

@@ -17,7 +17,7 @@ const ERA: u64 = 2_208_988_800;
 /// What a scripted server does.
 #[derive(Clone, Copy)]
 enum Script {
-    /// Says a time that is so many seconds ahead.
+    /// Says a time that is so many milliseconds ahead.
     Ahead(i64),
     /// Kiss-o'-death.
     Kiss([u8; 4]),
@@ -27,7 +27,12 @@ enum Script {
 
 fn stamp(ahead: i64) -> [u8; 8] {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
-    let seconds = u32::try_from((now.as_secs() + ERA).checked_add_signed(ahead).unwrap()).unwrap();
+    let now = if ahead < 0 {
+        now - Duration::from_millis(ahead.unsigned_abs())
+    } else {
+        now + Duration::from_millis(ahead.unsigned_abs())
+    };
+    let seconds = u32::try_from(now.as_secs() + ERA).unwrap();
     let fraction = u32::try_from((u64::from(now.subsec_micros()) << 32) / 1_000_000).unwrap();
     let mut out = [0; 8];
     out[..4].copy_from_slice(&seconds.to_be_bytes());
@@ -53,7 +58,7 @@ fn serve(ns: &Namespace, address: &'static str, script: Script) {
             if let Script::Kiss(code) = script {
                 said[12..16].copy_from_slice(&code);
             }
-            said[16..24].copy_from_slice(&stamp(ahead - 10));
+            said[16..24].copy_from_slice(&stamp(ahead - 10_000));
             said[24..32].copy_from_slice(&asked[40..48]);
             said[32..40].copy_from_slice(&stamp(ahead));
             said[40..48].copy_from_slice(&stamp(ahead));
@@ -101,7 +106,8 @@ fn the_majority_is_believed_and_whoever_refuses_is_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     let _chrony = chrony(&ns, folder.path());
     serve(&ns, "127.0.0.2", Script::Ahead(0));
-    serve(&ns, "127.0.0.3", Script::Ahead(3600));
+    serve(&ns, "127.0.0.3", Script::Ahead(3_600_000));
+    serve(&ns, "127.0.0.8", Script::Ahead(100));
     serve(&ns, "127.0.0.4", Script::Kiss(*b"DENY"));
     serve(&ns, "127.0.0.5", Script::Kiss(*b"RATE"));
     serve(&ns, "127.0.0.6", Script::Unsynchronised);
@@ -133,6 +139,18 @@ fn the_majority_is_believed_and_whoever_refuses_is_left_alone() {
     });
     let why = found.problem.unwrap();
     assert!(!found.synchronised && why.starts_with("the time servers disagree: 127.0.0.2 says "), "{why}");
+
+    // What the appliance would step at its start is told, and left to the host.
+    director.reload(&format!("[system]\nntp = [{}]\n", list(&[8])));
+    let found = director.until("it is the only one", |it| status(it).filter(|status| status.synchronised));
+    assert!(!found.sets && found.steps == 0, "{found:?}");
+    assert!((50_000..400_000).contains(&found.offset_us.unwrap()), "{found:?}");
+    director.reload(&format!("[system]\nntp = [{}]\n", list(&[3])));
+    let found = director.until("it says an hour", |it| status(it).filter(|status| status.problem.is_some()));
+    let why = found.problem.unwrap();
+    assert!(why.starts_with("127.0.0.3 says that the clock of this host is off by +3"), "{why}");
+    assert!((3_599_000_000..3_601_000_000).contains(&found.offset_us.unwrap()), "{why}");
+    assert!(!found.synchronised && found.steps == 0 && !director.log().contains("clock stepped"));
     director.reload("");
     director.until("there are none", |it| status(it).filter(|status| status.servers.is_empty()));
 }
