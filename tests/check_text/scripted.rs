@@ -27,6 +27,11 @@ pub fn silent() -> SocketAddr {
     })
 }
 
+/// Closes with what it was sent unread, which the kernel makes a reset.
+pub fn resets() -> SocketAddr {
+    serve(|stream| drop(stream.peek(&mut [0])))
+}
+
 /// Says one byte of `text` after the other, and goes on with its last byte for ever.
 pub fn drip(text: &'static str) -> SocketAddr {
     serve(move |mut stream| {

@@ -10,7 +10,7 @@ use director_lab::peer::{Daemon, free_port};
 use super::ask::{down, late, local, up};
 use super::authority::Authority;
 use super::nginx::Nginx;
-use super::scripted::{drip, endless, nobody, serve, silent};
+use super::scripted::{drip, endless, nobody, resets, serve, silent};
 
 fn tls(tls: Tls) -> CheckKind {
     CheckKind::Tls(Dialogue::default(), tls)
@@ -125,7 +125,7 @@ fn peers_that_do_not_speak_it() {
     down(nginx.clear, ask(), "not TLS");
     down(nobody(), ask(), "connection refused");
     down(endless("220 ", "a"), ask(), "not TLS");
-    down(serve(drop), ask(), "connection reset");
+    down(resets(), ask(), "connection reset");
     let closes = serve(|mut stream| {
         use std::io::Read;
         let _ = stream.read(&mut [0; 4096]);
