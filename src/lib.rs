@@ -23,6 +23,7 @@ pub mod import; // keepalived.conf, ldirectord.cf and rules of ipvsadm as direct
 pub mod init; // the supervisor: on the appliance PID 1, elsewhere `director run`
 pub mod ipc; // the messages between processes, one JSON document a line, and the sockets that carry them
 pub mod ipvs; // the kernel's balancer over generic netlink: its table, and the client that reads and edits it
+mod listen; // on an address that may not be here yet
 pub mod logging; // `log` records → "<6>text" lines on stderr, which the supervisor rings
 pub mod lvs; // the worker that owns IPVS: services, real servers, quorum, the sorry page
 pub mod net; // links, addresses of NICs, routes, network sysctls

@@ -18,7 +18,6 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -26,6 +25,7 @@ use tokio::task::JoinSet;
 use super::collect::Collector;
 use super::history::History;
 use super::route::{answer, route};
+use crate::listen::listen;
 use crate::units::Cidr;
 
 /// Most connections at one time, over all listeners; the rest wait in the kernel's queue.
@@ -90,7 +90,7 @@ impl Listeners {
             if self.open.contains_key(address) {
                 continue;
             }
-            match listen(*address) {
+            match listen(*address, BACKLOG) {
                 Ok(listener) => {
                     let mut serving = JoinSet::new();
                     let (shared, permits) = (Arc::clone(&self.shared), Arc::clone(&self.permits));
@@ -107,22 +107,6 @@ impl Listeners {
     pub fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
         self.open.keys().copied()
     }
-}
-
-fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let domain = if address.is_ipv4() { Domain::IPV4 } else { Domain::IPV6 };
-    let socket = Socket::new(domain, Type::STREAM.nonblocking().cloexec(), Some(Protocol::TCP))?;
-    socket.set_reuse_address(true)?;
-    // It may be a VIP that is at the other box, or an address that `net` has not set yet.
-    if address.is_ipv4() {
-        socket.set_freebind_v4(true)?;
-    } else {
-        socket.set_only_v6(true)?;
-        socket.set_freebind_v6(true)?;
-    }
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    TcpListener::from_std(socket.into())
 }
 
 async fn accept(listener: TcpListener, shared: Arc<Shared>, permits: Arc<Semaphore>, allow: Arc<[Cidr]>) {

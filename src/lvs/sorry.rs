@@ -18,10 +18,11 @@ use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use log::{info, warn};
-use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
+
+use crate::listen::listen;
 
 /// Most connections at one time, over all listeners; the rest wait in the kernel's queue.
 const CONNECTIONS: usize = 1024;
@@ -71,7 +72,7 @@ impl Sorry {
             if self.pages.contains_key(address) {
                 continue;
             }
-            match listen(*address) {
+            match listen(*address, BACKLOG) {
                 Ok(listener) => {
                     let mut serving = JoinSet::new();
                     serving.spawn(accept(listener, page(service).into(), Arc::clone(&self.permits)));
@@ -92,23 +93,6 @@ impl Sorry {
     pub fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
         self.pages.keys().copied()
     }
-}
-
-fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let domain = if address.is_ipv4() { Domain::IPV4 } else { Domain::IPV6 };
-    let kind = Type::STREAM.nonblocking().cloexec();
-    let socket = Socket::new(domain, kind, Some(Protocol::TCP))?;
-    socket.set_reuse_address(true)?;
-    // The VIP may be at the other box, or not be here yet.
-    if address.is_ipv4() {
-        socket.set_freebind_v4(true)?;
-    } else {
-        socket.set_only_v6(true)?;
-        socket.set_freebind_v6(true)?;
-    }
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    TcpListener::from_std(socket.into())
 }
 
 async fn accept(listener: TcpListener, page: Bytes, permits: Arc<Semaphore>) {
