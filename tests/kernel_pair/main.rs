@@ -11,9 +11,8 @@ use std::time::{Duration, Instant};
 
 use director::ipc::message::RouterState;
 use director::role::Role;
-use director_lab::client::{LongLived, Sample};
+use director_lab::client::LongLived;
 use director_lab::command;
-use director_lab::prober::Report;
 
 use pair::{Pair, VIP, assert_unharmed, hindrance, until};
 
@@ -99,7 +98,8 @@ fn changes_of_the_file_break_no_connection() {
         load.wait(begun, pair::PATIENCE, |report| report.samples.len() >= 40).unwrap();
         let report = load.report().since(begun);
         if what == "the scheduler changed" {
-            refused_at_most_for_a_moment(&report);
+            assert!(report.refused_at_most(4), "{what}: {report}");
+            println!("{what}: {report}");
         } else {
             assert_unharmed(&report, what);
         }
@@ -109,13 +109,4 @@ fn changes_of_the_file_break_no_connection() {
     let report = load.stop();
     assert!(report.answers().contains_key("web3"), "the new server got nothing: {report}");
     assert!(pair.servers.iter().all(|server| server.requests() > 0));
-}
-
-/// The kernel unbinds the old scheduler, waits for an RCU grace period, and binds the new one (ip_vs_edit_service in
-/// net/netfilter/ipvs/ip_vs_ctl.c): whoever connects in between is refused, whatever program asked for the change.
-fn refused_at_most_for_a_moment(report: &Report) {
-    let lost: Vec<_> = report.lost().collect();
-    let refused = |sample: &&Sample| sample.answer.as_ref().is_err_and(|why| why.contains("refused"));
-    assert!(lost.iter().all(refused) && lost.len() <= 4, "the scheduler changed: {report}");
-    println!("the scheduler changed: {report}");
 }

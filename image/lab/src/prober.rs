@@ -158,6 +158,14 @@ impl Report {
         self.samples.iter().filter(|s| s.answer.is_err())
     }
 
+    /// Whether at most `most` requests were lost, and those because the connection was refused at once: what a client notices while the
+    /// kernel gives a service another scheduler. It unbinds the old one, waits for an RCU grace period, and binds the new one
+    /// (`ip_vs_edit_service` in net/netfilter/ipvs/ip_vs_ctl.c), whatever program asked for it.
+    pub fn refused_at_most(&self, most: usize) -> bool {
+        let refused = |sample: &Sample| sample.answer.as_ref().is_err_and(|why| why.contains("refused"));
+        self.lost().all(refused) && self.lost().count() <= most
+    }
+
     /// The longest time without an answer in which requests were lost. None when none was lost, or when it has not ended.
     pub fn longest_gap(&self) -> Option<Gap> {
         let mut longest: Option<Gap> = None;
