@@ -37,7 +37,7 @@ impl Worker {
         let first = std::mem::replace(&mut self.generation, active.generation) == 0;
         self.marks = active.marks;
         self.news_for_peers = true;
-        if first && !services.is_empty() {
+        if first && !services.is_empty() && !configs.is_empty() {
             self.services = Some(subscribe(&self.run, Role::Lvs));
             self.engine.await_services(Instant::now(), services);
         }
