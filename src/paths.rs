@@ -50,6 +50,12 @@ impl RunDir {
         self.0.join("source.json")
     }
 
+    /// Leads to the folder with programs of the operator's, once there are some that may run.
+    #[must_use]
+    pub fn hooks(&self) -> PathBuf {
+        self.0.join("hooks")
+    }
+
     /// What a worker keeps for its own next life, for example `vrrp.json`.
     #[must_use]
     pub fn state(&self, role: Role) -> PathBuf {

@@ -1,4 +1,7 @@
 //! The last day in a ring: what the sparklines of the status page show. Pure.
+//!
+//! A fresh box is looked at closely: its ring holds 45 minutes. Each time that it is full, two neighbours become one and the next ones
+//! come half as often, until it holds a day.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -6,9 +9,11 @@ use std::time::Duration;
 use super::collect::Everything;
 use crate::ipc::message::Health;
 
-/// Time between two samples.
+/// Time between two samples at first; 32 times that is [`PERIOD`].
+pub const FIRST_PERIOD: Duration = Duration::from_millis(9_375);
+/// Time between two samples in the end.
 pub const PERIOD: Duration = Duration::from_secs(300);
-/// Samples kept: a day.
+/// Samples kept: a day of [`PERIOD`].
 pub const SAMPLES: usize = 288;
 /// Services that have a line of their own; 1000 of them take 1.2 MB.
 const MOST_SERVICES: usize = 1000;
@@ -26,14 +31,34 @@ impl Series {
         self.0.push_back(value);
     }
 
+    /// Two neighbours become their mean, beginning with the newest.
+    fn halve(&mut self) {
+        let values: Vec<Option<f32>> = self.0.drain(..).collect();
+        self.0.extend(values.rchunks(2).rev().map(mean));
+    }
+
+    /// The same in at most `most` values.
+    pub fn condensed(&self, most: usize) -> impl ExactSizeIterator<Item = Option<f32>> {
+        let values: Vec<Option<f32>> = self.0.iter().copied().collect();
+        let together = SAMPLES.div_ceil(most.max(1));
+        let means: Vec<_> = values.rchunks(together).rev().map(mean).collect();
+        means.into_iter()
+    }
+
     /// Oldest first.
     pub fn values(&self) -> impl ExactSizeIterator<Item = Option<f32>> {
         self.0.iter().copied()
     }
 }
 
+fn mean(values: &[Option<f32>]) -> Option<f32> {
+    let (sum, count) =
+        values.iter().flatten().fold((0.0, 0.0), |(sum, count), value| (sum + value, count + 1.0));
+    (count > 0.0).then(|| sum / count)
+}
+
 /// What is kept.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct History {
     /// New connections a second, by service.
     pub services: BTreeMap<String, Series>,
@@ -45,11 +70,42 @@ pub struct History {
     pub live: Series,
     /// The kernel's counters at the last sample.
     counted: BTreeMap<String, u64>,
+    period: Duration,
+}
+
+impl Default for History {
+    fn default() -> Self {
+        Self {
+            services: BTreeMap::new(),
+            connections: Series::default(),
+            active: Series::default(),
+            live: Series::default(),
+            counted: BTreeMap::new(),
+            period: FIRST_PERIOD,
+        }
+    }
 }
 
 impl History {
+    /// When the next sample is due after the last one.
+    #[must_use]
+    pub const fn period(&self) -> Duration {
+        self.period
+    }
+
+    /// How far the ring reaches back once it is full.
+    #[must_use]
+    pub fn span(&self) -> Duration {
+        self.period * u32::try_from(SAMPLES).unwrap_or(u32::MAX)
+    }
+
     /// Takes a sample, `since` the last one.
     pub fn sample(&mut self, everything: &Everything, since: Duration) {
+        if self.active.0.len() == SAMPLES && self.period < PERIOD {
+            let all = [&mut self.connections, &mut self.active, &mut self.live];
+            all.into_iter().chain(self.services.values_mut()).for_each(Series::halve);
+            self.period *= 2;
+        }
         let Some(lvs) = everything.lvs() else { return self.gap() };
         let (mut total, mut known) = (0.0, false);
         let mut counted = BTreeMap::new();
@@ -125,7 +181,30 @@ mod tests {
         for n in 0..1000 {
             history.sample(&everything(n), PERIOD);
         }
-        assert_eq!(history.services["web"].values().len(), SAMPLES);
-        assert_eq!(history.active.values().len(), SAMPLES);
+        assert!(history.services["web"].values().len() <= SAMPLES);
+        assert_eq!(history.active.values().len(), history.services["web"].values().len());
+    }
+
+    #[test]
+    fn a_full_ring_reaches_back_twice_as_far_until_it_is_a_day() {
+        let mut history = History::default();
+        let mut spans = vec![history.span().as_secs() / 60];
+        let mut counter = 0;
+        for n in 0..5000_u64 {
+            // 2 a second in the first half of each pair, 4 in the other.
+            counter += if n % 2 == 0 { 2 } else { 4 } * 300;
+            history.sample(&everything(counter), Duration::from_secs(300));
+            let span = history.span().as_secs() / 60;
+            if spans.last() != Some(&span) {
+                assert_eq!(history.active.values().len(), SAMPLES / 2 + 1);
+                let line: Vec<_> = history.services["web"].values().collect();
+                assert!(line[1..SAMPLES / 2].iter().all(|mean| *mean == Some(3.0)), "{line:?}");
+                spans.push(span);
+            }
+        }
+        assert_eq!(spans, [45, 90, 180, 360, 720, 1440]);
+        assert_eq!((history.period(), history.active.values().len()), (PERIOD, SAMPLES));
+        assert_eq!(history.active.condensed(72).len(), 72);
+        assert!(history.active.condensed(72).all(|value| value == Some(12.0)));
     }
 }

@@ -40,8 +40,8 @@ const HEADER_TIME: Duration = Duration::from_secs(5);
 const CONNECTION_TIME: Duration = Duration::from_secs(30);
 /// Pause after a failed accept: no descriptor or no memory, which passes.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// The page has a style of its own, and nothing else may be loaded or run.
-const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
+/// The page has a style and a small picture of its own, and nothing else may be loaded or run.
+const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
 
 /// What all connections share.
 #[derive(Debug)]

@@ -12,5 +12,8 @@ pub mod http; // listeners and connections, bounded
 pub mod metrics; // what is told to Prometheus
 pub mod page; // the status page
 pub mod route; // which path is answered by what
-mod rows; // the tables of the page
+mod rows; // services and real servers on the page
 pub mod run; // the loop
+mod spark; // a series as a small line
+mod tables; // the other tables of the page
+pub mod trouble; // what somebody should look at

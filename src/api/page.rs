@@ -1,13 +1,16 @@
 //! The status page: one file, no script, nothing from elsewhere. Pure.
 
 use std::fmt::{self, Write};
+use std::time::{Duration, SystemTime};
 
 use super::collect::Everything;
-use super::history::{History, SAMPLES, Series};
-use super::rows;
+use super::history::History;
+use super::spark::{Spark, number};
+use super::trouble::troubles;
+use super::{rows, tables};
+use crate::ctl::logs::moment;
 use crate::ctl::status::age;
-use crate::init::supervise::ALARM;
-use crate::ipc::message::{Health, RouterState, ServiceStatus};
+use crate::ipc::message::{Health, ServiceStatus};
 
 /// The browser asks again after so many seconds.
 const REFRESH: u32 = 10;
@@ -15,53 +18,72 @@ const REFRESH: u32 = 10;
 const MOST_ALARMS: usize = 30;
 /// Services in the table; a box with more is for a program to watch.
 pub const MOST_SERVICES: usize = 1000;
+/// A box with at most so many real servers shows all of them at once.
+const FEW_SERVERS: usize = 100;
 
 /// The page; of one service with all of its servers where `service` names it, `None` if there is no such service.
 #[must_use]
 pub fn page(everything: &Everything, history: &History, service: Option<&str>) -> Option<String> {
-    let mut out = String::with_capacity(32 * 1024);
+    let mut out = String::with_capacity(64 * 1024);
     let host = everything.init().map_or("director", |init| init.hostname.as_str());
-    begin(&mut out, host);
-    head(&mut out, everything, host);
+    let found = troubles(everything);
+    begin(&mut out, host, found.len());
+    head(&mut out, everything, host, found.len());
     match service {
         Some(name) => {
             let services = everything.lvs().map(|lvs| lvs.services.as_slice()).unwrap_or_default();
             let service = services.iter().find(|service| service.name == name)?;
-            one(&mut out, service, history);
+            out.push_str("<p><a href=\"/\">All services</a></p>\n");
+            rows::services(&mut out, std::slice::from_ref(service), history);
+            rows::servers(&mut out, [service], false);
         }
-        None => overview(&mut out, everything, history),
+        None => overview(&mut out, everything, history, &found),
     }
+    foot(&mut out, everything, history);
     out.push_str("</body>\n</html>\n");
     Some(out)
 }
 
-fn begin(out: &mut String, host: &str) {
+/// Head of the document; the dot of the browser's tab is green or red.
+fn begin(out: &mut String, host: &str, troubles: usize) {
+    let (colour, note) = if troubles == 0 {
+        ("1a7a43", String::new())
+    } else {
+        ("b42318", format!(" ({troubles} to look at)"))
+    };
     put(
         out,
         format_args!(
             "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-             <meta name=\"viewport\" content=\"width=device-width\">\n<meta http-equiv=\"refresh\" content=\"{REFRESH}\">\n\
-             <title>{} - Director</title>\n<style>\n{}</style>\n</head>\n<body>\n",
+             <meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\n\
+             <meta http-equiv=\"refresh\" content=\"{REFRESH}\">\n\
+             <link rel=\"icon\" href=\"data:image/svg+xml,%3Csvg xmlns='http:%2F%2Fwww.w3.org%2F2000%2Fsvg' \
+             viewBox='0 0 9 9'%3E%3Ccircle cx='4.5' cy='4.5' r='4' fill='%23{colour}'/%3E%3C/svg%3E\">\n\
+             <title>{}{note} - Director</title>\n<style>\n{}</style>\n</head>\n<body>\n",
             Escaped(host),
             include_str!("page.css")
         ),
     );
 }
 
-fn head(out: &mut String, everything: &Everything, host: &str) {
-    put(out, format_args!("<h1><a href=\"/\">{}</a></h1>\n", Escaped(host)));
-    let Some(init) = everything.init() else {
-        return out.push_str("<p class=\"bad\">the supervisor does not answer</p>\n");
-    };
-    let slot = init.slot.as_ref().map(|slot| format!(", slot {slot}")).unwrap_or_default();
+fn head(out: &mut String, everything: &Everything, host: &str, troubles: usize) {
+    put(out, format_args!("<header><h1>{}</h1>", Escaped(host)));
+    if troubles == 0 {
+        out.push_str("<span class=\"s ok\">all is well</span>");
+    } else {
+        put(out, format_args!("<span class=\"s bad\">{troubles} to look at</span>"));
+    }
+    out.push_str("</header>\n");
     let config = everything.store().map_or_else(
         || "no configuration is known".to_owned(),
         |store| format!("configuration {}: {}", store.generation, store.why),
     );
+    let Some(init) = everything.init() else { return };
+    let slot = init.slot.as_ref().map(|slot| format!(", slot {slot}")).unwrap_or_default();
     put(
         out,
         format_args!(
-            "<p class=\"dim\">Director {}{}, up {}. {}</p>\n",
+            "<p class=\"dim\">Director {}{}, up {}; {}</p>\n",
             Escaped(&init.version),
             Escaped(&slot),
             age(init.uptime_ms),
@@ -70,112 +92,91 @@ fn head(out: &mut String, everything: &Everything, host: &str) {
     );
 }
 
-fn overview(out: &mut String, everything: &Everything, history: &History) {
-    alarms(out, everything);
-    out.push_str("<section class=\"day\">\n");
-    for (title, series) in [
-        ("New connections a second", &history.connections),
-        ("Active connections", &history.active),
-        ("Live real servers", &history.live),
-    ] {
-        let last = series.values().last().flatten();
-        let last = last.map_or_else(|| "no value yet".to_owned(), number);
-        put(
-            out,
-            format_args!(
-                "<div><b>{title}</b> <span class=\"dim\">{last}, last 24 h</span>{}</div>\n",
-                Spark(series)
-            ),
-        );
-    }
-    out.push_str("</section>\n");
+fn overview(out: &mut String, everything: &Everything, history: &History, troubles: &[String]) {
+    alarms(out, troubles);
+    let services = everything.lvs().map(|lvs| lvs.services.as_slice()).unwrap_or_default();
+    day(out, services, history);
     if let Some(vrrp) = everything.vrrp().filter(|vrrp| !vrrp.instances.is_empty()) {
-        rows::routers(out, &vrrp.instances);
+        tables::routers(out, &vrrp.instances);
     }
-    if let Some(lvs) = everything.lvs() {
-        rows::services(out, &lvs.services, history);
+    if everything.lvs().is_some() {
+        rows::services(out, services, history);
+    }
+    let count: usize = services.iter().map(|service| service.servers.len()).sum();
+    if (1..=FEW_SERVERS).contains(&count) {
+        rows::servers(out, services, true);
     }
     if let Some(net) = everything.net() {
-        rows::links(out, net);
+        tables::links(out, net);
     }
     if let Some(init) = everything.init() {
-        rows::workers(out, &init.workers);
+        tables::workers(out, &init.workers);
     }
 }
 
-fn one(out: &mut String, service: &ServiceStatus, history: &History) {
-    rows::services(out, std::slice::from_ref(service), history);
-    rows::servers(out, service);
+/// The box as a whole, in four numbers.
+fn day(out: &mut String, services: &[ServiceStatus], history: &History) {
+    let real = || services.iter().flat_map(|service| &service.servers).filter(|server| !server.sorry);
+    let live = real().filter(|server| server.health == Health::Up).count();
+    let up = services.iter().filter(|service| service.up).count();
+    let active: u64 = real().map(|server| u64::from(server.active)).sum();
+    let rate = history.connections.values().last().flatten();
+    out.push_str("<section class=\"day\">\n");
+    for (title, value, series) in [
+        ("Services with quorum", format!("{up} of {}", services.len()), None),
+        ("Live real servers", format!("{live} of {}", real().count()), Some(&history.live)),
+        ("Active connections", active.to_string(), Some(&history.active)),
+        (
+            "New connections a second",
+            rate.map_or_else(|| "none yet".to_owned(), number),
+            Some(&history.connections),
+        ),
+    ] {
+        put(out, format_args!("<div><span class=\"dim\">{title}</span><b>{value}</b>"));
+        if let Some(series) = series {
+            put(out, format_args!("{}", Spark(series)));
+        }
+        out.push_str("</div>\n");
+    }
+    out.push_str("</section>\n");
+}
+
+fn foot(out: &mut String, everything: &Everything, history: &History) {
+    let since = everything.time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let time = moment(u64::try_from(since.as_millis()).unwrap_or_default());
+    put(
+        out,
+        format_args!(
+            "<footer>As of {time} UTC, renewed every {REFRESH} s. Lines: the last {}. \
+             <a href=\"/metrics\">metrics</a> <a href=\"/status\">status</a> <a href=\"/healthz\">healthz</a></footer>\n",
+            span(history.span())
+        ),
+    );
+}
+
+/// `45 min`, `1.5 h`, `24 h`.
+pub(super) fn span(time: Duration) -> String {
+    let minutes = time.as_secs() / 60;
+    match (minutes / 60, minutes % 60) {
+        (0, minutes) => format!("{minutes} min"),
+        (hours, 30) => format!("{hours}.5 h"),
+        (hours, _) => format!("{hours} h"),
+    }
 }
 
 /// What somebody should look at.
-fn alarms(out: &mut String, everything: &Everything) {
-    let found = troubles(everything);
+fn alarms(out: &mut String, found: &[String]) {
     if found.is_empty() {
         return;
     }
     out.push_str("<ul class=\"alarms\">\n");
     for trouble in found.iter().take(MOST_ALARMS) {
-        put(out, format_args!("<li class=\"bad\">{}</li>\n", Escaped(trouble)));
+        put(out, format_args!("<li>{}</li>\n", Escaped(trouble)));
     }
     if let Some(more) = found.len().checked_sub(MOST_ALARMS).filter(|more| *more > 0) {
         put(out, format_args!("<li class=\"dim\">and {more} more</li>\n"));
     }
     out.push_str("</ul>\n");
-}
-
-/// Everything that is not as it should be, in a line each, the gravest first.
-#[must_use]
-pub fn troubles(everything: &Everything) -> Vec<String> {
-    let mut found: Vec<String> =
-        everything.roles.iter().filter_map(|(_, status)| status.as_ref().err().cloned()).collect();
-    let workers = everything.init().map(|init| init.workers.as_slice()).unwrap_or_default();
-    let failing = workers.iter().filter(|worker| worker.failures >= ALARM);
-    found.extend(failing.map(|worker| format!("worker {} keeps failing", worker.role)));
-    if let Some(store) = everything.store() {
-        let faulty = store.candidates.iter().filter(|candidate| candidate.verdict == "faulty");
-        found.extend(
-            faulty.map(|candidate| format!("configuration is faulty and not used: {}", candidate.place)),
-        );
-    }
-    if let Some(vrrp) = everything.vrrp() {
-        let faults = vrrp.instances.iter().filter(|router| router.state == RouterState::Fault);
-        found.extend(
-            faults.map(|router| format!("virtual router {} is in FAULT: {}", router.name, router.reason)),
-        );
-        found.extend(
-            vrrp.sync_problem.iter().map(|problem| format!("synchronisation of connections: {problem}")),
-        );
-    }
-    if let Some(lvs) = everything.lvs() {
-        found.extend(lvs.problem.iter().map(|problem| format!("the kernel's table: {problem}")));
-        let down = lvs.services.iter().filter(|service| !service.up);
-        found.extend(down.map(|service| format!("service {} has no quorum", service.name)));
-        for service in &lvs.services {
-            let down = service.servers.iter().filter(|server| server.health == Health::Down);
-            found.extend(down.map(|server| {
-                format!("server {} of {} is down: {}", server.address, service.name, server.reason)
-            }));
-        }
-        let late = lvs
-            .services
-            .iter()
-            .flat_map(|s| &s.servers)
-            .flat_map(|s| &s.checks)
-            .filter(|c| c.overdue)
-            .count();
-        if late > 0 {
-            found.push(format!("{late} checks are overdue: this box is too slow for them"));
-        }
-    }
-    if let Some(time) = everything.time().filter(|time| !time.servers.is_empty() && !time.synchronised) {
-        let why = time.problem.as_deref().unwrap_or("no server has answered yet");
-        found.push(format!("the clock is not synchronised: {why}"));
-    }
-    if let Some(net) = everything.net() {
-        found.extend(net.pending.iter().map(|pending| format!("network: {pending}")));
-    }
-    found
 }
 
 /// Writes into a string, which takes everything.
@@ -196,42 +197,6 @@ impl fmt::Display for Escaped<'_> {
             '\'' => f.write_str("&#39;"),
             c => f.write_char(c),
         })
-    }
-}
-
-/// Three digits that matter.
-pub(super) fn number(value: f32) -> String {
-    if value >= 100.0 || value.fract() == 0.0 { format!("{value:.0}") } else { format!("{value:.1}") }
-}
-
-/// A series as a line; gaps are gaps. The right end is now.
-pub(super) struct Spark<'a>(pub &'a Series);
-
-impl fmt::Display for Spark<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let most = self.0.values().flatten().fold(0.0_f32, f32::max);
-        write!(
-            f,
-            "<svg viewBox=\"0 0 {SAMPLES} 30\" preserveAspectRatio=\"none\" role=\"img\" aria-label=\"last 24 hours, at most \
-             {}\"><path d=\"",
-            number(most)
-        )?;
-        let first = SAMPLES - self.0.values().len();
-        let mut pen = 'M';
-        for (at, value) in self.0.values().enumerate() {
-            let Some(value) = value else {
-                pen = 'M';
-                continue;
-            };
-            let height = if most > 0.0 { value / most * 28.0 } else { 0.0 };
-            write!(f, "{pen}{} {:.1}", first + at, 29.0 - height)?;
-            if pen == 'M' {
-                // A single value is a dot.
-                f.write_str("h1")?;
-            }
-            pen = 'L';
-        }
-        f.write_str("\"/></svg>")
     }
 }
 
@@ -261,10 +226,13 @@ pub(crate) mod tests {
         for part in [
             "server 192.168.61.33:80 of web is down: connection refused",
             "the clock is not synchronised: no time server answers",
-            "<td class=\"ok\">master</td>",
+            "<td><span class=\"s ok\">master</span></td>",
             "href=\"/?service=web\"",
-            "1 of 2",
-            "M284 1.0h1L285",
+            "<td class=\"n\">1 of 2</td>",
+            "192.168.61.22:80</td>",
+            "4 to look at",
+            "last 45 min",
+            "M70 12h1L72 12",
         ] {
             assert!(page.contains(part), "{part} in {page}");
         }

@@ -1,46 +1,18 @@
-//! The tables of the status page. Pure.
+//! Services and real servers on the status page. Pure.
 
 use super::history::{History, Series};
-use super::page::{Escaped, MOST_SERVICES, Spark, number, put};
+use super::page::{Escaped, MOST_SERVICES, put};
+use super::spark::{Spark, number};
+use super::tables::{begin, end};
 use crate::ctl::services::{answer, order, quorum};
-use crate::ctl::status::age;
-use crate::init::supervise::ALARM;
-use crate::ipc::message::{
-    Health, NetStatus, RouterState, RouterStatus, ServerStatus, ServiceStatus, WorkerStatus,
-};
-
-/// Virtual routers.
-pub fn routers(out: &mut String, routers: &[RouterStatus]) {
-    begin(out, "Virtual routers", &["Name", "State", "for", "Priority", "Master", "Addresses", "Why"]);
-    for router in routers {
-        let (class, word) = match router.state {
-            RouterState::Master => ("ok", "master"),
-            RouterState::Backup => ("", "backup"),
-            RouterState::Initialize => ("warn", "initialize"),
-            RouterState::Fault => ("bad", "FAULT"),
-        };
-        let addresses: Vec<String> = router.addresses.iter().map(ToString::to_string).collect();
-        let master = router.master.map(|master| master.to_string()).unwrap_or_default();
-        put(
-            out,
-            format_args!(
-                "<tr><td>{}</td><td class=\"{class}\">{word}</td><td>{}</td><td>{}</td><td>{master}</td>\
-                 <td class=\"long\">{}</td><td class=\"long dim\">{}</td></tr>\n",
-                Escaped(&router.name),
-                age(router.since_ms),
-                router.priority,
-                addresses.join(" "),
-                Escaped(&router.reason)
-            ),
-        );
-    }
-    end(out);
-}
+use crate::ipc::message::{Admin, Health, ServerStatus, ServiceStatus};
 
 /// Services, a line each.
 pub fn services(out: &mut String, services: &[ServiceStatus], history: &History) {
-    let head =
-        ["Name", "Address", "State", "Quorum", "Live servers", "Active", "New a second, 24 h", "Scheduler"];
+    if services.is_empty() {
+        return out.push_str("<h2>Services</h2>\n<p class=\"dim\">no service is configured</p>\n");
+    }
+    let head = ["Name", "Address", "State", "-Live", "-Active", "*New/s", "+", "+Quorum", "+Scheduler"];
     begin(out, "Services", &head);
     let none = Series::default();
     for service in services.iter().take(MOST_SERVICES) {
@@ -57,50 +29,65 @@ pub fn services(out: &mut String, services: &[ServiceStatus], history: &History)
         put(
             out,
             format_args!(
-                "<tr><td><a href=\"/?service={0}\">{0}</a></td><td>{1}</td><td class=\"{class}\">{word}</td>\
-                 <td>{2}</td><td>{live} of {3}</td><td>{active}</td><td title=\"{last}\">{4}</td><td>{5}</td></tr>\n",
+                "<tr><td><a href=\"/?service={0}\">{0}</a></td><td>{1}</td><td><span class=\"s {class}\">{word}</span></td>\
+                 <td class=\"n\">{live} of {2}</td><td class=\"n\">{active}</td><td class=\"n opt\">{last}</td><td class=\"opt\">{3}</td>\
+                 <td class=\"opt\">{4}</td><td class=\"opt\">{5}</td></tr>\n",
                 Escaped(&service.name),
                 Escaped(&service.listen),
-                quorum(service),
                 real().count(),
                 Spark(line),
+                quorum(service),
                 Escaped(&service.scheduler)
             ),
         );
     }
     end(out);
-    match services.len().checked_sub(MOST_SERVICES) {
-        Some(more) if more > 0 => put(out, format_args!("<p class=\"dim\">and {more} more</p>\n")),
-        _ if services.is_empty() => out.push_str("<p class=\"dim\">no service is configured</p>\n"),
-        _ => {}
+    if let Some(more) = services.len().checked_sub(MOST_SERVICES).filter(|more| *more > 0) {
+        put(out, format_args!("<p class=\"dim\">and {more} more</p>\n"));
     }
 }
 
-/// The servers of one service.
-pub fn servers(out: &mut String, service: &ServiceStatus) {
-    begin(out, "Servers", &["Address", "Health", "Weight", "Active", "Inactive", "Connections", "Checks"]);
-    for server in &service.servers {
-        let (class, word) = match server.health {
-            Health::Up => ("ok", "up"),
-            Health::Down => ("bad", "DOWN"),
-            Health::Unknown => ("warn", "unknown"),
-        };
-        put(
-            out,
-            format_args!(
-                "<tr><td>{}{}</td><td class=\"{class}\">{word}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td>\
-                 <td class=\"long\">{}</td></tr>\n",
-                server.address,
-                if server.sorry { " <span class=\"dim\">sorry</span>" } else { "" },
-                server.kernel_weight.map_or_else(|| "out".to_owned(), |weight| weight.to_string()),
-                server.active,
-                server.inactive,
-                server.connections,
-                Escaped(&said(server))
-            ),
-        );
+/// The servers of `services`, with the names of these where they are several.
+pub fn servers<'a>(out: &mut String, services: impl IntoIterator<Item = &'a ServiceStatus>, named: bool) {
+    let head = ["Service", "Address", "State", "-Weight", "-Active", "*Inactive", "*Connections", "Checks"];
+    begin(out, "Real servers", head.get(usize::from(!named)..).unwrap_or_default());
+    for service in services {
+        for server in &service.servers {
+            let (class, word) = state(server);
+            out.push_str("<tr>");
+            if named {
+                put(out, format_args!("<td>{}</td>", Escaped(&service.name)));
+            }
+            put(
+                out,
+                format_args!(
+                    "<td>{}{}</td><td><span class=\"s {class}\">{word}</span></td><td class=\"n\">{}</td><td class=\"n\">{}</td>\
+                     <td class=\"n opt\">{}</td><td class=\"n opt\">{}</td><td class=\"long dim\">{}</td></tr>\n",
+                    server.address,
+                    if server.sorry { " <span class=\"dim\">sorry</span>" } else { "" },
+                    server.kernel_weight.map_or_else(|| "out".to_owned(), |weight| weight.to_string()),
+                    server.active,
+                    server.inactive,
+                    server.connections,
+                    Escaped(&said(server))
+                ),
+            );
+        }
     }
     end(out);
+}
+
+/// What the operator has ordered comes before what the checks say.
+fn state(server: &ServerStatus) -> (&'static str, &'static str) {
+    match (server.admin.as_ref().map(|admin| admin.state), server.health) {
+        (Some(Admin::Draining), _) => ("warn", "draining"),
+        (Some(Admin::Drained), _) => ("idle", "drained"),
+        (Some(Admin::Disabled), _) => ("idle", "disabled"),
+        (Some(Admin::Enabled) | None, _) if server.off => ("idle", "off"),
+        (_, Health::Up) => ("ok", "up"),
+        (_, Health::Down) => ("bad", "DOWN"),
+        (_, Health::Unknown) => ("warn", "unknown"),
+    }
 }
 
 fn said(server: &ServerStatus) -> String {
@@ -112,62 +99,22 @@ fn said(server: &ServerStatus) -> String {
     parts.join("; ")
 }
 
-/// Links.
-pub fn links(out: &mut String, net: &NetStatus) {
-    begin(out, "Links", &["Name", "State", "MTU", "Addresses", "DHCP"]);
-    for (name, link) in &net.links {
-        let (class, word) = match (link.up, link.carrier) {
-            (true, true) => ("ok", "up"),
-            (true, false) => ("bad", "no carrier"),
-            (false, _) if link.configured => ("bad", "down"),
-            (false, _) => ("dim", "down"),
-        };
-        let addresses: Vec<String> = link.addresses.iter().map(ToString::to_string).collect();
-        put(
-            out,
-            format_args!(
-                "<tr><td>{}</td><td class=\"{class}\">{word}</td><td>{}</td><td class=\"long\">{}</td><td>{}</td></tr>\n",
-                Escaped(name.as_str()),
-                link.mtu,
-                addresses.join(" "),
-                Escaped(&link.dhcp)
-            ),
-        );
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::page::tests::everything;
+    use crate::ipc::message::AdminStatus;
+
+    #[test]
+    fn an_order_of_the_operator_is_shown_before_the_verdict() {
+        let everything = everything(1);
+        let mut server = everything.lvs().unwrap().services[0].servers[0].clone();
+        assert_eq!(state(&server), ("ok", "up"));
+        server.admin = Some(AdminStatus { state: Admin::Draining, since_ms: 12_000, left_ms: Some(1000) });
+        assert_eq!(state(&server), ("warn", "draining"));
+        assert!(said(&server).starts_with("draining for 12 s, 1 s left; http 200 OK"), "{}", said(&server));
+        server.admin = None;
+        server.off = true;
+        assert_eq!(state(&server), ("idle", "off"));
     }
-    end(out);
-}
-
-/// Workers.
-pub fn workers(out: &mut String, workers: &[WorkerStatus]) {
-    begin(out, "Workers", &["Name", "State", "for", "Restarts", "Last end"]);
-    for worker in workers {
-        let class = match worker.state.as_str() {
-            _ if worker.failures >= ALARM => "bad",
-            "running" => "ok",
-            _ => "warn",
-        };
-        put(
-            out,
-            format_args!(
-                "<tr><td>{} {}</td><td class=\"{class}\">{}</td><td>{}</td><td>{}</td><td class=\"dim\">{}</td></tr>\n",
-                worker.role,
-                Escaped(worker.tty.as_deref().unwrap_or_default()),
-                Escaped(&worker.state),
-                worker.age_ms.map(age).unwrap_or_default(),
-                worker.restarts,
-                Escaped(worker.last_exit.as_deref().unwrap_or_default())
-            ),
-        );
-    }
-    end(out);
-}
-
-fn begin(out: &mut String, title: &str, columns: &[&str]) {
-    put(out, format_args!("<h2>{title}</h2>\n<div class=\"wide\"><table>\n<thead><tr>"));
-    columns.iter().for_each(|column| put(out, format_args!("<th>{column}</th>")));
-    out.push_str("</tr></thead>\n<tbody>\n");
-}
-
-fn end(out: &mut String) {
-    out.push_str("</tbody></table></div>\n");
 }

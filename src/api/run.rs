@@ -37,8 +37,7 @@ async fn serve(args: &WorkerArgs) -> Result<(), Box<dyn Error>> {
     let watcher = Watcher::new(run).map_err(|error| format!("watch: {}: {error}", run.path().display()))?;
     let mut worker = Worker::new(args);
     worker.load();
-    let mut samples = tokio::time::interval(PERIOD);
-    samples.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut sample = Instant::now();
     loop {
         let retry = worker.retry.unwrap_or_else(|| Instant::now() + PERIOD);
         tokio::select! {
@@ -48,11 +47,13 @@ async fn serve(args: &WorkerArgs) -> Result<(), Box<dyn Error>> {
                 worker.load();
             }
             () = tokio::time::sleep_until(retry.into()), if worker.retry.is_some() => worker.open(),
-            _ = samples.tick(), if worker.listens() => {
+            () = tokio::time::sleep_until(sample.into()), if worker.listens() => {
                 // The others may take their time: this loop does not wait for them.
                 let shared = Arc::clone(&worker.shared);
-                let since = worker.sampled.map_or(PERIOD, |at| at.elapsed());
+                let period = shared.history.lock().unwrap_or_else(PoisonError::into_inner).period();
+                let since = worker.sampled.map_or(period, |at| at.elapsed());
                 worker.sampled = Some(Instant::now());
+                sample = Instant::now() + period;
                 tokio::spawn(async move {
                     let everything = shared.collector.everything().await;
                     shared.history.lock().unwrap_or_else(PoisonError::into_inner).sample(&everything, since);

@@ -165,6 +165,12 @@ impl Plan {
         self.entries.values().filter(move |e| e.overdue(now)).map(|e| &e.target)
     }
 
+    /// How many targets have warned of something with their last answer.
+    #[must_use]
+    pub fn warned(&self) -> usize {
+        self.entries.values().filter(|entry| entry.warning.is_some()).count()
+    }
+
     fn remove(&mut self, target: &Target) -> Option<Entry> {
         let id = self.ids.remove(target)?;
         let entry = self.entries.remove(&id)?;

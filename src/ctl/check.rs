@@ -9,7 +9,9 @@ use lexopt::Arg;
 use serde_json::json;
 
 use super::{Error, complain, print};
+use crate::config::model::NotifyWay;
 use crate::config::{Before, Checked, LoadError, NodeFacts, load_file, load_text};
+use crate::notify::hook;
 
 /// A file that cannot be used, for whatever reason.
 const FAULTY: u8 = 2;
@@ -28,10 +30,12 @@ pub fn check(args: lexopt::Parser) -> Result<ExitCode, Error> {
     let Options { file, json, node } = parse(args)?;
     let facts = NodeFacts { node, ..NodeFacts::default() };
     let result = load_file(&file, &facts);
+    let warnings = result.as_ref().map(|checked| hooks(&file, checked)).unwrap_or_default();
     if json {
-        print(&format!("{:#}\n", as_json(&file, &result)))?;
+        print(&format!("{:#}\n", as_json(&file, &result, &warnings)))?;
     } else {
         tell(&file, &result)?;
+        warnings.iter().for_each(|warning| complain(&format!("warning: {warning}")));
     }
     Ok(if result.is_ok() { ExitCode::SUCCESS } else { ExitCode::from(FAULTY) })
 }
@@ -113,12 +117,28 @@ fn summary(checked: &Checked) -> String {
     format!("{of_node}{}", parts.join(", "))
 }
 
-fn as_json(file: &Path, result: &Result<Checked, LoadError>) -> serde_json::Value {
+/// What an appliance could not run of the programs beside the file.
+fn hooks(file: &Path, checked: &Checked) -> Vec<String> {
+    let folder = file.parent().unwrap_or(Path::new("")).join("hooks");
+    let judged = checked.config.notify.iter().filter_map(|target| {
+        let NotifyWay::Exec { command } = &target.way else { return None };
+        let name = hook::name(command.first()?)?;
+        let path = folder.join(name);
+        let why = match std::fs::read(&path) {
+            Ok(program) => hook::judge(&program).err()?,
+            Err(error) => error.to_string(),
+        };
+        Some(format!("hooks/{name} does not run on an appliance: {}: {why}", path.display()))
+    });
+    judged.collect()
+}
+
+fn as_json(file: &Path, result: &Result<Checked, LoadError>, warnings: &[String]) -> serde_json::Value {
     let faults = match result {
         Ok(_) => json!([]),
         Err(LoadError::Faulty(report)) => json!(report),
         Err(error) => json!([{ "file": file.display().to_string(), "line": null, "column": null,
                                "message": error.to_string(), "help": null }]),
     };
-    json!({ "file": file.display().to_string(), "ok": result.is_ok(), "faults": faults })
+    json!({ "file": file.display().to_string(), "ok": result.is_ok(), "faults": faults, "warnings": warnings })
 }

@@ -350,7 +350,8 @@ impl Worker {
                 self.administer(&service, &server, order, call.answer);
             }
             Request::Summary => {
-                let summary = status::summary(self.core.services(), &self.table);
+                let summary =
+                    status::summary(self.core.services(), &self.table, self.checks.plan(), Instant::now());
                 call.answer.reply(&Reply::Summary { summary });
             }
             Request::Why { service, server } => call.answer.reply(&self.why(&service, &server)),

@@ -32,7 +32,7 @@ pub fn services(
 
 /// How much there is, and how much of it lives; with the kernel's counters from `table`.
 #[must_use]
-pub fn summary(watched: &[Watched], table: &[ServiceEntry]) -> LvsSummary {
+pub fn summary(watched: &[Watched], table: &[ServiceEntry], checks: &Plan, now: Instant) -> LvsSummary {
     let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
     let members = || watched.iter().flat_map(|it| &it.members);
     let lives = |member: &&Member| member.health == Health::Up || member.targets.is_empty();
@@ -43,6 +43,8 @@ pub fn summary(watched: &[Watched], table: &[ServiceEntry]) -> LvsSummary {
         servers: count(members().count()),
         servers_up: count(members().filter(lives).count()),
         connections: servers.map(|there| u64::from(there.active) + u64::from(there.inactive)).sum(),
+        overdue: count(checks.overdue(now).count()),
+        warnings: count(checks.warned()),
     }
 }
 

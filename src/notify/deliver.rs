@@ -1,7 +1,8 @@
 //! Deliveries to one receiver: in order, one at a time, each with its end in time.
 
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
@@ -9,7 +10,7 @@ use tokio::time::{sleep, timeout};
 use super::queue::Queue;
 use super::syslog::line::message;
 use super::syslog::wire::Wire;
-use super::{mail, webhook};
+use super::{hook, mail, webhook};
 use crate::check::tls::Clients;
 use crate::check::{Outcome, exec};
 use crate::config::model::{self, NotifyWay, SyslogTarget};
@@ -18,6 +19,8 @@ use crate::role::Role;
 
 /// Alarms in one mail, one request, one batch of datagrams.
 const TOGETHER: usize = 100;
+/// How long a hook may take to be where it may run.
+const PLACED: Duration = Duration::from_secs(5);
 /// Pauses after failures: the first, and the longest.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
@@ -41,7 +44,7 @@ impl Shared {
 }
 
 /// Delivers what is in the queue, for as long as this is polled.
-pub async fn forever(target: model::Notify, shared: Shared) {
+pub async fn forever(target: model::Notify, shared: Shared, hooks: PathBuf) {
     let clients = Clients::default();
     loop {
         let most = if matches!(target.way, NotifyWay::Exec { .. }) { 1 } else { TOGETHER };
@@ -62,7 +65,7 @@ pub async fn forever(target: model::Notify, shared: Shared) {
             continue;
         }
         let id = batch.last().map_or(0, |alarm| alarm.id);
-        let sent = timeout(target.timeout, send(&target.way, &clients, &batch)).await;
+        let sent = timeout(target.timeout, send(&target.way, &clients, &batch, &hooks)).await;
         let sent = sent.unwrap_or_else(|_| Err(format!("no end within {} s", target.timeout.as_secs_f32())));
         let ok = sent.is_ok();
         let text = sent.unwrap_or_else(|why| why);
@@ -104,24 +107,40 @@ fn pause(failures: u32) -> Duration {
         .min(LONGEST_PAUSE)
 }
 
-async fn send(way: &NotifyWay, clients: &Clients, batch: &[Alarm]) -> Result<String, String> {
+async fn send(way: &NotifyWay, clients: &Clients, batch: &[Alarm], hooks: &Path) -> Result<String, String> {
     let host = nix::unistd::gethostname().unwrap_or_default().to_string_lossy().into_owned();
     match way {
         NotifyWay::Mail(mail) => mail::send(mail, clients, &host, batch, now_ms()).await.map_err(mail::why),
         NotifyWay::Webhook(webhook) => webhook::send(webhook, clients, &host, batch).await,
-        NotifyWay::Exec { command } => run(command, batch).await,
+        NotifyWay::Exec { command } => run(command, batch, hooks).await,
         NotifyWay::Syslog(target) => syslog(target, &host, batch).await.map_err(|error| error.to_string()),
     }
 }
 
 /// Runs the program with its own arguments and the words of the first alarm.
-async fn run(command: &[String], batch: &[Alarm]) -> Result<String, String> {
+async fn run(command: &[String], batch: &[Alarm], hooks: &Path) -> Result<String, String> {
     let (Some((program, own)), Some(alarm)) = (command.split_first(), batch.first()) else {
         return Err("no program".to_owned());
     };
-    match exec::run(program, own.iter().chain(&alarm.words).map(String::as_str)).await {
+    let program = match hook::name(program) {
+        Some(name) => placed(&hooks.join(name)).await?,
+        None => program.clone(),
+    };
+    match exec::run(&program, own.iter().chain(&alarm.words).map(String::as_str)).await {
         Outcome::Success(said) => Ok(said.into_owned()),
         other => Err(mail::why(other)),
+    }
+}
+
+/// Where a hook really is; `store` puts it there behind the configuration.
+async fn placed(path: &Path) -> Result<String, String> {
+    let end = Instant::now() + PLACED;
+    loop {
+        match path.canonicalize() {
+            Ok(path) => return Ok(path.to_string_lossy().into_owned()),
+            Err(_) if Instant::now() < end => sleep(PLACED / 50).await,
+            Err(error) => return Err(format!("no hook to run: {}: {error}", path.display())),
+        }
     }
 }
 

@@ -13,8 +13,9 @@ use super::deliver::{self, Shared, now_ms};
 use super::memory::{Memory, Record};
 use super::observe::{Seen, observe};
 use super::syslog::forward::{self, Forward, Progress};
-use super::watch::{Listens, News};
-use crate::config::model::{self, Listen, NotifyWay, Service, SyslogTarget};
+use super::watch::News;
+use super::words::Names;
+use crate::config::model::{self, NotifyWay, Service, SyslogTarget};
 use crate::config::{self, Watcher};
 use crate::ipc::message::{Alarm, AlarmKind, NotifyStatus, Reply, Request, Status, TargetStatus};
 use crate::ipc::server::{self, Call, Subscribers};
@@ -95,7 +96,7 @@ struct Worker {
     record: Record,
     receivers: Vec<Receiver>,
     targets: Vec<Target>,
-    listens: Listens,
+    names: Names,
     seen: Option<(mpsc::Receiver<Seen>, JoinSet<()>)>,
     moved: Arc<Notify>,
     subscribers: Subscribers,
@@ -112,7 +113,7 @@ impl Worker {
             record,
             receivers: Vec::new(),
             targets: Vec::new(),
-            listens: Listens::new(),
+            names: Names::default(),
             seen: None,
             moved: Arc::new(Notify::new()),
             subscribers: Subscribers::default(),
@@ -130,8 +131,9 @@ impl Worker {
         self.generation = active.generation;
         let config = active.checked.config;
         let programs = config.notify.iter().any(|target| matches!(target.way, NotifyWay::Exec { .. }));
-        // keepalived's words name addresses, and only programs get them.
-        self.listens = if programs { self.listens() } else { Listens::new() };
+        // keepalived's words name addresses of services, and only programs get them.
+        let services = if programs { self.services() } else { Vec::new() };
+        self.names = Names::new(&config.vrrp, &services);
         let same = self.receivers.iter().map(|receiver| &receiver.target).eq(&config.system.syslog)
             && self.targets.iter().map(|target| &target.model).eq(&config.notify);
         if !same {
@@ -146,10 +148,10 @@ impl Worker {
         }
     }
 
-    fn listens(&self) -> Listens {
+    fn services(&self) -> Vec<Service> {
         match config::active(&self.run) {
-            Ok(Some(active)) => active.checked.config.services.iter().map(listen).collect(),
-            _ => Listens::new(),
+            Ok(Some(active)) => active.checked.config.services.clone(),
+            _ => Vec::new(),
         }
     }
 
@@ -187,7 +189,7 @@ impl Worker {
                         moved: Arc::clone(&self.moved),
                     };
                     let mut task = JoinSet::new();
-                    task.spawn(deliver::forever(model.clone(), shared.clone()));
+                    task.spawn(deliver::forever(model.clone(), shared.clone(), self.run.hooks()));
                     Target { model, shared, _task: task }
                 }
             };
@@ -204,14 +206,12 @@ impl Worker {
     fn see(&mut self, seen: Seen) {
         let known = &mut self.record.known;
         let news = match seen {
-            Seen::Event(event, priority) => {
-                known.event(&event, priority, &self.listens).into_iter().collect()
-            }
+            Seen::Event(event, priority) => known.event(&event, priority, &self.names),
             Seen::Status(status) => match *status {
                 Status::Init(status) => known.init(&status),
                 Status::Store(status) => known.store(&status),
                 Status::Lvs(status) => known.lvs(&status),
-                Status::Time(status) => known.time(&status).into_iter().collect(),
+                Status::Time(status) => known.time(&status),
                 _ => Vec::new(),
             },
         };
@@ -338,15 +338,4 @@ fn target_status(target: &Target) -> TargetStatus {
         failures: queue.failures,
         last: queue.last.clone(),
     })
-}
-
-/// A service as keepalived calls it: `[192.0.2.1]:tcp:80`, `FWM 5`.
-fn listen(service: &Service) -> (String, String) {
-    let protocol =
-        service.key.protocol.map_or_else(|| "tcp".to_owned(), |it| format!("{it:?}").to_lowercase());
-    let listen = match service.key.listen {
-        Listen::Address(address) => format!("[{}]:{protocol}:{}", address.ip(), address.port()),
-        Listen::Fwmark { mark, .. } => format!("FWM {mark}"),
-    };
-    (service.name.clone(), listen)
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::words::{Names, server, words};
 use crate::init::supervise::ALARM;
 use crate::ipc::message::{
     Admin, AlarmKind, ChangeStep, Event, Health, InitStatus, LvsStatus, RouterState, StoreStatus, TimeStatus,
@@ -27,6 +28,8 @@ pub struct News {
     pub words: Vec<String>,
 }
 
+/// Looks at a clock that is not synchronised before that is an alarm.
+const DOUBTS: u32 = 3;
 const ERROR: u8 = 3;
 const WARNING: u8 = 4;
 const NOTICE: u8 = 5;
@@ -37,6 +40,8 @@ const INFORMATION: u8 = 6;
 #[serde(default)]
 pub struct Known {
     routers: BTreeMap<String, String>,
+    /// By the same words as their members.
+    groups: BTreeMap<String, String>,
     services: BTreeMap<String, bool>,
     /// By `SERVICE SERVER`: those that are down.
     down: BTreeSet<String>,
@@ -49,21 +54,24 @@ pub struct Known {
     slot: String,
     overdue: bool,
     clock_off: bool,
-    clock_doubted: bool,
+    clock_doubts: u32,
+    steps: u32,
     warnings: BTreeMap<String, String>,
 }
 
-/// Words for programs that need more than an event has: `[192.0.2.1]:tcp:80` by the name of a service.
-pub type Listens = BTreeMap<String, String>;
-
 impl Known {
     /// Something was told by `vrrp`, `lvs` or `store`; `priority` is that of the virtual router.
-    pub fn event(&mut self, event: &Event, priority: u8, listens: &Listens) -> Option<News> {
-        match event {
-            Event::Router { name, state, reason } => self.router(name, *state, reason, priority),
-            Event::Service { service, up } => self.service(service, *up, listens),
-            Event::Server { service, server, health, reason } => {
-                let subject = format!("{service} {server}");
+    pub fn event(&mut self, event: &Event, priority: u8, names: &Names) -> Vec<News> {
+        let news = match event {
+            Event::Router { name, state, reason } => {
+                // As keepalived has it: the group after the last of its members.
+                let own = self.router(name, *state, reason, priority);
+                let group = names.groups.get(name).and_then(|group| self.group(group, names));
+                return own.into_iter().chain(group).collect();
+            }
+            Event::Service { service, up } => self.service(service, *up, names),
+            Event::Server { service, server: endpoint, health, reason } => {
+                let subject = format!("{service} {endpoint}");
                 let changed = match health {
                     Health::Down => self.down.insert(subject.clone()),
                     Health::Up => self.down.remove(&subject),
@@ -71,17 +79,13 @@ impl Known {
                 };
                 let (word, state, severity) =
                     if *health == Health::Down { ("DOWN", "down", WARNING) } else { ("UP", "up", NOTICE) };
+                let listen = names.listen(service);
                 changed.then(|| News {
                     kind: AlarmKind::Server,
                     state: state.to_owned(),
                     severity,
-                    text: format!("server {server} of {service} is {state}: {reason}"),
-                    words: words(&[
-                        "RS",
-                        &keepalived(&server.to_string()),
-                        listens.get(service).unwrap_or(service),
-                        word,
-                    ]),
+                    text: format!("server {endpoint} of {service} is {state}: {reason}"),
+                    words: words(&["RS", &server(*endpoint, listen), listen, word]),
                     subject,
                 })
             }
@@ -119,7 +123,8 @@ impl Known {
                     plain(AlarmKind::Config, "configuration", "active", INFORMATION, text)
                 })
             }
-        }
+        };
+        news.into_iter().collect()
     }
 
     fn router(&mut self, name: &str, state: RouterState, reason: &str, priority: u8) -> Option<News> {
@@ -143,7 +148,28 @@ impl Known {
         })
     }
 
-    fn service(&mut self, service: &str, up: bool, listens: &Listens) -> Option<News> {
+    /// A group is what all of its members are; while they differ it is still what it was. It never stops: its members do.
+    fn group(&mut self, group: &str, names: &Names) -> Option<News> {
+        let mut states = names.members(group).map(|member| self.routers.get(member));
+        let word = states.next()??.clone();
+        if word == "STOP" || !states.all(|state| state == Some(&word)) {
+            return None;
+        }
+        if self.groups.insert(group.to_owned(), word.clone()).as_ref() == Some(&word) {
+            return None;
+        }
+        Some(News {
+            kind: AlarmKind::Vrrp,
+            subject: group.to_owned(),
+            state: word.to_lowercase(),
+            severity: if word == "FAULT" { ERROR } else { NOTICE },
+            text: format!("group {group} is {word}: all its virtual routers are"),
+            // keepalived has no priority for a group either.
+            words: words(&["GROUP", group, &word, "0"]),
+        })
+    }
+
+    fn service(&mut self, service: &str, up: bool, names: &Names) -> Option<News> {
         let before = self.services.insert(service.to_owned(), up);
         // A service that comes up for the first time is as it should be.
         let changed = before != Some(up) && (before.is_some() || !up);
@@ -154,7 +180,7 @@ impl Known {
             state: state.to_owned(),
             severity,
             text: format!("service {service} {} its quorum", if up { "has" } else { "has lost" }),
-            words: words(&["VS", listens.get(service).map_or(service, String::as_str), word]),
+            words: words(&["VS", names.listen(service), word]),
         })
     }
 
@@ -211,16 +237,28 @@ impl Known {
         news
     }
 
-    /// The clock was looked at. That it is not synchronised must be seen twice in a row: a box that has just started asks whoever
-    /// cannot be reached yet.
-    pub fn time(&mut self, status: &TimeStatus) -> Option<News> {
+    /// The clock was looked at.
+    pub fn time(&mut self, status: &TimeStatus) -> Vec<News> {
+        // A worker that was started again counts from nought.
+        let before = std::mem::replace(&mut self.steps, status.steps);
+        let stepped = (status.steps > if status.steps < before { 0 } else { before }).then(|| {
+            let by = status.stepped_us.map(|us| format!(" by {:+.3} s", crate::time::choose::seconds(us)));
+            let text = format!("the clock was stepped{}", by.unwrap_or_default());
+            plain(AlarmKind::Time, "clock", "stepped", NOTICE, text)
+        });
+        stepped.into_iter().chain(self.agreement(status)).collect()
+    }
+
+    /// That it is not synchronised must be seen [`DOUBTS`] times in a row: a box that has just started asks whoever cannot be
+    /// reached yet.
+    fn agreement(&mut self, status: &TimeStatus) -> Option<News> {
         // Without servers there is nothing to tell, and without a problem they are being asked.
         if status.servers.is_empty() || (!status.synchronised && status.problem.is_none()) {
             return None;
         }
         let off = !status.synchronised;
-        let doubted = std::mem::replace(&mut self.clock_doubted, off);
-        if self.clock_off == off || (off && !doubted) {
+        self.clock_doubts = if off { self.clock_doubts.saturating_add(1) } else { 0 };
+        if self.clock_off == off || (off && self.clock_doubts < DOUBTS) {
             return None;
         }
         self.clock_off = off;
@@ -241,8 +279,11 @@ impl Known {
             for server in &service.servers {
                 for check in &server.checks {
                     late += u32::from(check.overdue);
-                    if let Some(warning) = &check.warning {
-                        warnings.insert(format!("{} {}", service.name, check.address), warning.clone());
+                    let subject = format!("{} {}", service.name, check.address);
+                    // A server that is down shows no certificate.
+                    let kept = self.warnings.get(&subject).filter(|_| check.health != Health::Up);
+                    if let Some(warning) = check.warning.as_ref().or(kept) {
+                        warnings.insert(subject, warning.clone());
                     }
                 }
             }
@@ -271,28 +312,13 @@ fn plain(kind: AlarmKind, subject: &str, state: &str, severity: u8, text: String
     News { kind, subject, state, severity, text, words: Vec::new() }
 }
 
-fn words(words: &[&str]) -> Vec<String> {
-    words.iter().map(|word| (*word).to_owned()).collect()
-}
-
-/// An address with port as keepalived writes it for `RS`: `[10.0.0.1]:tcp:80`; the protocol is that of the service.
-fn keepalived(endpoint: &str) -> String {
-    match endpoint.rsplit_once(':') {
-        Some((address, port)) => {
-            let bare = address.trim_start_matches('[').trim_end_matches(']');
-            format!("[{bare}]:tcp:{port}")
-        }
-        None => endpoint.to_owned(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn router(known: &mut Known, state: RouterState) -> Option<String> {
         let event = Event::Router { name: "VI_1".to_owned(), state, reason: "because".to_owned() };
-        known.event(&event, 100, &Listens::new()).map(|news| news.words.join(" "))
+        known.event(&event, 100, &Names::default()).pop().map(|news| news.words.join(" "))
     }
 
     #[test]
@@ -308,10 +334,53 @@ mod tests {
     }
 
     #[test]
+    fn a_group_is_what_all_its_members_are() {
+        let mut known = Known::default();
+        let groups = [("inside", "G"), ("outside", "G"), ("other", "H")];
+        let groups = groups.map(|(router, group)| (router.to_owned(), group.to_owned())).into();
+        let names = Names { groups, ..Names::default() };
+        let mut tell = |name: &str, state| {
+            let event = Event::Router { name: name.to_owned(), state, reason: "because".to_owned() };
+            let news = known.event(&event, 100, &names);
+            news.into_iter().map(|news| news.words.join(" ")).collect::<Vec<_>>()
+        };
+        use RouterState::{Backup, Fault, Initialize, Master};
+        assert_eq!(tell("inside", Backup), ["INSTANCE inside BACKUP 100"]);
+        assert_eq!(tell("outside", Backup), ["INSTANCE outside BACKUP 100", "GROUP G BACKUP 0"]);
+        assert_eq!(tell("other", Master), ["INSTANCE other MASTER 100", "GROUP H MASTER 0"]);
+        assert_eq!(tell("inside", Master), ["INSTANCE inside MASTER 100"]);
+        assert_eq!(tell("outside", Master), ["INSTANCE outside MASTER 100", "GROUP G MASTER 0"]);
+        assert_eq!(tell("outside", Master), Vec::<String>::new());
+        assert_eq!(tell("outside", Fault), ["INSTANCE outside FAULT 100"]);
+        assert_eq!(tell("inside", Fault), ["INSTANCE inside FAULT 100", "GROUP G FAULT 0"]);
+        assert_eq!(tell("inside", Initialize), ["INSTANCE inside STOP 100"]);
+        assert_eq!(tell("outside", Initialize), ["INSTANCE outside STOP 100"]);
+    }
+
+    #[test]
+    fn each_step_of_the_clock_is_told_once() {
+        let mut known = Known::default();
+        let mut look = |steps, stepped_us: Option<i64>| {
+            let status: TimeStatus = serde_json::from_value(serde_json::json!({
+                "synchronised": true, "problem": null, "offset_us": 0, "agreed_ms": 0, "sets": true, "steps": steps,
+                "stepped_us": stepped_us, "generation": 1, "servers": []
+            }))
+            .unwrap();
+            known.time(&status).into_iter().map(|news| news.text).collect::<Vec<_>>()
+        };
+        assert_eq!(look(0, None), Vec::<String>::new());
+        assert_eq!(look(1, Some(-7_250_000)), ["the clock was stepped by -7.250 s"]);
+        assert_eq!(look(1, Some(-7_250_000)), Vec::<String>::new());
+        assert_eq!(look(0, None), Vec::<String>::new(), "the worker was started again");
+        assert_eq!(look(1, Some(500_000)), ["the clock was stepped by +0.500 s"]);
+    }
+
+    #[test]
     fn what_comes_up_for_the_first_time_is_no_alarm() {
         let mut known = Known::default();
-        let listens = Listens::from([("web".to_owned(), "[192.0.2.1]:tcp:80".to_owned())]);
-        let mut tell = |event: Event| known.event(&event, 0, &listens).map(|news| news.words.join(" "));
+        let listens = [("web".to_owned(), "[192.0.2.1]:tcp:80".to_owned())].into();
+        let names = Names { listens, ..Names::default() };
+        let mut tell = |event: Event| known.event(&event, 0, &names).pop().map(|news| news.words.join(" "));
         let server = |health| Event::Server {
             service: "web".to_owned(),
             server: "10.0.0.1:80".parse().unwrap(),
@@ -362,13 +431,14 @@ mod tests {
                 "stratum": null, "offset_us": null, "delay_us": null, "problem": problem}]
             }))
             .unwrap();
-            known.time(&status).map(|news| format!("{} {}", news.state, news.text))
+            known.time(&status).pop().map(|news| format!("{} {}", news.state, news.text))
         };
         let silent = Some("no time server answers");
         assert_eq!(look(false, None), None, "being asked");
         assert_eq!(look(false, silent), None, "the network may not be up yet");
         assert_eq!(look(true, None), None, "as it should be");
         assert_eq!(look(true, silent), None, "one question lost");
+        assert_eq!(look(false, silent), None);
         assert_eq!(look(false, silent), None);
         let off = "unsynchronised the clock is not synchronised: no time server answers";
         assert_eq!(look(false, silent).as_deref(), Some(off));

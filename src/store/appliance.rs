@@ -15,7 +15,7 @@ use super::grubenv::Slot;
 use super::keepsakes::Keepsakes;
 use super::mounts::{Access, Mounted};
 use super::select::{Found, Offer};
-use super::{fat, safe, slot};
+use super::{fat, hooks, safe, slot};
 use crate::config::{NodeFacts, check, explain, read_file};
 use crate::ipc::message::{Source, StickStatus};
 use crate::paths::RunDir;
@@ -370,6 +370,16 @@ impl Appliance {
             log::info!("from the next boot on: connection_table_bits={bits}");
         }
         Ok(())
+    }
+
+    /// Copies the programs in the folder `hooks` of the operator's partition to where they may run.
+    ///
+    /// # Errors
+    /// "what failed: on what: why".
+    pub fn stage_hooks(&self) -> Result<(), String> {
+        let count = self.on_config(Access::Read, |folder| hooks::stage(&folder.join("hooks")))??;
+        log::info!("hooks in place: programs={count}");
+        hooks::link(&self.run, Path::new(crate::notify::hook::HOME))
     }
 
     fn on_grubenv<T>(&self, work: impl FnOnce(&Path) -> std::io::Result<T>) -> Result<Option<T>, String> {

@@ -18,6 +18,7 @@ mod disk; // block devices and NICs as /sys shows them
 mod fat; // is it a FAT file system, and what is its label
 pub(crate) mod files; // replacing a file so that a power cut leaves the old or the new one
 mod grubenv; // the boot loader's 1024 bytes: slots and their counters
+mod hooks; // programs of the operator's on their way to where they may run
 mod keepsakes; // clock and random seed, kept on `data`
 mod lines; // two texts line by line (pure)
 mod management; // a management address into the operator's file, comments kept

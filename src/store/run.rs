@@ -269,6 +269,7 @@ impl Store {
         let running = self.running.as_ref();
         if running.is_some_and(|before| before.text == text && before.checked.node == checked.node) {
             log::info!("configuration unchanged: source={place:?} why={}", self.status.why);
+            self.place_hooks();
             return publish(&self.run, &self.status, None);
         }
         self.activate(Arc::new(Before { text, checked }))?;
@@ -294,7 +295,14 @@ impl Store {
             }
         }
         self.running = Some(running);
+        self.place_hooks();
         Ok(())
+    }
+
+    /// They are taken anew with each look: a program may have changed while the file has not.
+    fn place_hooks(&mut self) {
+        let allowed = self.running.as_ref().is_some_and(|running| running.checked.config.system.hooks);
+        self.queue.push_back((Work::Hooks(allowed), None));
     }
 
     /// Keeps what runs, which the operator wants, for a rollback and for a boot without a valid file.

@@ -8,6 +8,7 @@ use super::appliance::Appliance;
 use super::change::Change as Edit;
 use super::disk::node_facts;
 use super::grubenv::Slot;
+use super::hooks;
 use super::pending::Pending;
 use super::select::{Choice, Found, Offer, choose};
 use super::trial::{Outcome, Wish};
@@ -41,6 +42,8 @@ pub(super) enum Work {
     Prove,
     /// Tell the boot loader how large the table of connections is to be: as the file has it, or by the memory.
     TableBits(Option<u8>),
+    /// Put programs of the operator's where they may run, if they may.
+    Hooks(bool),
     /// Look for a change that an earlier life of this worker, or of the box, left unconfirmed.
     Resume,
     /// What a change would change.
@@ -188,6 +191,7 @@ impl Plan {
             }
             Work::Prove => done.slot = self.on_appliance(|appliance| appliance.prove_slot()).flatten(),
             Work::TableBits(bits) => drop(self.on_appliance(|appliance| appliance.set_table_bits(*bits))),
+            Work::Hooks(allowed) => self.hooks(*allowed)?,
             Work::Resume => return Ok(self.resume()),
             Work::Diff(change) => return self.diff(change),
             Work::Apply(wish) => return self.propose(wish),
@@ -204,6 +208,26 @@ impl Plan {
             Work::Reset => return self.reset(),
         }
         Ok(Outcome::Nothing)
+    }
+
+    fn hooks(&mut self, allowed: bool) -> Result<(), String> {
+        let run = self.run.clone();
+        match &self.sources {
+            Sources::File(file) if allowed => {
+                let file = std::path::absolute(file).map_err(|error| format!("find hooks: {error}"))?;
+                let folder = file.parent().unwrap_or(&file).join("hooks");
+                hooks::link(&run, &folder)
+            }
+            Sources::File(_) => Ok(()),
+            Sources::Appliance(_) if allowed => {
+                let _ = self.on_appliance(|appliance| appliance.stage_hooks());
+                Ok(())
+            }
+            Sources::Appliance(_) => {
+                hooks::clear();
+                Ok(())
+            }
+        }
     }
 
     /// What was plugged in since the last look.

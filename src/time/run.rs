@@ -110,6 +110,7 @@ struct Worker {
     offset_us: Option<i64>,
     problem: Option<String>,
     steps: u32,
+    stepped_us: Option<i64>,
     asking: bool,
     /// Grows with each change of servers.
     round: u64,
@@ -138,6 +139,7 @@ impl Worker {
             offset_us: None,
             problem: None,
             steps: 0,
+            stepped_us: None,
             asking: false,
             round: 0,
             next: Instant::now(),
@@ -227,6 +229,7 @@ impl Worker {
             Order::Slew(interval) => self.clock.slew(offset_us, interval),
             Order::Step => self.clock.step(offset_us).inspect(|()| {
                 self.steps += 1;
+                self.stepped_us = Some(offset_us);
                 self.kept = None;
                 info!("clock stepped: server={server} seconds={off:+.6}");
             }),
@@ -281,6 +284,7 @@ impl Worker {
             agreed_ms: agreed.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
             sets: self.clock.sets(),
             steps: self.steps,
+            stepped_us: self.stepped_us,
             servers: self.servers.status(source, self.chosen),
             generation: self.generation,
         }

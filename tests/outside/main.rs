@@ -8,7 +8,9 @@ mod api;
 #[allow(dead_code)] // shared with the tests of checks
 #[path = "../check_text/authority.rs"]
 mod authority;
+mod events;
 mod notify;
+mod page;
 mod rig;
 mod syslog;
 mod time;

@@ -26,6 +26,16 @@ pub fn put_config(disk: &Path, file: &Path, name: &str) -> Result<()> {
     put(&format!("{}@@{offset}", disk.display()), file, name)
 }
 
+/// Puts `files`, each under a name, into a new folder of the operator's partition.
+///
+/// # Errors
+/// When mtools fail: there is such a folder already.
+pub fn put_config_folder(disk: &Path, folder: &str, files: &[(&Path, &str)]) -> Result<()> {
+    let image = format!("{}@@{}", disk.display(), partition(disk, "config")?);
+    command::output("mmd", &["-i", &image, &format!("::/{folder}")])?;
+    files.iter().try_for_each(|(file, name)| put(&image, file, &format!("{folder}/{name}")))
+}
+
 /// Makes a USB stick: one FAT file system labelled DIRECTOR, with `file` as `director.toml` where given.
 ///
 /// # Errors

@@ -18,9 +18,11 @@
 //! - [`crowd`]     ten thousand real servers in one thread; [`scale`] Director checking them; [`process`] what processes cost
 //! - [`prober`]     a client that asks at a steady rate, and what it noticed
 //! - [`asker`]      a client that asks every few milliseconds, and the tally of its answers
+//! - [`onlooker`]   who asks how a large Director is, and what that does to its advertisements
 //! - [`capture`]    what passes on a wire, and when; [`frame`] what it says
 //! - [`router`]     a virtual router's program in a host: Director or keepalived; [`log`] what a child writes
 //! - [`peer`]       servers of other projects as Debian builds them, unpacked and not installed
+//! - [`browser`]    a browser without a screen
 //! - [`cache`]      slow products, kept from run to run
 //! - [`preflight`]  may we do all that here? says what is missing
 //!
@@ -29,6 +31,7 @@
 //! but a folder below `target/lab`, swept at the next start.
 
 pub mod asker;
+pub mod browser;
 pub mod cache;
 pub mod capture;
 pub mod client;
@@ -40,6 +43,7 @@ pub mod guest;
 pub mod log;
 pub mod machine;
 pub mod namespace;
+pub mod onlooker;
 pub mod peer;
 pub mod preflight;
 pub mod prober;

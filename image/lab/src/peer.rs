@@ -16,8 +16,13 @@ use crate::command::{bound, output};
 /// How long a server may take until it answers, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Where libraries lie in a tree.
-const LIBRARIES: [&str; 4] =
-    ["usr/lib/x86_64-linux-gnu", "lib/x86_64-linux-gnu", "usr/lib/freeradius", "usr/lib"];
+const LIBRARIES: [&str; 5] = [
+    "usr/lib/x86_64-linux-gnu",
+    "lib/x86_64-linux-gnu",
+    "usr/lib/x86_64-linux-gnu/pulseaudio",
+    "usr/lib/freeradius",
+    "usr/lib",
+];
 
 /// Unpacked packages.
 #[derive(Debug, Clone)]
@@ -55,6 +60,13 @@ impl Peer {
         let mut command = Command::new("unshare");
         command.args(["--user", "--map-user=65534", "--map-group=65534", "--"]);
         command.args(["setpriv", "--pdeathsig", "KILL", "--"]).arg(self.root.join(program));
+        self.with_libraries(command)
+    }
+
+    /// The same behind a shell that redirects its descriptors first, as `redirections` says in the shell's words.
+    pub fn command_by_shell(&self, program: &str, redirections: &str) -> Command {
+        let mut command = bound("sh");
+        command.args(["-c", &format!("exec \"$0\" \"$@\" {redirections}")]).arg(self.root.join(program));
         self.with_libraries(command)
     }
 

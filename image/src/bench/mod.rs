@@ -2,13 +2,14 @@
 //!
 //! Most cases run in a QEMU guest with the shipped kernel ([`guest`]; the driver in it is `benches/guest`), because IPVS is
 //! there. The guest is emulated, so a number says little and a ratio much. Those without IPVS run here, in namespaces of their
-//! own: [`checks`], [`failover`], [`instances`].
+//! own: [`checks`], [`failover`], [`instances`], [`onlookers`].
 //! [`table`] turns measurements into medians and ratios. doc/benchmarks.md says how to read them.
 
 mod checks;
 mod failover;
 mod guest;
 mod instances;
+mod onlookers;
 mod table;
 
 use std::path::{Path, PathBuf};
@@ -140,6 +141,19 @@ const CASES: &[Case] = &[
             Goal::ratio("processor-for-an-advert", "keepalived", 1.0),
         ],
         place: Place::Here(|director, args| instances::run(director, args.rounds)),
+    },
+    Case {
+        name: "onlookers",
+        about: "1000 services with 10 servers each: metrics, status, page and console, beside advertisements every 20 ms; on this host",
+        goals: &[
+            Goal::most("metrics-p99", 0.2),
+            Goal::most("status-p99", 0.2),
+            Goal::most("page-p99", 0.2),
+            Goal::most("console-p99", 0.2),
+            Goal::most("late-p99.9-somebody-asks", 0.002),
+            Goal::most("late-p99.9-four-ask-without-pause", 0.002),
+        ],
+        place: Place::Here(|director, _| onlookers::run(director)),
     },
 ];
 

@@ -13,6 +13,7 @@ use super::super::report::Span;
 use super::check::tls;
 use super::{Bounds, Unique, all, host_address, items, list, name};
 use crate::ipc::message::AlarmKind;
+use crate::notify::hook;
 
 const MS: Duration = Duration::from_millis(1);
 const TIMEOUT: Bounds = Bounds::new(Duration::from_secs(1), Duration::from_secs(300), MS);
@@ -237,10 +238,11 @@ fn exec(raw: &raw::Notify, hooks: bool, kind: Span, faults: &mut Faults<'_>) -> 
         faults.add_with_help(kind, "type = \"exec\" is not allowed on this box", help);
     }
     let At { value, span } =
-        raw.command.required(raw.at, "command", "command = [\"/data/notify\", \"--quick\"]", faults)?;
+        raw.command.required(raw.at, "command", "command = [\"hooks/notify\", \"--quick\"]", faults)?;
     match value.0.items.first() {
-        Some(program) if !program.value.starts_with('/') => {
-            faults.add(program.span, format!("program {:?} is not an absolute path", program.value));
+        Some(program) if !program.value.starts_with('/') && hook::name(&program.value).is_none() => {
+            let text = format!("program {:?} is neither an absolute path nor hooks/NAME", program.value);
+            faults.add(program.span, text);
         }
         None if value.0.complete => faults.add(*span, "`command` is empty"),
         _ => {}

@@ -60,6 +60,12 @@ pub struct LvsSummary {
     pub servers_up: u32,
     /// Connections in the kernel's table when it was last read, active and inactive.
     pub connections: u64,
+    /// Checks without an answer for longer than their interval and timeout allow: this box is too slow.
+    #[serde(default)]
+    pub overdue: u32,
+    /// Checks whose last answer warned of something.
+    #[serde(default)]
+    pub warnings: u32,
 }
 
 /// One virtual service.

@@ -19,6 +19,9 @@ pub struct TimeStatus {
     pub sets: bool,
     /// Times that it was stepped since the worker started.
     pub steps: u32,
+    /// By how much the last time, microseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stepped_us: Option<i64>,
     /// Those that are asked.
     pub servers: Vec<TimeServerStatus>,
     /// Generation of the configuration in force.

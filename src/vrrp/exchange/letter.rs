@@ -162,6 +162,7 @@ impl Letter {
             servers: u32::from_be_bytes(rest.take()?),
             servers_up: u32::from_be_bytes(rest.take()?),
             connections: u64::from_be_bytes(rest.take()?),
+            ..LvsSummary::default()
         };
         let [known, hostname, firmware, 0] = rest.take()? else { return Err(Fault::Value) };
         let table = Some(table).filter(|table| known & TABLE != 0 || *table != LvsSummary::default());
@@ -248,6 +249,7 @@ mod tests {
                 servers: 30,
                 servers_up: 29,
                 connections: 1 << 40,
+                ..LvsSummary::default()
             }),
             sends: true,
             hears: false,

@@ -1,0 +1,190 @@
+//! Whoever wants to know how a large Director is: how long the answers take, and whether the virtual router beside them is still in
+//! time.
+
+use std::fmt::Write as _;
+use std::io::{Read, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+
+use crate::capture::{Capture, Frame};
+use crate::command;
+use crate::crowd::Crowd;
+use crate::frame::{Said, said};
+use crate::process::{family, waited_for_processor, was_called_with};
+use crate::router::{Program, Router};
+use crate::segment::Segment;
+
+/// Between two advertisements.
+pub const INTERVAL: Duration = Duration::from_millis(20);
+/// The port of every real server.
+const PORT: u16 = 8000;
+/// Real servers of one service.
+const IN_ONE: u32 = 10;
+/// Where `api` listens.
+const API: &str = "10.0.0.1:9100";
+/// `api` asks the workers again when its answers are older than a second.
+const STALE: Duration = Duration::from_millis(1_050);
+/// How long Director may take to check everybody once, on a busy machine.
+const SETTLE: Duration = Duration::from_secs(180);
+
+/// How much.
+#[derive(Debug, Clone, Copy)]
+pub struct Onlookers {
+    /// Virtual services, each with ten real servers that are checked once a minute; at most 5000.
+    pub services: u32,
+    /// How often each question is asked.
+    pub rounds: u32,
+    /// How long the virtual router is watched before; and how long while somebody asks without a pause.
+    pub watch: Duration,
+}
+
+/// What was found.
+#[derive(Debug)]
+pub struct Findings {
+    /// Each question, with the times that its answers took, in ascending order, and the bytes of the last one.
+    pub answers: Vec<(&'static str, Vec<Duration>, usize)>,
+    /// How much later than an interval advertisements came, in ascending order: while nobody asked, while somebody asked now and then,
+    /// and while four asked without a pause.
+    pub late: [Vec<Duration>; 3],
+    /// How long the virtual router's process was ready to run and had no processor, in the same times.
+    pub waited: [Duration; 3],
+    /// Questions of those who asked without a pause.
+    pub hurried: usize,
+}
+
+/// Runs `director` and looks on.
+///
+/// # Errors
+/// A namespace cannot be made, Director does not come up, or an answer is none.
+pub fn watch(director: &Path, how: Onlookers) -> Result<Findings> {
+    let segment = Segment::new()?;
+    let (host, client) = (segment.host("lb1", "10.0.0.1/24")?, segment.host("client", "10.0.0.9/24")?);
+    // Every real server is here.
+    host.namespace().ip("route add local 10.128.0.0/9 dev lo")?;
+    let crowd = Crowd::start(host.namespace(), PORT..PORT + 1)?;
+    let wire = Capture::start(client.namespace())?;
+    let mut router = Router::new(&host, Program::Director(director.to_owned()), &config(how)?)?;
+    router.start()?;
+    let everybody = usize::try_from(how.services * IN_ONE)?;
+    let end = Instant::now() + SETTLE;
+    while crowd.seen().servers() < everybody {
+        ensure!(Instant::now() < end, "only {} of {everybody} servers were asked", crowd.seen().servers());
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    let vrrp = family(router.process()).into_iter().find(|process| was_called_with(*process, "vrrp"));
+    let vrrp = vrrp.context("director has no worker vrrp")?;
+    let watched = |work: &mut dyn FnMut() -> Result<()>| -> Result<(Vec<Duration>, Duration)> {
+        let (mark, waited) = (wire.mark(), waited_for_processor(vrrp));
+        work()?;
+        Ok((lateness(&wire.frames(mark)), waited_for_processor(vrrp).saturating_sub(waited)))
+    };
+
+    let quiet = watched(&mut || {
+        std::thread::sleep(how.watch);
+        Ok(())
+    })?;
+    let run_dir = router.run_dir();
+    let console = || {
+        let words = ["status", "lvs", "--run-dir", &run_dir.to_string_lossy()].map(str::to_owned);
+        command::output(&director.to_string_lossy(), &words).map(|text| text.len())
+    };
+    let ask = |path: &'static str| {
+        client.namespace().run(move || get(path)).and_then(|answer| answer).map(|answer| answer.len())
+    };
+    let mut answers: Vec<(&'static str, Vec<Duration>, usize)> =
+        ["/metrics", "/status", "/", "console"].map(|what| (what, Vec::new(), 0)).into();
+    let asked = watched(&mut || {
+        for _ in 0..how.rounds {
+            for (what, times, bytes) in &mut answers {
+                std::thread::sleep(STALE);
+                let begun = Instant::now();
+                *bytes = if *what == "console" { console()? } else { ask(what)? };
+                times.push(begun.elapsed());
+            }
+        }
+        Ok(())
+    })?;
+    let mut hurried = 0;
+    let pressed = watched(&mut || {
+        let end = Instant::now() + how.watch;
+        let askers: Vec<_> = ["/metrics", "/status", "/", "/healthz"]
+            .into_iter()
+            .map(|path| {
+                client.namespace().spawn("asker", move || {
+                    let mut count = 0;
+                    while Instant::now() < end && get(path).is_ok() {
+                        count += 1;
+                    }
+                    count
+                })
+            })
+            .collect::<Result<_>>()?;
+        hurried =
+            askers.into_iter().filter_map(|asker: std::thread::JoinHandle<usize>| asker.join().ok()).sum();
+        Ok(())
+    })?;
+    answers.iter_mut().for_each(|(_, times, _)| times.sort_unstable());
+    Ok(Findings {
+        answers,
+        late: [quiet.0, asked.0, pressed.0],
+        waited: [quiet.1, asked.1, pressed.1],
+        hurried,
+    })
+}
+
+/// The answer to a GET, whole.
+fn get(path: &str) -> Result<Vec<u8>> {
+    let address: SocketAddr = API.parse()?;
+    let mut stream = TcpStream::connect_timeout(&address, SETTLE)?;
+    stream.set_read_timeout(Some(SETTLE))?;
+    stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: lb1\r\n\r\n").as_bytes())?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer)?;
+    ensure!(
+        answer.starts_with(b"HTTP/1.1 200 "),
+        "GET {path}: {}",
+        String::from_utf8_lossy(answer.get(..80).unwrap_or(&answer))
+    );
+    Ok(answer)
+}
+
+/// How much later than an interval after the one before advertisements came, in ascending order.
+fn lateness(frames: &[Frame]) -> Vec<Duration> {
+    let adverts = frames.iter().filter(|frame| matches!(said(&frame.bytes), Some(Said::Advert { .. })));
+    let times: Vec<Duration> = adverts.map(|frame| frame.at).collect();
+    let gaps = times.iter().zip(times.iter().skip(1));
+    let mut late: Vec<Duration> =
+        gaps.map(|(before, after)| after.saturating_sub(*before).saturating_sub(INTERVAL)).collect();
+    late.sort_unstable();
+    late
+}
+
+fn config(how: Onlookers) -> Result<String> {
+    let mut text = format!(
+        "version = 1\n[[interface]]\nname = \"eth0\"\naddresses = [\"10.0.0.1/24\"]\n[api]\nlisten = \"{API}\"\n\
+         [[vrrp]]\nname = \"VI_1\"\ninterface = \"eth0\"\nvrid = 51\ninterval = \"{}ms\"\naddresses = [\"10.0.0.100/32\"]\n",
+        INTERVAL.as_millis()
+    );
+    for service in 0..how.services {
+        writeln!(
+            text,
+            "[[service]]\nname = \"s{service}\"\nlisten = \"10.0.0.100:{}\"\nmethod = \"nat\"\n\
+             check = {{ type = \"http\", path = \"/\", interval = \"60s\", timeout = \"5s\" }}",
+            10_000 + service
+        )?;
+        for server in 0..IN_ONE {
+            let host = service * IN_ONE + server;
+            writeln!(
+                text,
+                "[[service.server]]\naddress = \"10.{}.{}.{}:{PORT}\"",
+                128 + host / 50_000,
+                host / 200 % 250,
+                1 + host % 200
+            )?;
+        }
+    }
+    Ok(text)
+}

@@ -1,0 +1,42 @@
+//! A thousand services with ten servers each: whoever asks how they are has an answer at once, and no advertisement waits for that.
+//!
+//! `cargo image bench --only onlookers` does the same for minutes.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests")]
+
+use std::path::Path;
+use std::time::Duration;
+
+use director_lab::crowd::quantile;
+use director_lab::onlooker::{INTERVAL, Onlookers, watch};
+
+#[test]
+fn answers_come_at_once_and_disturb_no_advertisement() {
+    if let Err(why) = director_lab::preflight::namespaces() {
+        println!("skipped: {why:#}");
+        return;
+    }
+    let how = Onlookers { services: 1_000, rounds: 3, watch: Duration::from_secs(4) };
+    let found = watch(Path::new(env!("CARGO_BIN_EXE_director")), how).unwrap();
+    // Without optimisation it takes ten times as long, and a busy machine as long as it likes: then only that there is an answer.
+    let most = Duration::from_millis(if cfg!(debug_assertions) { 20_000 } else { 200 });
+    for (what, times, bytes) in &found.answers {
+        println!("{what}: {times:?}, {bytes} bytes");
+        assert!(quantile(times, 0.5) < most, "{what}: {times:?}");
+        assert!(*bytes > 100_000, "{what}: {bytes} bytes are not about a thousand services");
+    }
+    assert!(found.hurried >= 4, "{} answers", found.hurried);
+    for (late, waited) in found.late.iter().zip(found.waited) {
+        let (half, worst) = (quantile(late, 0.5), quantile(late, 1.0));
+        println!(
+            "{} advertisements: late p50 {half:?} worst {worst:?}, waits for a processor {waited:?}",
+            late.len()
+        );
+        assert!(late.len() > 100, "{} advertisements", late.len());
+        // A backup waits for three intervals: nothing may come near that but for want of a processor.
+        assert!(
+            half < INTERVAL / 4 && worst < INTERVAL * 2 + waited,
+            "late by {half:?}, at worst {worst:?}, waited {waited:?}"
+        );
+    }
+}
