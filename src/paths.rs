@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use sha2::{Digest, Sha256};
+
 use crate::role::Role;
 
 /// The directory in which the processes of one Director find each other; on the appliance `/run/director`.
@@ -41,6 +43,20 @@ impl RunDir {
     #[must_use]
     pub fn packed(&self) -> PathBuf {
         self.0.join("active.packed")
+    }
+
+    /// What `store` has read of the secret at `path` for the workers, whose disks may be slow or gone.
+    #[must_use]
+    pub fn secret(&self, path: &str) -> PathBuf {
+        let digest = Sha256::digest(path.as_bytes());
+        let name: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+        self.secrets().join(name)
+    }
+
+    /// Where they are.
+    #[must_use]
+    pub fn secrets(&self) -> PathBuf {
+        self.0.join("secrets")
     }
 
     /// Which configuration runs and why ([`crate::ipc::message::StoreStatus`] as JSON), written before

@@ -15,7 +15,7 @@ pub fn feed(bytes: &[u8]) {
         assert_eq!(letter.encode().as_slice(), &bytes[..length], "nothing is read twice or not at all");
     }
     let key = |mode| HmacAuth {
-        keys: vec![HmacKey { id: 1, secret: (0..32).collect() }],
+        keys: vec![HmacKey::new(1, (0..32).collect())],
         active: 1,
         replay: Replay::Monotonic,
         mode,

@@ -56,7 +56,7 @@ pub fn feed(data: &[u8]) {
 fn routers(eth0: &IfName) -> Vec<VrrpInstance> {
     let key = || heapless::Vec::from_slice(b"1111").unwrap();
     let hmac = HmacAuth {
-        keys: vec![HmacKey { id: 1, secret: (0..32).collect() }],
+        keys: vec![HmacKey::new(1, (0..32).collect())],
         active: 1,
         replay: Replay::Monotonic,
         mode: HmacMode::Permissive,

@@ -38,6 +38,11 @@ pub const SETTINGS: &[Setting] = &[
     ("vm/unprivileged_userfaultfd", "0", "no page fault games"),
     ("vm/mmap_min_addr", "65536", "a null pointer in the kernel stays a fault"),
     // The director itself.
+    (
+        "vm/compact_unevictable_allowed",
+        "0",
+        "memory that `vrrp` has locked stays where it is: whoever moves it may take long",
+    ),
     // Forwarding is not here: `net` switches it on where a service uses NAT.
     (
         "net/ipv4/conf/all/rp_filter",

@@ -28,6 +28,7 @@ mod proof; // whether firmware on trial has proven itself
 mod publish; // the run directory
 mod run; // the loop
 mod safe; // the built-in configuration
+mod secrets; // what a configuration names by `file:`
 mod select; // which offer counts, and why (pure)
 mod slot; // telling the boot loader that this slot came up
 mod trial; // changes: checked, kept, made final, taken back

@@ -25,6 +25,7 @@ pub fn publish(run: &RunDir, status: &StoreStatus, active: Option<&Before>) -> i
     let source = serde_json::to_vec_pretty(status).map_err(io::Error::other)?;
     super::files::replace(&run.source(), &source)?;
     if let Some(active) = active {
+        super::secrets::bring(run, &active.checked.config)?;
         prepare(run, active, &told(status))?;
         super::files::replace(&run.active_config(), &active.text)?;
     }
@@ -77,7 +78,7 @@ pub fn forget(run: &RunDir) -> io::Result<()> {
             _ => {}
         }
     }
-    Ok(())
+    super::secrets::forget(run)
 }
 
 /// The supervisor as a word that no later process shares: its id and when it started.

@@ -21,7 +21,7 @@ pub fn accept(
         return Err(Reject::OwnAddress);
     }
     if config.peers.is_empty() {
-        // Only a configured peer may be further away than the segment.
+        // RFC 9568 section 5.1.1.3. Only a configured peer may be further away than the segment.
         if envelope.ttl != TTL {
             return Err(Reject::Ttl(envelope.ttl));
         }
@@ -34,6 +34,7 @@ pub fn accept(
     if advert.version != version {
         return Err(Reject::Version(if version == VrrpVersion::V2 { 3 } else { 2 }));
     }
+    // RFC 3768 section 7.1: another interval is discarded; RFC 9568 section 6.4.2: it is adopted.
     let odd = match version {
         VrrpVersion::V2 => {
             advert.auth.check(config.auth.as_ref())?;

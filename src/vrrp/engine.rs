@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::time::Instant;
 
 use crate::config::model::VrrpInstance;
-use crate::ipc::message::{Event, RouterOrder, RouterState, VrrpStatus};
+use crate::ipc::message::{Event, RouterState, VrrpStatus};
 use crate::units::IfName;
 
 use super::devices::Devices;
@@ -18,6 +18,9 @@ use super::quiet::Quiet;
 use super::seal::Wall;
 use super::track::{is_ipv6, judge_all};
 use super::vips::{self, Desired, Op};
+
+mod orders;
+mod waits;
 
 /// Announcements made in one turn: between two turns the sockets are read.
 const ANNOUNCEMENTS_A_TURN: usize = 64;
@@ -180,98 +183,6 @@ impl Engine {
         self.align(now);
         self.honour(now);
         self.announce(now);
-    }
-
-    /// A new process claims no VIP before something was said about each of these services, or its `start_wait` has passed.
-    pub fn await_services(&mut self, now: Instant, mut services: BTreeSet<String>) {
-        services.retain(|service| !self.facts.services.contains_key(service));
-        self.awaited = Some((now, services));
-    }
-
-    /// Whether somebody still waits for them.
-    #[must_use]
-    pub fn awaits_services(&self, now: Instant) -> bool {
-        self.awaited.is_some() && self.instances.is_empty()
-            || self.instances.iter().any(|instance| self.waits_until(instance).is_some_and(|at| now < at))
-    }
-
-    /// Until when an instance has to wait for word about the services; `None` when it need not.
-    fn waits_until(&self, instance: &Instance) -> Option<Instant> {
-        let (since, services) = self.awaited.as_ref()?;
-        (!services.is_empty()).then(|| *since + instance.config().start_wait)
-    }
-
-    /// The name of a backup that has to wait still.
-    fn unready(&self, now: Instant, instance: &Instance) -> Option<String> {
-        let waits =
-            instance.state() == RouterState::Backup && self.waits_until(instance).is_some_and(|at| now < at);
-        waits.then(|| instance.config().name.clone())
-    }
-
-    /// Does what the operator wants of a virtual router and its group.
-    ///
-    /// # Errors
-    /// There is none of this name, or there is nothing to do.
-    pub fn order(&mut self, now: Instant, order: RouterOrder, name: &str) -> Result<(), String> {
-        let Some(named) = self.instances.iter().find(|instance| instance.config().name == name) else {
-            let known: Vec<&str> =
-                self.instances.iter().map(|instance| instance.config().name.as_str()).collect();
-            let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-            return Err(format!("no virtual router is named {name}: there are: {known}"));
-        };
-        let group = named.config().group.clone();
-        let together = |instance: &Instance| {
-            instance.config().name == name || (group.is_some() && instance.config().group == group)
-        };
-        let members: BTreeSet<String> =
-            self.instances.iter().filter(|i| together(i)).map(|i| i.config().name.clone()).collect();
-        let facts = &self.facts;
-        let ordered = members.iter().any(|name| facts.held.contains(name) || facts.yielding.contains(name));
-        match order {
-            RouterOrder::Failover | RouterOrder::Resign if named.state() != RouterState::Master => {
-                let state = format!("{:?}", named.state()).to_lowercase();
-                return Err(format!("{name} is not master here, it is {state}: {}", named.reason()));
-            }
-            RouterOrder::Release if !ordered => {
-                return Err(format!("{name} is neither held nor has it handed over: nothing to release"));
-            }
-            RouterOrder::Failover | RouterOrder::Resign | RouterOrder::Hold | RouterOrder::Release => {}
-        }
-        log::info!("operator: {order:?}: routers={}", members.iter().cloned().collect::<Vec<_>>().join(","));
-        // First of all the resignation: it is what a client waits for.
-        if matches!(order, RouterOrder::Failover | RouterOrder::Resign) {
-            for instance in self.instances.iter_mut().filter(|i| members.contains(&i.config().name)) {
-                instance.resign(now, &mut self.effects);
-            }
-        }
-        self.observe(now, |facts| match order {
-            RouterOrder::Failover => facts.yielding.extend(members.iter().cloned()),
-            RouterOrder::Resign => {}
-            RouterOrder::Hold => facts.held.extend(members.iter().cloned()),
-            RouterOrder::Release => {
-                facts.held.retain(|name| !members.contains(name));
-                facts.yielding.retain(|name| !members.contains(name));
-            }
-        });
-        self.align(now);
-        self.effects.push(Effect::Remember);
-        Ok(())
-    }
-
-    /// Who has handed over and is master again, because the other one is gone, stands in elections as ever.
-    fn honour(&mut self, now: Instant) {
-        if self.facts.yielding.is_empty() {
-            return;
-        }
-        let back: Vec<String> = self
-            .masters()
-            .map(|instance| instance.config().name.clone())
-            .filter(|name| self.facts.yielding.contains(name))
-            .collect();
-        if !back.is_empty() {
-            self.observe(now, |facts| facts.yielding.retain(|name| !back.contains(name)));
-            self.effects.push(Effect::Remember);
-        }
     }
 
     /// The process ends: every master resigns.

@@ -23,6 +23,8 @@ pub struct Facts {
     pub yielding: BTreeSet<String>,
     /// Interfaces on which no socket could be opened, and why.
     pub closed: BTreeMap<Place, String>,
+    /// Virtual routers that lack a key, and why.
+    pub keyless: BTreeMap<String, String>,
 }
 
 impl Facts {

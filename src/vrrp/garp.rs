@@ -1,4 +1,4 @@
-//! When the VIPs are announced: at once and repeated, again after a delay, then refreshed now and then. Pure.
+//! When the VIPs are announced (RFC 9568 sections 6.4.2 and 6.4.3 ask for it once): at once and repeated, again after a delay, then refreshed now and then. Pure.
 //!
 //! A lost announcement would leave a switch or a router with the old owner for hours, hence the repetitions.
 

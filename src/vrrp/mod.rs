@@ -6,7 +6,7 @@
 //! kernel (observe) ──▶ facts ──▶ track  └── deadline: one timer           └─▶ garp: when VIPs are announced
 //! ```
 //!
-//! Only `run`, `socket`, `kernel`, `apply`, `alarm`, `memory` and `punctual` touch the outside. The loop waits for nothing but
+//! Only `run`, `socket`, `kernel`, `apply`, `alarm`, `keys`, `memory` and `punctual` touch the outside. The loop waits for nothing but
 //! its descriptors: no file but a few bytes on tmpfs, no name, no other worker, and not for the kernel's lock over links and
 //! addresses, which a thread beside it takes.
 
@@ -28,6 +28,7 @@ pub mod garp; // when VIPs are announced
 pub mod group; // virtual routers that are master together or not at all
 pub mod instance; // one virtual router of the file
 pub mod kernel; // links and addresses by netlink
+pub mod keys; // keys that lie in files
 pub mod macvlan; // those devices by netlink
 pub mod memory; // what a master leaves for its next life
 pub mod nd; // unsolicited neighbour advertisements

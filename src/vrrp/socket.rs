@@ -1,22 +1,20 @@
 //! Raw sockets: one for each interface and family for advertisements, one packet socket for announcements.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{self, IoSlice, IoSliceMut};
-use std::net::{IpAddr, SocketAddrV4, SocketAddrV6};
+use std::io::{self, IoSlice};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
-use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::socket::{
-    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, SockaddrIn,
-    SockaddrIn6, recv, recvmsg, sendmsg, sendto, setsockopt, socket, sockopt,
+    AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, SockaddrIn, SockaddrIn6, sendmsg, sendto,
+    socket,
 };
-use socket2::{Domain, InterfaceIndexOrAddress, Protocol, Socket, Type};
+use socket2::Socket;
 use tokio::io::unix::AsyncFd;
 
-use super::ah::PROTOCOL_AH;
 use super::facts::Link;
-use super::packet::{Envelope, GROUP_V4, GROUP_V6, PROTOCOL, Reject, TTL, is_foreign, split_ipv4};
+use super::packet::{Envelope, PROTOCOL, Reject};
 use super::seal::Form;
 use super::track::is_ipv6;
 use crate::config::model::{VrrpAuth, VrrpInstance};
@@ -24,14 +22,13 @@ use crate::sys::async_fd::async_fd;
 use crate::sys::packet::link_address;
 use crate::units::IfName;
 
-/// Internetwork control (RFC 4594 section 3.1), as keepalived sends it.
-const TRAFFIC_CLASS: u32 = 0xc0;
-/// Longest advertisement (8 + 255 × 16) with the longest IPv4 header.
-const DATAGRAM: usize = 8 + 255 * 16 + 60;
+use read::{DATAGRAM, read};
+
+mod open;
+mod read;
+
 /// Messages taken in one turn: a flood does not keep the timers from their work.
 const MESSAGES_A_TURN: usize = 256;
-/// Enough for a second of advertisements at 10 ms from a whole segment while we sleep.
-const RECEIVE_BUFFER: usize = 1 << 20;
 
 /// What a socket speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -130,9 +127,9 @@ impl Wire {
 
     fn add(&mut self, place: &Place, index: u32) -> io::Result<()> {
         let socket = match place.1 {
-            Channel::V4 => open_v4(&place.0, index, PROTOCOL)?,
-            Channel::Ah => open_ah(&place.0, index)?,
-            Channel::V6 => open_v6(&place.0, index)?,
+            Channel::V4 => open::v4(&place.0, index, PROTOCOL)?,
+            Channel::Ah => open::ah(&place.0, index)?,
+            Channel::V6 => open::v6(&place.0, index)?,
         };
         let key = self.next;
         self.next += 1;
@@ -203,41 +200,22 @@ impl Wire {
             (Form::Message | Form::Frame, IpAddr::V6(_)) => Channel::V6,
             (Form::Frame, IpAddr::V4(_)) => Channel::V4,
         };
-        let place = (interface.clone(), channel);
-        let hops = libc::c_int::from(ttl);
-        let Some(Advertiser { socket, index, .. }) = self.sockets.get(&place) else {
+        let Some(advertiser) = self.sockets.get(&(interface.clone(), channel)) else {
             return Err(io::Error::from_raw_os_error(libc::ENODEV));
         };
-        let fd = socket.as_raw_fd();
-        let data = [IoSlice::new(packet)];
-        let flags = MsgFlags::MSG_DONTWAIT;
         match ends {
             (IpAddr::V4(source), IpAddr::V4(destination)) => {
-                let info = libc::in_pktinfo {
-                    ipi_ifindex: libc::c_int::try_from(*index).unwrap_or(0),
-                    ipi_spec_dst: libc::in_addr { s_addr: u32::from_ne_bytes(source.octets()) },
-                    ipi_addr: libc::in_addr { s_addr: 0 },
-                };
-                let to = SockaddrIn::from(SocketAddrV4::new(destination, 0));
-                let about = [ControlMessage::Ipv4PacketInfo(&info), ControlMessage::Ipv4Ttl(&hops)];
                 // A whole datagram has its own TTL.
-                let about = if form == Form::Datagram { about.get(..1).unwrap_or_default() } else { &about };
-                sendmsg(fd, &data, about, flags, Some(&to))?;
+                let ttl = (form != Form::Datagram).then_some(ttl);
+                advertiser.send_v4(source, destination, ttl, packet)
             }
             (IpAddr::V6(source), IpAddr::V6(destination)) => {
-                let info = libc::in6_pktinfo {
-                    ipi6_addr: libc::in6_addr { s6_addr: source.octets() },
-                    ipi6_ifindex: *index,
-                };
-                let to = SockaddrIn6::from(SocketAddrV6::new(destination, 0, 0, *index));
-                let about = [ControlMessage::Ipv6PacketInfo(&info), ControlMessage::Ipv6HopLimit(&hops)];
-                sendmsg(fd, &data, &about, flags, Some(&to))?;
+                advertiser.send_v6(source, destination, ttl, packet)
             }
             (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => {
-                return Err(io::Error::from_raw_os_error(libc::EAFNOSUPPORT));
+                Err(io::Error::from_raw_os_error(libc::EAFNOSUPPORT))
             }
         }
-        Ok(())
     }
 
     /// Sends an Ethernet frame as it is.
@@ -254,88 +232,38 @@ impl Wire {
     }
 }
 
-fn open(domain: Domain, interface: &IfName, protocol: u8) -> io::Result<Socket> {
-    let socket = Socket::new(domain, Type::RAW, Some(Protocol::from(i32::from(protocol))))?;
-    socket.set_nonblocking(true)?;
-    socket.bind_device(Some(interface.as_str().as_bytes()))?;
-    // As much as the system allows is enough where this is refused.
-    let _ = setsockopt(&socket, sockopt::RcvBuf, &RECEIVE_BUFFER);
-    Ok(socket)
-}
-
-/// Delivers every authentication header of the interface, and sends datagrams as they are.
-fn open_ah(interface: &IfName, index: u32) -> io::Result<Socket> {
-    let socket = open_v4(interface, index, PROTOCOL_AH)?;
-    socket.set_header_included_v4(true)?;
-    Ok(socket)
-}
-
-fn open_v4(interface: &IfName, index: u32, protocol: u8) -> io::Result<Socket> {
-    let socket = open(Domain::IPV4, interface, protocol)?;
-    socket.set_ttl_v4(TTL.into())?;
-    socket.set_tos_v4(TRAFFIC_CLASS)?;
-    socket.set_multicast_ttl_v4(TTL.into())?;
-    socket.set_multicast_loop_v4(false)?;
-    socket.join_multicast_v4_n(&GROUP_V4, &InterfaceIndexOrAddress::Index(index))?;
-    Ok(socket)
-}
-
-fn open_v6(interface: &IfName, index: u32) -> io::Result<Socket> {
-    let socket = open(Domain::IPV6, interface, PROTOCOL)?;
-    socket.set_unicast_hops_v6(TTL.into())?;
-    socket.set_tclass_v6(TRAFFIC_CLASS)?;
-    socket.set_multicast_hops_v6(TTL.into())?;
-    socket.set_multicast_loop_v6(false)?;
-    socket.set_multicast_if_v6(index)?;
-    socket.join_multicast_v6(&GROUP_V6, index)?;
-    setsockopt(&socket, sockopt::Ipv6RecvPacketInfo, &true)?;
-    setsockopt(&socket, sockopt::Ipv6RecvHopLimit, &true)?;
-    Ok(socket)
-}
-
-/// One datagram; `None` when there is no more.
-fn read<'a>(socket: &Socket, ipv6: bool, buffer: &'a mut [u8; DATAGRAM]) -> Option<Arrival<'a>> {
-    loop {
-        let arrived = if ipv6 { read_v6(socket, buffer) } else { read_v4(socket, buffer) };
-        match arrived {
-            Err(Errno::EINTR) => {}
-            // Nothing more, or an error of the link that the next look at it will show.
-            Err(_) => return None,
-            Ok((Some(envelope), length)) => {
-                return Some(Ok((envelope, buffer.get(..length).unwrap_or_default())));
-            }
-            Ok((None, length)) => {
-                if is_foreign(buffer.get(..length).unwrap_or_default()) {
-                    continue;
-                }
-                let datagram = buffer.get(..length).unwrap_or_default();
-                return Some(split_ipv4(datagram).map_err(|reject| (IpAddr::from([0, 0, 0, 0]), reject)));
-            }
-        }
+impl Advertiser {
+    fn send_v4(
+        &self,
+        source: Ipv4Addr,
+        destination: Ipv4Addr,
+        ttl: Option<u8>,
+        packet: &[u8],
+    ) -> io::Result<()> {
+        let info = libc::in_pktinfo {
+            ipi_ifindex: libc::c_int::try_from(self.index).unwrap_or(0),
+            ipi_spec_dst: libc::in_addr { s_addr: u32::from_ne_bytes(source.octets()) },
+            ipi_addr: libc::in_addr { s_addr: 0 },
+        };
+        let to = SockaddrIn::from(SocketAddrV4::new(destination, 0));
+        let hops = libc::c_int::from(ttl.unwrap_or_default());
+        let about = [ControlMessage::Ipv4PacketInfo(&info), ControlMessage::Ipv4Ttl(&hops)];
+        let about = if ttl.is_some() { &about } else { about.get(..1).unwrap_or_default() };
+        let flags = MsgFlags::MSG_DONTWAIT;
+        sendmsg(self.socket.as_raw_fd(), &[IoSlice::new(packet)], about, flags, Some(&to))?;
+        Ok(())
     }
-}
 
-/// A raw IPv4 socket delivers the header with the message.
-fn read_v4(socket: &Socket, buffer: &mut [u8]) -> nix::Result<(Option<Envelope>, usize)> {
-    recv(socket.as_raw_fd(), buffer, MsgFlags::MSG_DONTWAIT).map(|length| (None, length))
-}
-
-/// A raw IPv6 socket delivers the message; what the header said comes beside it.
-fn read_v6(socket: &Socket, buffer: &mut [u8]) -> nix::Result<(Option<Envelope>, usize)> {
-    let mut control = nix::cmsg_space!(libc::in6_pktinfo, libc::c_int);
-    let mut data = [IoSliceMut::new(buffer)];
-    let message =
-        recvmsg::<SockaddrIn6>(socket.as_raw_fd(), &mut data, Some(&mut control), MsgFlags::MSG_DONTWAIT)?;
-    let source = message.address.map_or(std::net::Ipv6Addr::UNSPECIFIED, |from| from.ip());
-    let mut envelope = Envelope::new(source.into(), IpAddr::V6(GROUP_V6), 0);
-    for part in message.cmsgs()? {
-        match part {
-            ControlMessageOwned::Ipv6HopLimit(limit) => envelope.ttl = u8::try_from(limit).unwrap_or(0),
-            ControlMessageOwned::Ipv6PacketInfo(info) => {
-                envelope.destination = IpAddr::from(info.ipi6_addr.s6_addr);
-            }
-            _ => {}
-        }
+    fn send_v6(&self, source: Ipv6Addr, destination: Ipv6Addr, hops: u8, packet: &[u8]) -> io::Result<()> {
+        let info = libc::in6_pktinfo {
+            ipi6_addr: libc::in6_addr { s6_addr: source.octets() },
+            ipi6_ifindex: self.index,
+        };
+        let to = SockaddrIn6::from(SocketAddrV6::new(destination, 0, 0, self.index));
+        let hops = libc::c_int::from(hops);
+        let about = [ControlMessage::Ipv6PacketInfo(&info), ControlMessage::Ipv6HopLimit(&hops)];
+        let flags = MsgFlags::MSG_DONTWAIT;
+        sendmsg(self.socket.as_raw_fd(), &[IoSlice::new(packet)], &about, flags, Some(&to))?;
+        Ok(())
     }
-    Ok((Some(envelope), message.bytes))
 }

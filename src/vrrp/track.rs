@@ -91,6 +91,9 @@ fn fault(config: &VrrpInstance, facts: &Facts) -> Option<String> {
     }) {
         return Some(why.clone());
     }
+    if let Some(why) = facts.keyless.get(&config.name) {
+        return Some(why.clone());
+    }
     if facts.held.contains(&config.name) {
         return Some(HELD.to_owned());
     }

@@ -200,7 +200,7 @@ mod tests {
     }
 
     fn auth(replay: Replay) -> HmacAuth {
-        let keys = vec![HmacKey { id: 1, secret: (0..32).collect() }];
+        let keys = vec![HmacKey::new(1, (0..32).collect())];
         HmacAuth { keys, active: 1, replay, mode: HmacMode::Enforce }
     }
 

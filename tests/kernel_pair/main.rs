@@ -6,6 +6,7 @@
 
 mod pair;
 mod sync;
+mod vmac;
 
 use std::time::{Duration, Instant};
 

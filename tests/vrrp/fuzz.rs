@@ -9,6 +9,9 @@ mod vrrp_feed;
 #[path = "../../fuzz/fuzz_targets/letter_feed.rs"]
 mod letter_feed;
 
+#[path = "../../fuzz/fuzz_targets/neighbour_feed.rs"]
+mod neighbour_feed;
+
 fn corpus(name: &str) -> Vec<Vec<u8>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(name);
     let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
@@ -25,6 +28,11 @@ fn advertisements_harm_nobody() {
 #[test]
 fn letters_harm_nobody() {
     replay(&corpus("exchange_letter"), letter_feed::feed);
+}
+
+#[test]
+fn neighbours_harm_nobody() {
+    replay(&corpus("neighbour"), neighbour_feed::feed);
 }
 
 /// Each seed, each cut at each length, then changes by chance: 2000 of them, or for FUZZ_SECONDS.

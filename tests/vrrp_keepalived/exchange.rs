@@ -136,6 +136,40 @@ fn two_boxes_show_each_other() {
     wait("the other's next life", &second, |status| sees(status, |peer| peer.heard_ms < 2000));
 }
 
+/// Over IPv6 to the group, and to peers of the file.
+#[test]
+fn two_boxes_show_each_other_over_ipv6() {
+    if skip() {
+        return;
+    }
+    for unicast in [false, true] {
+        let segment = Segment::new().unwrap();
+        let make = |name: &str, last: u8, priority| {
+            let address = format!("fe80::{last}/64");
+            let host = segment.host(name, &address).unwrap();
+            let peers = if unicast { format!("peers = [\"fe80::{}\"]\n", 3 - last) } else { String::new() };
+            let text = router(priority, "100ms", &format!("{peers}{KEY}"));
+            let text = text.replace("\"10.0.0.45\"", "\"fe80::45\", \"2001:db8::45\"");
+            Director::new(&host, &file(&address, &text))
+        };
+        let (mut first, mut second) = (make("lb1", 1, 200), make("lb2", 2, 100));
+        first.start();
+        second.start();
+        for (director, other, state) in
+            [(&first, "fe80::2", RouterState::Backup), (&second, "fe80::1", RouterState::Master)]
+        {
+            let seen = wait("the other", director, |status| {
+                sees(status, |peer| peer.routers.iter().any(|router| router.state == state))
+            });
+            let peer = &seen.peers[0];
+            assert_eq!((peer.same_configuration, peer.warnings.len()), (Some(true), 0), "{peer:?}");
+            assert!(peer.ways.iter().all(|way| way.signed && way.address.to_string() == other), "{peer:?}");
+        }
+        first.assert_content();
+        second.assert_content();
+    }
+}
+
 #[test]
 fn who_does_not_want_it_opens_no_port() {
     if skip() {

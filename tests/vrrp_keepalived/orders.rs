@@ -8,7 +8,7 @@ use director::ipc::message::{Reply, Request, RouterOrder, RouterState};
 use director::role::Role;
 use director_lab::asker::{Asker, Tally};
 use director_lab::capture::Capture;
-use director_lab::segment::Segment;
+use director_lab::segment::{Host, Segment};
 
 use super::director::{Director, file};
 use super::keepalived::Keepalived;
@@ -170,22 +170,43 @@ fn a_gateway_without_echoes_is_asked_by_arp() {
     let host = segment.host("lb1", "10.0.0.1/24").unwrap();
     let gateway = segment.host("gw", "10.0.0.254/24").unwrap();
     gateway.namespace().sysctl("net/ipv4/icmp_echo_ignore_all", "1").unwrap();
+    without_echoes(&segment, &host, &gateway, router(100, ""), "10.0.0.254");
+}
+
+/// The same by neighbour discovery (RFC 4861 section 7.2).
+#[test]
+fn a_gateway_without_echoes_is_asked_by_neighbour_discovery() {
+    if skip() {
+        return;
+    }
+    let segment = Segment::new().unwrap();
+    let host = segment.host("lb1", "fe80::1/64").unwrap();
+    host.address("2001:db8::1/64").unwrap();
+    let gateway = segment.host("gw", "2001:db8::254/64").unwrap();
+    gateway.namespace().sysctl("net/ipv6/icmp/echo_ignore_all", "1").unwrap();
+    let text = router(100, "").replace("\"10.0.0.45\"", "\"fe80::45\", \"2001:db8::45\"");
+    without_echoes(&segment, &host, &gateway, text, "2001:db8::254");
+}
+
+fn without_echoes(segment: &Segment, host: &Host, gateway: &Host, router: String, address: &str) {
+    let own = if address.contains(':') { "fe80::1/64" } else { "10.0.0.1/24" };
     let track = |by: &str| {
         let more = format!(
-            "track = [{{ gateway = \"10.0.0.254\", by = \"{by}\", interval = \"100ms\", fall = 2, rise = 2 }}]\n"
+            "track = [{{ gateway = \"{address}\", by = \"{by}\", interval = \"100ms\", fall = 2, rise = 2 }}]\n"
         );
-        file("10.0.0.1/24", &router(100, &more).replace("\"1s\"", "\"100ms\""))
+        file(own, &format!("{}{more}", router.replace("\"1s\"", "\"100ms\"")))
     };
-    let mut director = Director::new(&host, &track("arp"));
+    let mut director = Director::new(host, &track("arp"));
     director.start();
     director.wait_for("master", 0, PATIENCE);
     director.wait_until("told of the gateway", PATIENCE, |status| status.trackers[0].healthy == Some(true));
+    let no_answer = format!("state=fault reason=tracked gateway {address}: no answer");
     let mark = director.log.mark();
-    segment.cable(&gateway, false).unwrap();
-    director.log.wait("state=fault reason=tracked gateway 10.0.0.254: no answer", mark, PATIENCE);
-    segment.cable(&gateway, true).unwrap();
+    segment.cable(gateway, false).unwrap();
+    director.log.wait(&no_answer, mark, PATIENCE);
+    segment.cable(gateway, true).unwrap();
     director.wait_for("master", mark, PATIENCE);
     let mark = director.log.mark();
     director.configure(&track("ping"));
-    director.log.wait("state=fault reason=tracked gateway 10.0.0.254: no answer", mark, PATIENCE);
+    director.log.wait(&no_answer, mark, PATIENCE);
 }

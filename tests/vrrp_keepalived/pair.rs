@@ -42,6 +42,34 @@ fn watch(first: &Director, second: &Director) -> (u64, usize) {
     (heard, first.log.count("router state", marks.0) + second.log.count("router state", marks.1))
 }
 
+/// One box has its key in a file, the other in its configuration; a box whose key is missing takes no part, and says why.
+#[test]
+fn a_key_may_lie_in_a_file() {
+    if skip() {
+        return;
+    }
+    const KEY: &str = "as many characters as it takes: 32 at least";
+    const FILE: &str = "/etc/director/vrrp.key";
+    let auth = |key: &str| format!("auth = {{ type = \"hmac\", key = \"{key}\" }}\n");
+    let segment = Segment::new().unwrap();
+    let (mut first, mut second) = pair(&segment, 100, &auth(KEY));
+    // As `store` brings it.
+    std::fs::create_dir(first.run_dir().secrets()).unwrap();
+    std::fs::write(first.run_dir().secret(FILE), format!("{KEY}\n")).unwrap();
+    let from_file =
+        |address: &str, priority| file(address, &router(priority, 100, &auth(&format!("file:{FILE}"))));
+    first.configure(&from_file("10.0.0.1/24", 200));
+    first.start();
+    second.start();
+    settle(&first, &second);
+    first.assert_content();
+    second.assert_content();
+    let mark = second.log.mark();
+    second.configure(&from_file("10.0.0.2/24", 100));
+    let why = format!("state=fault reason=key 1 from {FILE}: it could not be read");
+    second.log.wait(&why, mark, PATIENCE);
+}
+
 /// Intervals of 20 ms: no failover that nobody wanted. The backup waits 72 ms; a machine under test may well be late by 20.
 #[test]
 fn twenty_milliseconds_are_kept() {

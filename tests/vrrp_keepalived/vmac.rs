@@ -1,7 +1,10 @@
 //! Virtual MAC addresses: neighbours learn one address for the VIP, whichever box has it.
 
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+use director_lab::capture::Capture;
+use director_lab::frame::{Said, said};
 use director_lab::segment::{Host, Segment};
 
 use super::director::{Director, file};
@@ -93,6 +96,68 @@ fn beside_keepalived_neighbours_learn_one_address() {
     director.start();
     keepalived.wait_for("BACKUP", mark, PATIENCE);
     wait("carried", || is_carried(&ours, DEVICE, MAC));
+    learnt();
+}
+
+/// RFC 9568 section 7.3: IPv6 has a range of addresses of its own.
+#[test]
+fn beside_keepalived_neighbours_learn_one_address_over_ipv6() {
+    if skip() {
+        return;
+    }
+    const DEVICE: &str = "v6.51.eth0";
+    const MAC: &str = "00:00:5e:00:02:33";
+    const VIPS: [&str; 2] = ["fe80::45", "2001:db8::45"];
+    let segment = Segment::new().unwrap();
+    let [ours, theirs, client] = [("director", 1), ("keepalived", 2), ("client", 9)]
+        .map(|(name, last)| segment.host(name, &format!("fe80::{last}/64")).unwrap());
+    for (host, last) in [(&ours, 1), (&theirs, 2), (&client, 9)] {
+        host.address(&format!("2001:db8::{last}/64")).unwrap();
+    }
+    let text = "[[vrrp]]\nname = \"VI_1\"\ninterface = \"eth0\"\nvrid = 51\npriority = 200\ninterval = \"100ms\"\n\
+                addresses = [\"fe80::45\", \"2001:db8::45\"]\nvirtual_mac = \"all\"\n";
+    let mut director = Director::new(&ours, &file("fe80::1/64", text));
+    let mut keepalived = Keepalived::new(
+        &theirs,
+        &format!(
+            "vrrp_instance VI_1 {{\n interface eth0\n use_vmac vrrp6.51\n virtual_router_id 51\n priority 100\n version 3\n \
+             advert_int 0.1\n virtual_ipaddress {{\n {}\n }}\n}}\n",
+            VIPS.join("\n ")
+        ),
+    );
+    let vip = VIPS[1].parse().unwrap();
+    let learnt = || {
+        wait("answered", || client.pings(vip));
+        let neighbours = ip(&client, "-6 neighbour show");
+        let entry = neighbours.lines().find(|line| line.starts_with(VIPS[1])).unwrap_or_default().to_owned();
+        assert!(entry.contains(MAC), "{neighbours}");
+    };
+    let carried = || {
+        let addresses = ours.namespace().ip(&format!("address show dev {DEVICE}")).unwrap_or_default();
+        VIPS.iter().chain([&MAC, &",UP"]).all(|word| addresses.contains(word))
+    };
+    keepalived.start();
+    keepalived.wait_for("MASTER", 0, PATIENCE);
+    learnt();
+    let mark = keepalived.log.mark();
+    let wire = Capture::start(client.namespace()).unwrap();
+    director.start();
+    director.wait_for("master", 0, PATIENCE);
+    keepalived.wait_for("BACKUP", mark, PATIENCE);
+    wait("carried", carried);
+    learnt();
+    // What we say comes from the virtual address, and in the name of the card's own.
+    let ours = IpAddr::from([0xfe80, 0, 0, 0, 0, 0, 0, 1]);
+    let advert = wire.wait("an advertisement", 0, PATIENCE, |frame| match said(&frame.bytes)? {
+        Said::Advert { source, .. } if source == ours => Some(frame.bytes.clone()),
+        _ => None,
+    });
+    assert_eq!(advert.unwrap()[..12], *b"\x33\x33\0\0\0\x12\0\0\x5e\0\x02\x33");
+    director.assert_content();
+    keepalived.assert_content();
+    let mark = keepalived.log.mark();
+    director.stop();
+    keepalived.wait_for("MASTER", mark, PATIENCE);
     learnt();
 }
 

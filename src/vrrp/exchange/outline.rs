@@ -107,7 +107,7 @@ fn key(config: &VrrpInstance) -> Option<HmacAuth> {
     match config.auth.as_ref()? {
         VrrpAuth::Hmac(auth) => Some(auth.clone()),
         VrrpAuth::Pass(key) | VrrpAuth::Ah(key) => Some(HmacAuth {
-            keys: vec![HmacKey { id: 1, secret: key.to_vec() }],
+            keys: vec![HmacKey::new(1, key.to_vec())],
             active: 1,
             replay: Replay::Monotonic,
             mode: HmacMode::Enforce,

@@ -11,6 +11,7 @@ use crate::role::Role;
 use crate::vrrp::event::master_down;
 use crate::vrrp::facts::Facts;
 use crate::vrrp::instance::Entry;
+use crate::vrrp::keys;
 use crate::vrrp::memory::{Record, monotonic};
 use crate::vrrp::packet::wire_interval;
 use crate::vrrp::socket::{Place, places};
@@ -32,7 +33,8 @@ impl Worker {
             return;
         }
         let services: BTreeSet<String> = active.gist.names.into_iter().filter(|_| cold).collect();
-        let configs = active.checked.config.vrrp;
+        let mut configs = active.checked.config.vrrp;
+        let keyless = keys::read(&self.run, &mut configs);
         log::info!("configuration taken: generation={} instances={}", active.generation, configs.len());
         let first = std::mem::replace(&mut self.generation, active.generation) == 0;
         self.marks = active.marks;
@@ -50,7 +52,7 @@ impl Worker {
         let closed = self.wire.sync(&needed, &self.engine.facts().links);
         let previous = std::mem::take(&mut self.previous);
         let now = Instant::now();
-        self.engine.observe(now, |facts| facts.closed = closed);
+        self.engine.observe(now, |facts| (facts.closed, facts.keyless) = (closed, keyless));
         let facts = self.engine.facts().clone();
         self.engine.configure(now, configs, |config| entry(config, &facts, &previous));
         self.carry_out();

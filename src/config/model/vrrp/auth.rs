@@ -31,8 +31,38 @@ pub struct HmacAuth {
 pub struct HmacKey {
     /// 1..=255, on the wire beside each signature.
     pub id: u8,
-    /// 32..=64 bytes.
+    /// 32..=64 bytes; none, where they are in `file` and it was not read yet.
     pub secret: Vec<u8>,
+    /// Absolute path of the file that holds it.
+    pub file: Option<String>,
+}
+
+impl HmacKey {
+    /// Least and most bytes of a key: fewer would be weaker than what is sent of the digest.
+    pub const LENGTHS: std::ops::RangeInclusive<usize> = 32..=64;
+
+    /// One whose secret is known.
+    #[must_use]
+    pub const fn new(id: u8, secret: Vec<u8>) -> Self {
+        Self { id, secret, file: None }
+    }
+
+    /// A secret in words: `hex:` and digits, or the text itself; `None` with another length than it may have.
+    #[must_use]
+    pub fn read(text: &str) -> Option<Vec<u8>> {
+        let bytes = match text.strip_prefix("hex:") {
+            Some(digits) => unhex(digits),
+            None => Some(text.as_bytes().to_vec()),
+        };
+        bytes.filter(|bytes| Self::LENGTHS.contains(&bytes.len()))
+    }
+}
+
+fn unhex(digits: &str) -> Option<Vec<u8>> {
+    let value = |digit: u8| char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok());
+    let (pairs, rest) = digits.as_bytes().as_chunks::<2>();
+    let bytes = pairs.iter().map(|[high, low]| Some(value(*high)? << 4 | value(*low)?)).collect();
+    if rest.is_empty() { bytes } else { None }
 }
 
 impl std::fmt::Debug for HmacKey {

@@ -10,8 +10,6 @@ use super::super::super::raw::AuthKind;
 use super::super::super::report::Span;
 use super::super::{Bounds, Unique, items};
 
-/// Least and most bytes of a key of the trailer: fewer would be weaker than what is sent of the digest.
-const SECRET: std::ops::RangeInclusive<usize> = 32..=64;
 const WINDOW: Bounds = Bounds::new(Duration::from_secs(1), Duration::from_secs(300), Duration::from_secs(1));
 /// The identifier of a key that stands alone.
 const ONLY: u8 = 1;
@@ -92,7 +90,7 @@ fn keys(auth: &raw::Auth, faults: &mut Faults<'_>) -> Vec<HmacKey> {
         if let Some(keys) = auth.keys.span() {
             faults.add(keys, "either `key` or `keys`, not both");
         }
-        return secret(value, *span, faults).map(|secret| HmacKey { id: ONLY, secret }).into_iter().collect();
+        return key(ONLY, value, *span, faults).into_iter().collect();
     }
     if !auth.keys.is_given() && !auth.key.is_given() {
         let help = "for example key = \"hex:…\" with 32 bytes, or keys = [{ id = 1, key = \"hex:…\" }]";
@@ -108,34 +106,31 @@ fn keys(auth: &raw::Auth, faults: &mut Faults<'_>) -> Vec<HmacKey> {
     let mut keys = Vec::new();
     for At { value: raw, .. } in items(&auth.keys) {
         let id = raw.id.required(raw.at, "id", "id = 1", faults);
-        let key = raw.key.required(raw.at, "key", "key = \"hex:…\"", faults);
-        if let (Some(id), Some(key)) = (id, key) {
+        let text = raw.key.required(raw.at, "key", "key = \"hex:…\"", faults);
+        if let (Some(id), Some(text)) = (id, text) {
             let number = id.value.to(ONLY);
             seen.claim(number, id.span, format!("key {number}"), faults);
-            keys.extend(secret(&key.value, key.span, faults).map(|secret| HmacKey { id: number, secret }));
+            keys.extend(key(number, &text.value, text.span, faults));
         }
     }
     keys
 }
 
-/// `hex:` and digits, or the text itself.
-fn secret(text: &str, span: Span, faults: &mut Faults<'_>) -> Option<Vec<u8>> {
-    let bytes = match text.strip_prefix("hex:") {
-        Some(digits) => unhex(digits),
-        None => Some(text.as_bytes().to_vec()),
-    };
-    let found = bytes.filter(|bytes| SECRET.contains(&bytes.len()));
+/// `file:` and a path, `hex:` and digits, or the text itself.
+fn key(id: u8, text: &str, span: Span, faults: &mut Faults<'_>) -> Option<HmacKey> {
+    if let Some(path) = text.strip_prefix("file:") {
+        if path.len() < 2 || !path.starts_with('/') || path.contains('\0') {
+            let help = "the whole path, for example \"file:/etc/director/vrrp.key\"";
+            faults.add_with_help(span, format!("{path:?} is not the path of a key"), help);
+            return None;
+        }
+        return Some(HmacKey { file: Some(path.to_owned()), ..HmacKey::new(id, Vec::new()) });
+    }
+    let found = HmacKey::read(text);
     if found.is_none() {
-        let (least, most) = (SECRET.start(), SECRET.end());
-        let help = "\"hex:\" and two digits for each byte, or that many characters";
+        let (least, most) = (HmacKey::LENGTHS.start(), HmacKey::LENGTHS.end());
+        let help = "\"hex:\" and two digits for each byte, that many characters, or \"file:\" and the path of a file with either";
         faults.add_with_help(span, format!("a key of the trailer has {least} to {most} bytes"), help);
     }
-    found
-}
-
-fn unhex(digits: &str) -> Option<Vec<u8>> {
-    let value = |digit: u8| char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok());
-    let (pairs, rest) = digits.as_bytes().as_chunks::<2>();
-    let bytes = pairs.iter().map(|[high, low]| Some(value(*high)? << 4 | value(*low)?)).collect();
-    if rest.is_empty() { bytes } else { None }
+    found.map(|secret| HmacKey::new(id, secret))
 }

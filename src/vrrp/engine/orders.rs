@@ -1,0 +1,84 @@
+//! What the operator wants of a virtual router: `director vrrp {failover,resign,hold,release}`.
+
+use std::collections::BTreeSet;
+use std::time::Instant;
+
+use crate::ipc::message::{RouterOrder, RouterState};
+
+use super::super::effect::Effect;
+use super::super::instance::Instance;
+use super::Engine;
+
+impl Engine {
+    /// Does what the operator wants of a virtual router and its group.
+    ///
+    /// # Errors
+    /// There is none of this name, or there is nothing to do.
+    pub fn order(&mut self, now: Instant, order: RouterOrder, name: &str) -> Result<(), String> {
+        let members = self.ordered(order, name)?;
+        log::info!("operator: {order:?}: routers={}", members.iter().cloned().collect::<Vec<_>>().join(","));
+        // First of all the resignation: it is what a client waits for.
+        if matches!(order, RouterOrder::Failover | RouterOrder::Resign) {
+            for instance in self.instances.iter_mut().filter(|i| members.contains(&i.config().name)) {
+                instance.resign(now, &mut self.effects);
+            }
+        }
+        self.observe(now, |facts| match order {
+            RouterOrder::Failover => facts.yielding.extend(members.iter().cloned()),
+            RouterOrder::Resign => {}
+            RouterOrder::Hold => facts.held.extend(members.iter().cloned()),
+            RouterOrder::Release => {
+                facts.held.retain(|name| !members.contains(name));
+                facts.yielding.retain(|name| !members.contains(name));
+            }
+        });
+        self.align(now);
+        self.effects.push(Effect::Remember);
+        Ok(())
+    }
+
+    /// Whom an order to `name` means: it and its group.
+    fn ordered(&self, order: RouterOrder, name: &str) -> Result<BTreeSet<String>, String> {
+        let Some(named) = self.instances.iter().find(|instance| instance.config().name == name) else {
+            let known: Vec<&str> =
+                self.instances.iter().map(|instance| instance.config().name.as_str()).collect();
+            let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+            return Err(format!("no virtual router is named {name}: there are: {known}"));
+        };
+        let group = named.config().group.clone();
+        let together = |instance: &Instance| {
+            instance.config().name == name || (group.is_some() && instance.config().group == group)
+        };
+        let members: BTreeSet<String> =
+            self.instances.iter().filter(|i| together(i)).map(|i| i.config().name.clone()).collect();
+        let facts = &self.facts;
+        let ordered = members.iter().any(|name| facts.held.contains(name) || facts.yielding.contains(name));
+        match order {
+            RouterOrder::Failover | RouterOrder::Resign if named.state() != RouterState::Master => {
+                let state = format!("{:?}", named.state()).to_lowercase();
+                return Err(format!("{name} is not master here, it is {state}: {}", named.reason()));
+            }
+            RouterOrder::Release if !ordered => {
+                return Err(format!("{name} is neither held nor has it handed over: nothing to release"));
+            }
+            RouterOrder::Failover | RouterOrder::Resign | RouterOrder::Hold | RouterOrder::Release => {}
+        }
+        Ok(members)
+    }
+
+    /// Who has handed over and is master again, because the other one is gone, stands in elections as ever.
+    pub(super) fn honour(&mut self, now: Instant) {
+        if self.facts.yielding.is_empty() {
+            return;
+        }
+        let back: Vec<String> = self
+            .masters()
+            .map(|instance| instance.config().name.clone())
+            .filter(|name| self.facts.yielding.contains(name))
+            .collect();
+        if !back.is_empty() {
+            self.observe(now, |facts| facts.yielding.retain(|name| !back.contains(name)));
+            self.effects.push(Effect::Remember);
+        }
+    }
+}
