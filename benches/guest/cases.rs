@@ -30,9 +30,10 @@ pub fn first_write(rounds: usize) {
             let mut place = Place::new();
             let begun = Instant::now();
             let running = Running::start(peer, &place, table);
-            until_full(&mut place, begun, table);
-            measured("file-to-table", peer.name(), begun.elapsed());
-            assert_eq!(place.objects(), table.objects());
+            let first = place.until_service(begun, table.id(0), |_| true);
+            let full = until_full(&mut place, begun, table);
+            measured("file-to-table", peer.name(), full);
+            measured("first-to-last", peer.name(), full - first);
             if peer == Peer::Director {
                 measured("write-alone", peer.name(), logged_write(&running.log(), table.objects()));
             }
@@ -133,8 +134,7 @@ pub fn restart(rounds: usize) {
                 settle(&running, peer);
                 assert_eq!(bare(&place.table()), before, "stop and start change nothing");
             } else {
-                until_full(&mut place, begun, table);
-                measured("start-to-adopted", peer.name(), begun.elapsed());
+                measured("start-to-adopted", peer.name(), until_full(&mut place, begun, table));
             }
         }
     }
@@ -192,13 +192,18 @@ pub fn check_cost(rounds: usize) {
     }
 }
 
-fn until_full(place: &mut Place, begun: Instant, table: Table) {
-    place.until_servers(begun, table.id(table.services - 1), |servers| servers.len() == usize::from(SERVERS));
+/// Waits until everything is in the table. Returns how long that took since `begun`.
+fn until_full(place: &mut Place, begun: Instant, table: Table) -> Duration {
+    let last = table.id(table.services - 1);
+    let mut took = place.until_servers(begun, last, |servers| servers.len() == usize::from(SERVERS));
     // With checks the last to be entered is whoever answered last.
     while place.objects() < table.objects() {
         assert!(begun.elapsed() < super::place::PATIENCE, "{} objects", place.objects());
         std::thread::sleep(Duration::from_millis(50));
+        took = begun.elapsed();
     }
+    assert_eq!(place.objects(), table.objects());
+    took
 }
 
 /// Waits until nobody computes any more what the start has caused.

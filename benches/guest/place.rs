@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use director::ipvs::{Client, ServerEntry, ServiceEntry, ServiceId};
+use director::ipvs::{Client, Command, ServerEntry, ServiceEntry, ServiceId};
 use director_lab::namespace::Namespace;
 
 /// How long anything may take.
@@ -90,6 +90,16 @@ impl Place {
             std::thread::sleep(LOOK);
         }
         begun.elapsed()
+    }
+}
+
+/// The kernel walks all namespaces for a table, and skips some of ours when services of another one vanish meanwhile
+/// (ip_vs_genl_dump_services): they go now, not some time after the namespace.
+impl Drop for Place {
+    fn drop(&mut self) {
+        let services = self.client.table().unwrap_or_default();
+        let commands: Vec<_> = services.iter().map(|entry| Command::DeleteService(entry.id)).collect();
+        let _ = self.client.apply(&commands);
     }
 }
 

@@ -3,6 +3,8 @@
 //! Parsing costs a hundred times more than looking for the lines that begin a section. Whoever works with the parts must come to the
 //! same verdict as on the whole, or go back to the whole: see [`super::again`] and [`super::piecewise`].
 
+use memchr::memmem;
+
 use super::LARGEST;
 
 /// A text cut at its lines that begin a section.
@@ -22,7 +24,8 @@ impl<'t> Layout<'t> {
     /// TOML, which whoever checks the parts notices.
     pub fn of(text: &'t [u8]) -> Option<Self> {
         let text = std::str::from_utf8(text).ok().filter(|text| text.len() <= LARGEST)?;
-        if text.starts_with('\u{feff}') || text.contains("\"\"\"") || text.contains("'''") {
+        let holds = |quotes: &str| memmem::find(text.as_bytes(), quotes.as_bytes()).is_some();
+        if text.starts_with('\u{feff}') || holds("\"\"\"") || holds("'''") {
             return None;
         }
         let mut layout = Self { rest: String::new(), services: Vec::new(), refers: false };
@@ -58,11 +61,11 @@ impl<'t> Layout<'t> {
 
 /// Every line with the place where it begins.
 fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
-    let mut at = 0;
-    text.split_inclusive('\n').map(move |line| {
-        let start = at;
-        at += line.len();
-        (start, line)
+    let ends = memchr::memchr_iter(b'\n', text.as_bytes()).map(|end| end + 1);
+    let mut start = 0;
+    ends.chain([text.len()]).filter_map(move |end| {
+        let at = std::mem::replace(&mut start, end);
+        text.get(at..end).filter(|line| !line.is_empty()).map(|line| (at, line))
     })
 }
 

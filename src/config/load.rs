@@ -14,6 +14,7 @@ use super::packed::{unpack, unpack_rest};
 use super::{Checked, LARGEST, NodeFacts, Nodes, Report, check, check_nodes};
 use crate::ipc::message::StoreStatus;
 use crate::paths::RunDir;
+use crate::sys::mapped::Mapped;
 
 /// Why a file gave no configuration.
 #[derive(Debug, thiserror::Error)]
@@ -120,7 +121,7 @@ pub fn active(run: &RunDir) -> Result<Option<Active>, LoadError> {
 /// As [`active`].
 pub fn active_without_services(run: &RunDir) -> Result<Option<ActiveRest>, LoadError> {
     let Some(published) = published(run)? else { return Ok(None) };
-    let packed = std::fs::read(run.packed()).ok();
+    let packed = Mapped::open(&run.packed()).ok();
     let known = packed.and_then(|bytes| unpack_rest(&bytes, &published.text, &published.facts));
     let (checked, gist, marks) = match known {
         Some(known) => known,
@@ -137,14 +138,15 @@ pub fn active_without_services(run: &RunDir) -> Result<Option<ActiveRest>, LoadE
 /// What another process of this Director has found `text` to say, if that is known and was found with the same `facts`.
 #[must_use]
 pub fn prepared(run: &RunDir, text: &[u8], facts: &NodeFacts) -> Option<Checked> {
-    unpack(&std::fs::read(run.packed()).ok()?, text, facts)
+    unpack(&Mapped::open(&run.packed()).ok()?, text, facts)
 }
 
 /// What lies in the run directory.
 struct Published {
     generation: u64,
     facts: NodeFacts,
-    text: Vec<u8>,
+    /// Every worker looks at it, none keeps it.
+    text: Mapped,
 }
 
 impl Published {
@@ -158,7 +160,7 @@ fn published(run: &RunDir) -> Result<Option<Published>, LoadError> {
     let unreadable = |path: PathBuf, why: String| LoadError::Unreadable { path, why };
     // `active.toml` is replaced last: its text is never older than the generation beside it, and a newer
     // `source.json` in between only makes the watcher call again.
-    let text = match read_file(&run.active_config()) {
+    let text = match Mapped::open(&run.active_config()) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         other => other.map_err(|error| unreadable(run.active_config(), explain(&error)))?,
     };

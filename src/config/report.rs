@@ -7,6 +7,7 @@
 //!   |        ^^^
 //! ```
 
+use std::cell::OnceCell;
 use std::fmt;
 use std::ops::Range;
 
@@ -165,19 +166,25 @@ impl Serialize for Report {
 #[derive(Debug)]
 pub(super) struct Lines<'t> {
     text: &'t str,
-    starts: Vec<usize>,
+    /// Looked for when a place is asked for: a file without fault has none to tell.
+    starts: OnceCell<Vec<usize>>,
 }
 
 impl<'t> Lines<'t> {
-    pub(super) fn new(text: &'t str) -> Self {
-        let starts = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
-        Self { text, starts }
+    pub(super) const fn new(text: &'t str) -> Self {
+        Self { text, starts: OnceCell::new() }
+    }
+
+    fn starts(&self) -> &[usize] {
+        self.starts.get_or_init(|| {
+            std::iter::once(0).chain(self.text.match_indices('\n').map(|(at, _)| at + 1)).collect()
+        })
     }
 
     /// Line and column of a byte, both from 1, the column in characters.
     pub(super) fn place(&self, byte: usize) -> (usize, usize) {
         let byte = self.text.floor_char_boundary(byte);
-        let line = self.starts.partition_point(|start| *start <= byte);
+        let line = self.starts().partition_point(|start| *start <= byte);
         let start = self.line(line).0;
         let column = self.text.get(start..byte).map_or(0, |before| before.chars().count());
         (line, column + 1)
@@ -185,8 +192,8 @@ impl<'t> Lines<'t> {
 
     /// Offset and text, without its end, of the line with this number.
     pub(super) fn line(&self, number: usize) -> (usize, &'t str) {
-        let start = number.checked_sub(1).and_then(|index| self.starts.get(index)).copied().unwrap_or(0);
-        let end = self.starts.get(number).copied().unwrap_or(self.text.len());
+        let start = number.checked_sub(1).and_then(|index| self.starts().get(index)).copied().unwrap_or(0);
+        let end = self.starts().get(number).copied().unwrap_or(self.text.len());
         let line = self.text.get(start..end).unwrap_or_default();
         (start, line.trim_end_matches(['\n', '\r']))
     }

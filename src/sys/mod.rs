@@ -8,6 +8,7 @@ pub mod ethtool; // the light of a NIC
 pub mod heap; // the allocator
 pub mod late_port; // source addresses of probes
 pub mod loopback; // `lo` up
+pub mod mapped; // files as shared memory
 pub mod netlink; // options of netlink sockets
 pub mod packet; // addresses of packet sockets
 pub mod process; // signals, leaked descriptors, sync and reboot in a child

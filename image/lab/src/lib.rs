@@ -11,6 +11,7 @@
 //! - [`segment`]    one Ethernet segment, its hosts and taps
 //! - [`machine`]    what a guest is made of: what it boots from, what is plugged in
 //! - [`guest`]      a QEMU process: its power, its console, its control channel
+//! - [`user_mode`]  a guest whose kernel is a program, at this machine's own speed
 //! - [`serial`]     a guest's serial line: everything it said, waiting for words, typing
 //! - [`qmp`]        QEMU's control channel: reset, power button, keys, screen
 //! - [`disk`]       private copies of disk images, with an operator's file put onto them
@@ -55,3 +56,4 @@ pub mod scratch;
 pub mod segment;
 pub mod serial;
 pub mod server;
+pub mod user_mode;

@@ -1,8 +1,8 @@
 //! `cargo image bench`: Director and its peers on the same work, in turns, in one run.
 //!
-//! Most cases run in a QEMU guest with the shipped kernel ([`guest`]; the driver in it is `benches/guest`), because IPVS is
-//! there. The guest is emulated, so a number says little and a ratio much. Those without IPVS run here, in namespaces of their
-//! own: [`checks`], [`failover`], [`instances`], [`onlookers`].
+//! Most cases run in a guest ([`guest`]; the driver in it is `benches/guest`), because IPVS is there: with the shipped kernel in QEMU,
+//! emulated, so a number says little and a ratio much, or with User-Mode Linux. Those without IPVS run here, in namespaces of their own:
+//! [`checks`], [`failover`], [`instances`], [`onlookers`].
 //! [`table`] turns measurements into medians and ratios. doc/benchmarks.md says how to read them.
 
 mod checks;
@@ -34,6 +34,9 @@ pub struct Args {
     /// How often each case is repeated; the median counts
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=99))]
     rounds: u8,
+    /// The kernel under the cases that need IPVS
+    #[arg(long, value_enum, default_value_t = guest::Kernel::Shipped)]
+    kernel: guest::Kernel,
     /// How long `checks` watches
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=120))]
     minutes: u8,
@@ -63,7 +66,8 @@ const CASES: &[Case] = &[
         name: "first-write",
         about: "1000 services with 10 servers each, from one file into an empty kernel",
         goals: &[
-            Goal::ratio("file-to-table", "keepalived", 0.1),
+            Goal::ratio("first-to-last", "keepalived", 0.1),
+            Goal::ratio("file-to-table", "keepalived", 1.0),
             Goal::ratio("file-to-table", "ipvsadm-R", 1.0),
             Goal::ratio("write-alone", "raw-netlink", 1.0 / 0.7),
         ],
@@ -173,7 +177,7 @@ pub fn run(args: &Args) -> Result<()> {
         preflight::become_root()?;
     }
     let guests = chosen.iter().any(|case| matches!(case.place, Place::Guest));
-    let bench = if guests { Some(guest::Bench::prepare(args.rounds)?) } else { None };
+    let bench = if guests { Some(guest::Bench::prepare(args.kernel, args.rounds)?) } else { None };
     for case in chosen {
         eprintln!("── {}: {}", case.name, case.about);
         let measurements = match (case.place, &bench) {

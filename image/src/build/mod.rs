@@ -105,6 +105,15 @@ pub fn kernel() -> Result<PathBuf> {
     kernel::ensure(&Board::named(DEFAULT_BOARD)?)
 }
 
+/// User-Mode Linux of the same source as the shipped kernel, configured by `fragment` (its name and its text).
+///
+/// # Errors
+/// It has to be built, and that fails.
+pub fn user_mode_kernel(fragment: (String, String)) -> Result<PathBuf> {
+    setup::ensure()?;
+    kernel::user_mode(fragment)
+}
+
 /// What is compiled.
 struct Parts {
     kernel: PathBuf,
