@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
 
+use super::decode;
 use super::message::{Event, Reply, Request};
 use crate::paths::RunDir;
 use crate::role::Role;
@@ -69,7 +70,7 @@ pub fn ask(run: &RunDir, role: Role, request: &Request, wait: Duration) -> Resul
     stream.set_write_timeout(Some(wait.max(Duration::from_millis(1)))).map_err(trouble)?;
     stream.write_all(line.as_bytes()).map_err(trouble)?;
     let answer = read_line(&stream, deadline).map_err(trouble)?;
-    match serde_json::from_slice(&answer).map_err(|source| AskError::Garbled { role, source })? {
+    match decode::reply(&answer).map_err(|source| AskError::Garbled { role, source })? {
         Reply::Error { message } => Err(AskError::Refused { message }),
         reply => Ok(reply),
     }
@@ -103,7 +104,7 @@ pub async fn question(
         Ok(Err(source)) => return Err(AskError::Absent { role, path, source }),
         Err(_) => return Err(AskError::Silent { role, waited: wait }),
     };
-    match serde_json::from_slice(&answer).map_err(|source| AskError::Garbled { role, source })? {
+    match decode::reply(&answer).map_err(|source| AskError::Garbled { role, source })? {
         Reply::Error { message } => Err(AskError::Refused { message }),
         reply => Ok(reply),
     }

@@ -8,5 +8,6 @@
 //! ```
 
 pub mod client; // one question, one answer (blocking); a subscription that outlives its publisher (async)
+pub mod decode; // an answer as it came (pure)
 pub mod message; // requests, replies, events, status: the vocabulary
 pub mod server; // the socket of a worker; every call is answered by the worker's own loop
