@@ -26,6 +26,7 @@ pub mod ipvs; // the kernel's balancer over generic netlink: its table, and the 
 mod listen; // on an address that may not be here yet
 pub mod logging; // `log` records → "<6>text" lines on stderr, which the supervisor rings
 pub mod lvs; // the worker that owns IPVS: services, real servers, quorum, the sorry page
+pub mod names; // names of hosts as addresses, for what may wait
 pub mod net; // links, addresses of NICs, routes, network sysctls
 pub mod netlink; // netlink as bytes, and the socket that carries it
 pub mod nft; // marks and source addresses by nftables: the rules that services need, and the table that holds them

@@ -19,6 +19,7 @@ use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::pty::{grantpt, posix_openpt, ptsname_r, unlockpt};
 use nix::sys::signal::{Signal, kill};
+use nix::sys::termios::{LocalFlags, tcgetattr};
 use nix::unistd::Pid;
 
 /// The terminal as a person has it. Its name in `/dev` is a link in a folder of the test, so that it can come again.
@@ -58,7 +59,10 @@ impl Terminal {
             let left = deadline.saturating_duration_since(Instant::now());
             assert!(!left.is_zero(), "no {wanted:?} in:\n{}", self.seen);
             let mut fds = [PollFd::new(self.master.as_fd(), PollFlags::POLLIN)];
-            poll(&mut fds, PollTimeout::try_from(left).unwrap()).unwrap();
+            // Reading waits for ever.
+            if poll(&mut fds, PollTimeout::try_from(left).unwrap()).unwrap() == 0 {
+                continue;
+            }
             let mut buffer = [0; 4096];
             // Before the console has opened its side, reading fails.
             match self.master.read(&mut buffer) {
@@ -202,4 +206,116 @@ fn without_workers_it_says_who_does_not_answer() {
         assert!(banner.contains(line), "{line} in {banner}");
     }
     end(console);
+}
+
+/// A serial line of 80×24, on which nothing is known but what the terminal answers.
+#[test]
+fn the_whole_screen_is_used_where_the_terminal_answers() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = RunDir::new(folder.path());
+    let _orders = workers(&run);
+    let mut terminal = Terminal::plug_in(folder.path());
+    let console = start(&run, folder.path());
+    terminal.expect("Press Enter");
+    terminal.send("\r1\r");
+    assert!(!terminal.expect("any other key = back) ").contains('\x1b'));
+    terminal.send("f");
+    terminal.expect("\x1b[6n");
+    terminal.send("\x1b[24;80R");
+    terminal.expect("SERVICES");
+    terminal.expect("q leave");
+    terminal.send("e");
+    terminal.expect("refused");
+    terminal.send("q");
+    terminal.expect("\x1b[m\x1b[24H\r\n");
+    terminal.expect("an empty line to leave: ");
+    terminal.send("1\r");
+    terminal.expect("any other key = back) ");
+    terminal.send("f");
+    terminal.expect("\x1b[6n");
+    // Without an answer the status comes line by line.
+    terminal.expect("This terminal does not tell its size");
+    terminal.expect("VI_1  MASTER");
+    terminal.send("q");
+    terminal.expect("an empty line to leave: ");
+    // In the midst of it the line is hung up: the next person has the banner, and no colours.
+    terminal.send("1\r");
+    terminal.expect("any other key = back) ");
+    terminal.send("f");
+    terminal.expect("\x1b[6n");
+    terminal.send("\x1b[24;80R");
+    terminal.expect("q leave");
+    terminal.unplug();
+    let mut terminal = Terminal::plug_in(folder.path());
+    assert!(!terminal.expect("Press Enter").contains('\x1b'));
+    end(console);
+}
+
+/// `director top` on a terminal that `setsid` makes its own, with what the kernel knows of its size.
+struct Top {
+    terminal: Terminal,
+    slave: File,
+    child: Child,
+}
+
+fn top(folder: &Path, run: &RunDir, term: &str) -> Top {
+    let terminal = Terminal::plug_in(folder);
+    let slave = File::options().read(true).write(true).open(&terminal.link).unwrap();
+    let child = Command::new("setsid")
+        .args(["--ctty", "--wait"])
+        .arg(env!("CARGO_BIN_EXE_director"))
+        .args(["top", "--run-dir"])
+        .arg(run.path())
+        .env("TERM", term)
+        .stdin(slave.try_clone().unwrap())
+        .stdout(slave.try_clone().unwrap())
+        .stderr(slave.try_clone().unwrap())
+        .spawn()
+        .unwrap();
+    Top { terminal, slave, child }
+}
+
+#[test]
+fn top_puts_the_terminal_back_whatever_ends_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = RunDir::new(folder.path());
+    let _orders = workers(&run);
+    for signal in [None, Some(Signal::SIGTERM), Some(Signal::SIGINT), Some(Signal::SIGHUP)] {
+        let Top { mut terminal, slave, mut child } = top(folder.path(), &run, "vt100");
+        terminal.expect("\x1b[6n");
+        assert!(!tcgetattr(&slave).unwrap().local_flags.contains(LocalFlags::ICANON));
+        terminal.send("\x1b[24;80R");
+        terminal.expect("SERVICES");
+        terminal.expect("q leave");
+        match signal {
+            None => terminal.send("q"),
+            Some(signal) => kill(only_child(child.id()), signal).unwrap(),
+        }
+        terminal.expect("\x1b[m\x1b[24H\r\n");
+        assert!(child.wait().unwrap().success(), "{signal:?}");
+        let after = tcgetattr(&slave).unwrap();
+        assert!(after.local_flags.contains(LocalFlags::ICANON | LocalFlags::ECHO), "{signal:?}");
+        terminal.unplug();
+    }
+}
+
+#[test]
+fn top_is_plain_on_a_dumb_terminal() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = RunDir::new(folder.path());
+    let _orders = workers(&run);
+    let Top { mut terminal, mut child, .. } = top(folder.path(), &run, "dumb");
+    for _ in 0..2 {
+        let shown = terminal.expect("any other key = back) ");
+        assert!(shown.contains("VI_1  MASTER") && !shown.contains('\x1b'), "{shown:?}");
+    }
+    terminal.send("q");
+    assert!(child.wait().unwrap().success());
+}
+
+/// The process that `setsid --wait` waits for; itself, where it did not have to fork.
+fn only_child(parent: u32) -> Pid {
+    let children = std::fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).unwrap();
+    let child = children.split_whitespace().next().map_or(parent, |pid| pid.parse().unwrap());
+    Pid::from_raw(child.try_into().unwrap())
 }

@@ -145,6 +145,28 @@ pub async fn probe(target: &Target, name: &str, record: &str, expect: &[String],
     }
 }
 
+/// The records of type `record` that the server at `target` has for `name`, each in the form of a zone file. No end in time:
+/// that is for the caller.
+///
+/// # Errors
+/// In words, the name of the server's refusal (RFC 1035 section 4.1.1, `NXDOMAIN`) at their beginning.
+pub async fn records(target: &Target, name: &str, record: &str) -> Result<Vec<String>, String> {
+    let why = |ended: Outcome| match ended {
+        Outcome::Failure(why) | Outcome::Success(why) | Outcome::Warning(why) => why.into_owned(),
+        _ => "cannot be asked".to_owned(),
+    };
+    let id = random::bytes().map_err(|error| error.to_string())?;
+    let question = Question::new(name, record, &[], u16::from_be_bytes(id))?;
+    let message = question.message()?;
+    let answer = by_udp(target, &message).await.map_err(why)?;
+    if let Some(records) = question.answers(&answer)? {
+        return Ok(records);
+    }
+    let stream = socket::connect(target).await.map_err(why)?;
+    let answer = by_tcp(stream, &message).await.map_err(|error| error.to_string())?;
+    question.answers(&answer)?.ok_or_else(|| "answer is cut short even over TCP".to_owned())
+}
+
 async fn by_udp(target: &Target, message: &[u8]) -> Step<Vec<u8>> {
     let socket = datagram::udp(target)?;
     socket.send(message).await?;

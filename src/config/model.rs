@@ -59,6 +59,8 @@ pub struct Config {
 pub struct System {
     /// Host name, RFC 1123; the appliance is called `director` without one.
     pub hostname: Option<String>,
+    /// Name servers, in the order in which they are asked.
+    pub dns: Vec<IpAddr>,
     /// Time servers.
     pub ntp: Vec<IpAddr>,
     /// Where logs go besides the ring.

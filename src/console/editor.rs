@@ -48,7 +48,15 @@ impl Editor {
                 Edited::Cancel
             }
             Key::Redraw => Edited::Echo(format!("\n{}", self.line)),
+            // Nothing of a line.
+            _ => Edited::Echo(String::new()),
         }
+    }
+
+    /// What was typed so far.
+    #[must_use]
+    pub fn line(&self) -> &str {
+        &self.line
     }
 
     /// Forgets what was typed.

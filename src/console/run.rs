@@ -6,7 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant, SystemTime};
 
 use log::{info, warn};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use super::session::{Answer, Command, Session};
 use super::snapshot::{FileFacts, Snapshot};
@@ -62,6 +62,19 @@ pub fn run(args: &WorkerArgs) -> Result<(), Box<dyn Error>> {
     }
 }
 
+/// The live view on the terminal of whoever calls, until a key or a signal ends it.
+///
+/// # Errors
+/// There is no such terminal, or the kernel refuses signals or poll.
+pub fn watch(run_dir: &RunDir, full: bool) -> io::Result<()> {
+    let mut tty = Tty::own()?;
+    let (end, write) = UnixStream::pair()?;
+    for signal in [SIGTERM, SIGINT, SIGHUP] {
+        signal_hook::low_level::pipe::register(signal, write.try_clone()?)?;
+    }
+    serve(run_dir, &mut tty, &mut Session::watching(full), &end, Instant::now()).map(|_| ())
+}
+
 #[derive(Debug, PartialEq, Eq)]
 enum End {
     Told,
@@ -78,6 +91,7 @@ fn serve(
     let now = || u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     let mut buffer = [0; 256];
     loop {
+        session.window(tty.window());
         let mut command = session.advance(now());
         loop {
             tty.write(&session.take_output());
@@ -85,8 +99,14 @@ fn serve(
             let answer = obey(run_dir, tty, &order, &mut session.snapshot);
             command = session.answer(answer).or_else(|| session.advance(now()));
         }
+        if session.is_ended() {
+            return Ok(End::Told);
+        }
         match tty.wait(end, session.patience())? {
-            Woken::Other => return Ok(End::Told),
+            Woken::Other => {
+                tty.write(&session.farewell());
+                return Ok(End::Told);
+            }
             Woken::Time => {}
             Woken::Input => match tty.read(&mut buffer) {
                 Some(count) => session.bytes(buffer.get(..count).unwrap_or_default()),

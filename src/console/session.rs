@@ -4,10 +4,12 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::announce::{Announcer, INVITATION};
-use super::ascii::clean;
+use super::ascii::{clean, wrap};
 use super::editor::{Edited, Editor};
 use super::keys::{Decoder, Key};
-use super::screens::{Input, Mode, Screen, Step};
+use super::live::stage::Stage;
+use super::live::{Act, PATIENCE_MS, PERIOD_MS};
+use super::screens::{Input, Mode, Screen, Step, WIDTH};
 use super::snapshot::Snapshot;
 use super::tool::Tool;
 use crate::ipc::message::{Reply, Request};
@@ -55,6 +57,11 @@ const LONGEST_SHUT_MS: u64 = 5 * 60 * 1000;
 const ALONE_MS: u64 = 2_500;
 /// Time after which an escape that nothing followed was the key of that name, milliseconds.
 const ESCAPE_MS: u64 = 100;
+/// How often a question that waits for its answer looks for messages of the kernel, milliseconds.
+const NEWS_MS: u64 = 2_000;
+
+/// Said where a terminal does not answer.
+const UNABLE: &str = "This terminal does not tell its size: the status comes line by line.";
 
 /// The state of one terminal.
 #[derive(Debug)]
@@ -75,6 +82,14 @@ pub struct Session {
     /// Wrong PINs in a row, and until when no other is taken.
     wrong: u32,
     shut_ms: u64,
+    stage: Stage,
+    /// Number of the last message of the kernel that was shown, when to look for others, and whether that is under way.
+    heard: u64,
+    news_ms: u64,
+    aside: bool,
+    /// Nothing but the live view, which ends the session.
+    only: bool,
+    ended: bool,
     out: String,
 }
 
@@ -97,8 +112,40 @@ impl Session {
             escape_ms: None,
             wrong: 0,
             shut_ms: 0,
+            stage: Stage::default(),
+            heard: 0,
+            news_ms: 0,
+            aside: false,
+            only: false,
+            ended: false,
             out: String::new(),
         }
+    }
+
+    /// A session of the live view alone: full screen, or line by line for a terminal that understands nothing else.
+    #[must_use]
+    pub fn watching(full: bool) -> Self {
+        let mut session = Self { only: true, ..Self::new(false) };
+        let step = if full { Screen::live() } else { Screen::status() };
+        session.screen = step.screen;
+        session.enter(full);
+        session
+    }
+
+    /// Whether it is over ([`Self::watching`]).
+    #[must_use]
+    pub const fn is_ended(&self) -> bool {
+        self.ended
+    }
+
+    /// The size of the terminal in columns and lines, as far as the kernel knows it.
+    pub fn window(&mut self, size: Option<(u16, u16)>) {
+        self.stage.window(size);
+    }
+
+    /// What puts the terminal back when the process ends.
+    pub fn farewell(&mut self) -> String {
+        self.stage.leave()
     }
 
     /// Bytes from the terminal.
@@ -121,7 +168,8 @@ impl Session {
         }
         let tick = self.period().map(|_| self.due_ms.saturating_sub(self.now_ms));
         let leave = self.leaves().then(|| (self.key_ms + IDLE_MS).saturating_sub(self.now_ms));
-        tick.into_iter().chain(leave).min().map(Duration::from_millis)
+        let news = self.asks_aside().then(|| self.news_ms.saturating_sub(self.now_ms));
+        tick.into_iter().chain(leave).chain(news).min().map(Duration::from_millis)
     }
 
     /// Goes on until something must be done outside or nothing is left to do; `now_ms` counts from the session's start.
@@ -141,6 +189,10 @@ impl Session {
             } else if let Some(period) = self.period().filter(|_| now_ms >= self.due_ms) {
                 self.due_ms = now_ms + period;
                 return self.input(Input::Tick);
+            } else if self.asks_aside() && now_ms >= self.news_ms {
+                self.news_ms = now_ms + NEWS_MS;
+                (self.aside, self.waiting) = (true, true);
+                return Some(Command::Look(vec![Role::Init]));
             } else {
                 return None;
             }
@@ -151,6 +203,11 @@ impl Session {
     /// The answer to the last command.
     pub fn answer(&mut self, answer: Answer) -> Option<Command> {
         self.waiting = false;
+        let aside = std::mem::take(&mut self.aside);
+        self.tell(aside);
+        if aside {
+            return None;
+        }
         if self.screen == Screen::Locked {
             self.count(&answer);
         }
@@ -165,6 +222,42 @@ impl Session {
         *self = Self { now_ms, wrong, shut_ms, snapshot, ..Self::new(self.clears) };
     }
 
+    /// While a question waits for its answer, nothing else asks for what the kernel has to say.
+    fn asks_aside(&self) -> bool {
+        !self.waiting && self.leaves() && self.screen != Screen::Down
+    }
+
+    /// Shows what the kernel has said meanwhile, and in the midst of a question that again with what was typed.
+    fn tell(&mut self, amidst: bool) {
+        let news = self.snapshot.init.iter().flat_map(|init| &init.urgent);
+        let news: Vec<_> = news.filter(|(number, _)| *number > self.heard).cloned().collect();
+        let Some((last, _)) = news.last() else { return };
+        self.heard = *last;
+        // Among the alarms of the view that fills the screen they stay for longer.
+        if matches!(self.screen, Screen::Live(_)) {
+            return;
+        }
+        let lines = news.iter().flat_map(|(_, text)| wrap(&format!("! {text}"), WIDTH, "    "));
+        let lines: Vec<String> = lines.collect();
+        if amidst {
+            self.out.push('\n');
+        }
+        self.print(&lines.join("\n"));
+        if amidst {
+            self.again(self.screen.mode() == Mode::Secret);
+        } else if self.screen == Screen::Idle {
+            self.print(INVITATION);
+        }
+    }
+
+    /// The prompt, and behind it what was typed so far.
+    fn again(&mut self, secret: bool) {
+        self.prompt();
+        let typed = self.editor.line();
+        let typed = if secret { "*".repeat(typed.len()) } else { typed.to_owned() };
+        self.out.push_str(&typed);
+    }
+
     /// A live view may be watched for hours; a menu that nobody answers is left.
     fn leaves(&self) -> bool {
         self.screen != Screen::Idle && self.screen.period_ms().is_none()
@@ -174,7 +267,7 @@ impl Session {
         if !self.decoder.pending() {
             self.escape_ms = None;
         } else if self.now_ms >= *self.escape_ms.get_or_insert(self.now_ms) + ESCAPE_MS {
-            self.decoder.settle();
+            self.input.extend(self.decoder.settle());
             self.escape_ms = None;
         }
     }
@@ -216,9 +309,28 @@ impl Session {
 
     fn key(&mut self, key: Key, idle: bool) -> Option<Command> {
         // A live view that was left alone may be looked at, and no more, without the PIN.
-        if idle && self.snapshot.pin().is_some() && self.screen.period_ms().is_some() {
+        if idle && !self.only && self.snapshot.pin().is_some() && self.screen.period_ms().is_some() {
+            self.out.push_str(&self.stage.leave());
             self.screen = Screen::Idle;
             return self.wake();
+        }
+        if let Screen::Live(live) = &mut self.screen {
+            return match (key, self.stage.is_set()) {
+                (Key::Position { line, column }, _) => self.measured((column, line)),
+                (Key::Interrupt | Key::End | Key::Char('q'), false) => self.leave_view(),
+                (_, false) => None,
+                (key, true) => match live.key(key) {
+                    Act::Stay => self.paint(),
+                    Act::Leave => self.leave_view(),
+                    Act::Measure => {
+                        self.out.push_str(self.stage.afresh());
+                        self.paint()
+                    }
+                },
+            };
+        }
+        if !key.is_plain() {
+            return None;
         }
         match self.screen.mode() {
             Mode::Wake if self.screen == Screen::Down => None,
@@ -233,7 +345,7 @@ impl Session {
                 let input = match key {
                     Key::Char(c) => Input::Key(c.to_ascii_lowercase()),
                     Key::Interrupt | Key::End => Input::Cancel,
-                    Key::Enter | Key::Erase | Key::EraseLine | Key::Redraw => Input::Key(' '),
+                    _ => Input::Key(' '),
                 };
                 self.out.push('\n');
                 self.input(input)
@@ -245,12 +357,9 @@ impl Session {
 
     fn edit(&mut self, key: Key, secret: bool) -> Option<Command> {
         match self.editor.key(key) {
-            Edited::Echo(text) if key == Key::Redraw => {
-                let typed = text.trim_start_matches('\n').to_owned();
+            Edited::Echo(_) if key == Key::Redraw => {
                 self.out.push('\n');
-                self.prompt();
-                let typed = if secret { "*".repeat(typed.len()) } else { typed };
-                self.out.push_str(&typed);
+                self.again(secret);
                 None
             }
             Edited::Echo(text) => {
@@ -274,9 +383,70 @@ impl Session {
         if self.screen == Screen::Idle {
             return self.idle(&input);
         }
+        if matches!(self.screen, Screen::Live(_)) {
+            return self.live(&input);
+        }
         let screen = std::mem::replace(&mut self.screen, Screen::Idle);
         let step = screen.step(input, &self.snapshot);
         self.go(step)
+    }
+
+    fn live(&mut self, input: &Input) -> Option<Command> {
+        match input {
+            Input::Tick if self.stage.is_set() => self.look(),
+            // It has had its time to answer.
+            Input::Tick => {
+                self.stage.leave();
+                self.print(UNABLE);
+                self.go(Screen::status())
+            }
+            Input::Answer(_) => {
+                if let Screen::Live(live) = &mut self.screen {
+                    live.heard(&self.snapshot);
+                }
+                self.paint()
+            }
+            Input::Line(_) | Input::Key(_) | Input::Cancel => None,
+        }
+    }
+
+    fn look(&mut self) -> Option<Command> {
+        let Screen::Live(live) = &mut self.screen else { return None };
+        self.waiting = true;
+        self.due_ms = self.now_ms + PERIOD_MS;
+        Some(Command::Look(live.roles(&self.snapshot)))
+    }
+
+    fn measured(&mut self, told: (u16, u16)) -> Option<Command> {
+        let before = self.stage.is_set();
+        match self.stage.measured(told) {
+            true if before => self.paint(),
+            true => self.look(),
+            false => None,
+        }
+    }
+
+    /// Of several keys that come at once, the last one is shown.
+    fn paint(&mut self) -> Option<Command> {
+        if let Screen::Live(live) = &mut self.screen
+            && self.input.is_empty()
+        {
+            self.out.push_str(&self.stage.paint(live, &self.snapshot));
+        }
+        None
+    }
+
+    fn leave_view(&mut self) -> Option<Command> {
+        let step = Step::menu(&self.snapshot);
+        self.go(step)
+    }
+
+    /// A screen has been come to.
+    fn enter(&mut self, full: bool) {
+        if full {
+            self.out.push_str(self.stage.enter(self.clears));
+            self.due_ms = self.now_ms + if self.stage.is_set() { 0 } else { PATIENCE_MS };
+        }
     }
 
     fn idle(&mut self, input: &Input) -> Option<Command> {
@@ -312,6 +482,14 @@ impl Session {
 
     fn go(&mut self, step: Step) -> Option<Command> {
         let entered = step.screen.mode() != self.screen.mode();
+        let full = matches!(step.screen, Screen::Live(_));
+        if !full {
+            self.out.push_str(&self.stage.leave());
+        }
+        self.ended = self.only && matches!(step.screen, Screen::Menu(_) | Screen::Idle);
+        if self.ended {
+            return None;
+        }
         if step.redraws && self.clears {
             self.out.push_str("\x1b[H\x1b[2J");
         }
@@ -325,6 +503,7 @@ impl Session {
         if let Some(period) = self.screen.period_ms() {
             self.due_ms = self.now_ms + period;
         }
+        self.enter(full);
         if self.screen == Screen::Idle {
             self.leave();
         } else if step.command.is_none() {

@@ -8,10 +8,13 @@ use std::ops::ControlFlow;
 use std::str::FromStr;
 
 use super::tty::Tty;
+use crate::ctl;
+use crate::names;
 use crate::net::capture::{Plan, capture};
 use crate::net::{arping, ping, trace};
 use crate::paths::RunDir;
 use crate::store::deliver::{self, Place};
+use crate::store::update;
 use crate::support;
 use crate::units::IfName;
 
@@ -21,9 +24,9 @@ const INTERRUPT: u8 = 3;
 /// Something that a terminal does itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Tool {
-    /// Four echoes of this address; the screen has not checked it.
+    /// Four echoes of this address or name; the screen has not checked it.
     Ping(String),
-    /// The routers on the way to this address.
+    /// The routers on the way to this address or name.
     Traceroute(String),
     /// Who has this address; perhaps an interface behind it.
     Arping(String),
@@ -33,6 +36,12 @@ pub enum Tool {
     Bundle(Shelf),
     /// Lets the light of a NIC blink.
     Blink(IfName),
+    /// How the slots of firmware stand.
+    Slots,
+    /// New firmware from a USB stick into the slot that does not run.
+    Update,
+    /// Lets the next start take the slot that it would not have taken.
+    OtherSlot,
 }
 
 impl fmt::Display for Tool {
@@ -48,6 +57,9 @@ impl fmt::Display for Tool {
             }
             Self::Bundle(shelf) => write!(f, "support bundle to {shelf}"),
             Self::Blink(interface) => write!(f, "blink {interface}"),
+            Self::Slots => f.write_str("slots"),
+            Self::Update => f.write_str("update from a USB stick"),
+            Self::OtherSlot => f.write_str("the other slot next"),
         }
     }
 }
@@ -99,11 +111,11 @@ pub fn run(run_dir: &RunDir, tty: &mut Tty, tool: &Tool) -> Result<String, Box<d
     match tool {
         Tool::Ping(address) => {
             let each = |outcome: &ping::Outcome| step(tty, outcome);
-            Ok(ping::ping(address.parse()?, ping::Plan::default(), each)?.to_string())
+            Ok(ping::ping(names::target(run_dir, address)?, ping::Plan::default(), each)?.to_string())
         }
         Tool::Traceroute(address) => {
             let each = |hop: &trace::Hop| step(tty, hop);
-            Ok(trace::trace(address.parse()?, trace::Plan::default(), each)?.to_string())
+            Ok(trace::trace(names::target(run_dir, address)?, trace::Plan::default(), each)?.to_string())
         }
         Tool::Arping(line) => {
             let mut words = line.split_whitespace();
@@ -131,6 +143,21 @@ pub fn run(run_dir: &RunDir, tty: &mut Tty, tool: &Tool) -> Result<String, Box<d
             crate::sys::ethtool::blink(interface, 5)
                 .map_err(|error| -> Box<dyn Error> { cannot_blink(interface, &error).into() })?;
             Ok(format!("{interface} has blinked."))
+        }
+        Tool::Slots => Ok(ctl::update::lines(&update::slots(run_dir)?).join("\n")),
+        Tool::Update => {
+            let mut before = None;
+            Ok(update::from_stick(run_dir, &mut |progress| {
+                if before.replace(progress) != Some(progress) && progress.percent.is_multiple_of(10) {
+                    tty.write(&format!("{}\n", ctl::update::line(progress)));
+                }
+            })?)
+        }
+        Tool::OtherSlot => {
+            let slots = update::slots(run_dir)?;
+            let other = slots.iter().find(|it| !it.next).ok_or("both slots are given up")?;
+            update::start_next(run_dir, other.slot)?;
+            Ok(format!("The next start takes slot {}.", other.slot))
         }
     }
 }

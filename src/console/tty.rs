@@ -7,7 +7,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -17,6 +17,8 @@ use nix::sys::termios::{
     BaudRate, ControlFlags, FlushArg, InputFlags, LocalFlags, OutputFlags, SetArg, SpecialCharacterIndices,
     Termios, cfsetspeed, tcflush, tcgetattr, tcsetattr,
 };
+
+use crate::sys::terminal;
 
 /// Most time that output waits for a line that does not take it; the rest of it is lost then.
 const STALLED: Duration = Duration::from_secs(5);
@@ -46,7 +48,21 @@ impl Tty {
     /// # Errors
     /// There is no such device, or it is no terminal.
     pub fn open(name: &str) -> io::Result<Self> {
-        let path = PathBuf::from("/dev").join(name);
+        Self::set(&PathBuf::from("/dev").join(name), is_screen(name), |raw| {
+            raw.control_flags = ControlFlags::CS8 | ControlFlags::CREAD | ControlFlags::CLOCAL;
+            cfsetspeed(raw, BaudRate::B115200).map_err(io::Error::from)
+        })
+    }
+
+    /// Opens the terminal of whoever called this program, whose line is as it should be.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn own() -> io::Result<Self> {
+        Self::set(Path::new("/dev/tty"), false, |_| Ok(()))
+    }
+
+    fn set(path: &Path, clears: bool, line: impl FnOnce(&mut Termios) -> io::Result<()>) -> io::Result<Self> {
         let flags = libc::O_NOCTTY | libc::O_NONBLOCK;
         let file = OpenOptions::new().read(true).write(true).custom_flags(flags).open(path)?;
         let before = tcgetattr(&file)?;
@@ -54,17 +70,22 @@ impl Tty {
         raw.input_flags = InputFlags::IGNBRK | InputFlags::IGNPAR;
         raw.output_flags = OutputFlags::OPOST | OutputFlags::ONLCR;
         raw.local_flags = LocalFlags::empty();
-        raw.control_flags = ControlFlags::CS8 | ControlFlags::CREAD | ControlFlags::CLOCAL;
+        line(&mut raw)?;
         for (index, value) in [(SpecialCharacterIndices::VMIN, 1), (SpecialCharacterIndices::VTIME, 0)] {
             if let Some(place) = raw.control_chars.get_mut(index as usize) {
                 *place = value;
             }
         }
-        cfsetspeed(&mut raw, BaudRate::B115200)?;
         tcsetattr(&file, SetArg::TCSANOW, &raw)?;
         // What was typed before nobody read is no answer to what is asked now.
         tcflush(&file, FlushArg::TCIFLUSH)?;
-        Ok(Self { file, before, clears: is_screen(name) })
+        Ok(Self { file, before, clears })
+    }
+
+    /// Columns and lines, where the kernel knows them: of screens and pseudo terminals, not of serial lines.
+    #[must_use]
+    pub fn window(&self) -> Option<(u16, u16)> {
+        terminal::window(&self.file)
     }
 
     /// Whether it is a screen of this box (`tty1`), which understands ANSI's "clear screen"; a serial line may have

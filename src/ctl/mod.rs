@@ -20,7 +20,9 @@ pub mod services;
 pub mod status;
 mod suggest;
 mod support;
+mod top;
 mod traceroute;
+pub mod update;
 mod verbs;
 pub mod vrrp;
 pub mod why;
@@ -102,6 +104,12 @@ pub const VERBS: &[Verb] = &[
         usage: "[--json] [ROLE]",
         summary: "show workers, configuration, links, virtual routers and services",
         run: ask::status,
+    },
+    Verb {
+        name: "top",
+        usage: top::USAGE,
+        summary: "show what is live, on the whole terminal; q leaves",
+        run: top::run,
     },
     Verb {
         name: "logs",
@@ -213,14 +221,14 @@ pub const VERBS: &[Verb] = &[
     },
     Verb {
         name: "ping",
-        usage: "ADDRESS [-c N] [-i INTERVAL] [-W TIMEOUT]",
-        summary: "ask an address for an echo (4 times, every 1s, waiting 1s each)",
+        usage: "ADDRESS|NAME [-c N] [-i INTERVAL] [-W TIMEOUT]",
+        summary: "ask an address or a name for an echo (4 times, every 1s, waiting 1s each)",
         run: ping::run,
     },
     Verb {
         name: "traceroute",
         usage: traceroute::USAGE,
-        summary: "show the routers on the way to an address",
+        summary: "show the routers on the way to an address or a name",
         run: traceroute::run,
     },
     Verb {
@@ -247,6 +255,18 @@ pub const VERBS: &[Verb] = &[
         usage: support::USAGE,
         summary: "write everything that helps others to help, without secrets, to one file",
         run: support::run,
+    },
+    Verb {
+        name: "slots",
+        usage: update::SLOTS_USAGE,
+        summary: "show the two slots of firmware, or let the next start take one of them",
+        run: update::slots,
+    },
+    Verb {
+        name: "update",
+        usage: update::USAGE,
+        summary: "write new firmware into the slot that does not run, for the next start to try",
+        run: update::run,
     },
     Verb { name: "version", usage: "", summary: "print the version", run: verbs::version },
     Verb { name: "help", usage: "[VERB]", summary: "explain a verb", run: help },
@@ -358,12 +378,14 @@ fn explain(verb: &Verb) -> String {
         "capture" => format!("\n{}", capture::DETAILS),
         "pin" => format!("\n{}", pin::DETAILS),
         "support" => format!("\n{}", support::DETAILS),
+        "top" => format!("\n{}", top::DETAILS),
         "traceroute" => format!("\n{}", traceroute::DETAILS),
         "import" => format!("\n{}", import::DETAILS),
         "ipvs" => format!("\n{}", ipvs::DETAILS),
         "why" | "drain" | "disable" | "enable" => format!("\n{}", admin::DETAILS),
         "notify" => format!("\n{}", notify::DETAILS),
         "realserver" => format!("\n{}", realserver::DETAILS),
+        "update" | "slots" => format!("\n{}", update::DETAILS),
         "vrrp" => format!("\n{}", vrrp::DETAILS),
         "diff" | "apply" | "confirm" | "rollback" | "history" | "show" => format!("\n{}", life::DETAILS),
         _ => String::new(),

@@ -3,11 +3,12 @@
 use std::ops::ControlFlow;
 use std::process::ExitCode;
 
-use super::{Error, print};
+use super::{Error, ask, print};
+use crate::names;
 use crate::net::ping::{Plan, Target, ping};
 use crate::units::parse_duration;
 
-/// `director ping ADDRESS [-c N] [-i INTERVAL] [-W TIMEOUT]`: exit code 1 when nobody answers.
+/// `director ping ADDRESS|NAME [-c N] [-i INTERVAL] [-W TIMEOUT]`: exit code 1 when nobody answers.
 pub fn run(mut args: lexopt::Parser) -> Result<ExitCode, Error> {
     use lexopt::Arg::{Long, Short, Value};
     let mut target: Option<Target> = None;
@@ -28,7 +29,7 @@ pub fn run(mut args: lexopt::Parser) -> Result<ExitCode, Error> {
                 plan.timeout = parse_duration(&args.value()?.to_string_lossy()).map_err(usage)?;
             }
             Value(word) if target.is_none() => {
-                target = Some(word.to_string_lossy().parse().map_err(usage)?);
+                target = Some(names::target(&ask::run_dir(), &word.to_string_lossy()).map_err(usage)?);
             }
             other => return Err(other.unexpected().into()),
         }

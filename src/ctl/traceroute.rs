@@ -6,12 +6,13 @@ use std::process::ExitCode;
 use serde_json::{Value as Json, json};
 
 use super::{Error, ask, print};
+use crate::names;
 use crate::net::ping::Target;
 use crate::net::trace::{End, Hop, Plan, Probe, trace};
 use crate::units::parse_duration;
 
 /// What may follow `director traceroute`.
-pub const USAGE: &str = "ADDRESS [-m HOPS] [-q QUERIES] [-W TIMEOUT] [--json]";
+pub const USAGE: &str = "ADDRESS|NAME [-m HOPS] [-q QUERIES] [-W TIMEOUT] [--json]";
 
 /// What `director help traceroute` says below the summary.
 pub const DETAILS: &str = "\
@@ -35,7 +36,9 @@ pub fn run(mut args: lexopt::Parser) -> Result<ExitCode, Error> {
                 plan.timeout = parse_duration(&args.value()?.to_string_lossy()).map_err(usage)?;
             }
             Long("json") => json = true,
-            Value(word) if target.is_none() => target = Some(word.to_string_lossy().parse().map_err(usage)?),
+            Value(word) if target.is_none() => {
+                target = Some(names::target(&ask::run_dir(), &word.to_string_lossy()).map_err(usage)?);
+            }
             other => return Err(other.unexpected().into()),
         }
     }

@@ -95,6 +95,7 @@ impl Init {
             mode: mode.clone(),
             watchdog: self.setup.watchdog.as_ref().map(|watchdog| watchdog.identity().to_owned()),
             workers: workers.collect(),
+            urgent: self.urgent.iter().cloned().collect(),
         }
     }
 }

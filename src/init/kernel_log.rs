@@ -7,6 +7,10 @@ use std::os::unix::fs::OpenOptionsExt;
 
 /// Records of this severity and worse are kept: warnings.
 const WORST_OF: u8 = 4;
+/// Records of this severity and worse are shown on the consoles at once.
+pub const CRITICAL: u8 = 2;
+/// So many of them are kept for that.
+pub const URGENT: usize = 4;
 /// Records read in one turn of the loop.
 const READS_PER_TURN: usize = 32;
 

@@ -15,6 +15,9 @@ pub struct Release {
     /// The commit, short.
     #[serde(default)]
     pub commit: Option<String>,
+    /// The kind of hardware that the image is for: `pc`; none where there is no image.
+    #[serde(default)]
+    pub board: Option<String>,
     /// Time of that commit, seconds since 1970.
     #[serde(rename = "time", default = "epoch")]
     pub built: u64,
@@ -28,6 +31,7 @@ impl Release {
         written.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_else(|| Self {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             commit: None,
+            board: None,
             built: EPOCH,
         })
     }

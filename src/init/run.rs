@@ -7,6 +7,7 @@
 //! hellos ──┘                      └─▶ watchdog, at the end of a whole turn
 //! ```
 
+use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant, SystemTime};
@@ -20,7 +21,7 @@ use nix::unistd::Pid as NixPid;
 
 use super::answer::millis;
 use super::button::Button;
-use super::kernel_log::KernelLog;
+use super::kernel_log::{self, KernelLog};
 use super::lines::LineStream;
 use super::links::{Line, Links, MAX_REPLY};
 use super::logring::LogRings;
@@ -57,6 +58,8 @@ pub struct Init {
     pub(super) server: Server,
     pub(super) rings: LogRings,
     repeats: Repeats,
+    /// For the consoles; the kernel itself writes to none of them.
+    pub(super) urgent: VecDeque<(u64, String)>,
     shutdown: Option<(Shutdown, Ending)>,
     links: Links,
     reload: Option<LineStream>,
@@ -76,6 +79,7 @@ impl Init {
             server,
             rings: LogRings::default(),
             repeats: Repeats::default(),
+            urgent: VecDeque::new(),
             shutdown: None,
             links: Links::default(),
             reload: None,
@@ -335,10 +339,21 @@ impl Init {
         }
     }
 
+    fn note_urgent(&mut self, text: &str) {
+        let number = self.urgent.back().map_or(1, |(number, _)| number + 1);
+        self.urgent.push_back((number, text.to_owned()));
+        if self.urgent.len() > kernel_log::URGENT {
+            self.urgent.pop_front();
+        }
+    }
+
     fn ring(&mut self, voice: Voice, severity: u8, text: String) {
         let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let text = if voice == Voice::Kernel { format!("kernel: {text}") } else { text };
         let line = LogLine { time_ms: millis(since_epoch), role: voice.ring(), severity, text };
+        if voice == Voice::Kernel && severity <= kernel_log::CRITICAL {
+            self.note_urgent(&line.text);
+        }
         // The kernel's own go no way back to where they come from.
         if voice != Voice::Kernel {
             self.setup.sink.show(&line);

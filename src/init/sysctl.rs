@@ -16,7 +16,11 @@ pub const SETTINGS: &[Setting] = &[
     ("kernel/softlockup_panic", "1", "a processor that never schedules serves nobody"),
     ("kernel/hardlockup_panic", "1", "the same with interrupts off"),
     // What the consoles show.
-    ("kernel/printk", "3 4 1 3", "only what is critical garbles the screen of the operator"),
+    (
+        "kernel/printk",
+        "1 4 1 1",
+        "only a panic is written into the operator's lines: our consoles show the rest in order",
+    ),
     ("kernel/printk_devkmsg", "on", "our mirror in the kernel's log limits its rate itself"),
     // Kernel Self Protection Project, recommended settings.
     ("kernel/kptr_restrict", "2", "no kernel addresses for anybody"),

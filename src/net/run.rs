@@ -179,8 +179,13 @@ impl Worker {
             Request::Status => {
                 let leases = &self.memory.leases;
                 let now = boot_time();
-                let status =
+                let mut status =
                     status(&self.observed, &self.desired, leases, now, &self.pending, self.generation);
+                if let Some(named) =
+                    self.config.as_ref().map(|it| &it.system.dns).filter(|dns| !dns.is_empty())
+                {
+                    status.dns.clone_from(named);
+                }
                 call.answer.reply(&Reply::Status { status: Box::new(Status::Net(status)) });
             }
             Request::Subscribe => self.subscribers.add(call.answer, &[]),

@@ -55,6 +55,9 @@ fn set_up(text: &str, node: Option<&str>, wish: &SetUp, mac: Option<Mac>) -> Res
     let system = section.entry("system").or_insert(Item::Table(Table::new()));
     let system = system.as_table_like_mut().ok_or("`system` is not a table")?;
     set(system, "hostname", wish.hostname.as_str().into());
+    if !wish.dns.is_empty() {
+        set(system, "dns", strings(&wish.dns).into());
+    }
     if !wish.ntp.is_empty() {
         set(system, "ntp", strings(&wish.ntp).into());
     }
@@ -121,6 +124,7 @@ mod tests {
                 address: "10.0.0.7/8".parse().ok(),
                 gateway: "10.0.0.1".parse().ok(),
             },
+            dns: vec!["10.0.0.53".parse().unwrap()],
             ntp: vec!["10.0.0.1".parse().unwrap()],
             shared: Some(SharedAddress {
                 address: "10.0.0.100".parse().unwrap(),
@@ -142,6 +146,7 @@ mod tests {
         let config = valid(&text, None).config;
         assert!(text.starts_with("# mine\nversion = 1\n"), "{text}");
         assert_eq!(config.system.hostname.as_deref(), Some("lb7"));
+        assert_eq!(config.system.dns, wish().dns);
         assert_eq!(config.system.ntp, wish().ntp);
         let router = config.vrrp.first().unwrap();
         assert_eq!((router.name.as_str(), router.vrid.get()), ("VI_51", 51));

@@ -89,7 +89,7 @@ pub fn boot_environment(run: &RunDir) -> Result<String, String> {
     Ok(text.trim_end_matches('#').to_owned())
 }
 
-fn mount_point(run: &RunDir, name: &str) -> Result<PathBuf, String> {
+pub(super) fn mount_point(run: &RunDir, name: &str) -> Result<PathBuf, String> {
     let target = run.path().join(name);
     fs::DirBuilder::new()
         .recursive(true)

@@ -97,6 +97,34 @@ impl GrubEnv {
 }
 
 impl GrubEnv {
+    /// Whether GRUB would start `slot`: its counter is not full (board/common/grub/grub.cfg).
+    #[must_use]
+    pub fn may_start(&self, slot: char) -> bool {
+        let starts = self.get(&format!("{slot}_N")).unwrap_or_default().len();
+        match self.get(&format!("{slot}_ST")) {
+            Some("try") => starts < 3,
+            Some("good") | None => starts < 6,
+            Some(_) => false,
+        }
+    }
+
+    /// Never to be started by itself.
+    pub fn give_up(&mut self, slot: char) {
+        self.0.insert(format!("{slot}_ST"), "bad".to_owned());
+    }
+
+    /// To be started next, and to prove itself.
+    pub fn put_on_trial(&mut self, slot: char) {
+        self.0.insert(format!("{slot}_ST"), "try".to_owned());
+        self.0.insert(format!("{slot}_N"), String::new());
+        self.prefer(slot);
+    }
+
+    /// To be started before the other one, from now on.
+    pub fn prefer(&mut self, slot: char) {
+        self.0.insert("ORDER".to_owned(), if slot == 'A' { "A B" } else { "B A" }.to_owned());
+    }
+
     /// Sets with how many buckets, as a power of two, the kernel's table of connections begins.
     pub fn set_table_bits(&mut self, bits: u8) {
         if bits == TABLE_BITS {

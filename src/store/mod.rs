@@ -32,6 +32,7 @@ mod secrets; // what a configuration names by `file:`
 mod select; // which offer counts, and why (pure)
 mod slot; // telling the boot loader that this slot came up
 mod trial; // changes: checked, kept, made final, taken back
+pub mod update; // new firmware into the other slot
 mod work; // what the loop leaves to a thread
 
 pub use deliver::boot_environment;

@@ -1,4 +1,4 @@
-//! What the boot loader is told: that a slot came up, and how large the kernel's table of connections is to be.
+//! What the boot loader is told: that a slot came up, which one is started next, and how large the kernel's table of connections is to be.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
@@ -35,8 +35,14 @@ pub fn set_table_bits(path: &Path, bits: u8) -> io::Result<bool> {
     rewrite(path, |env| env.set_table_bits(bits))
 }
 
+/// What the boot loader goes by: without a block, or with a damaged one, what its script assumes.
+#[must_use]
+pub fn read(path: &Path) -> GrubEnv {
+    fs::read(path).ok().and_then(|block| GrubEnv::decode(&block)).unwrap_or_default()
+}
+
 /// Rewrites GRUB's block in place: GRUB knows it by its place on the disk. `true` if it was another before.
-fn rewrite(path: &Path, change: impl FnOnce(&mut GrubEnv)) -> io::Result<bool> {
+pub fn rewrite(path: &Path, change: impl FnOnce(&mut GrubEnv)) -> io::Result<bool> {
     let found = fs::read(path).ok().and_then(|block| GrubEnv::decode(&block));
     if found.is_none() {
         log::warn!("read grubenv: {}: missing or damaged: made anew", path.display());

@@ -15,4 +15,5 @@ pub mod process; // signals, leaked descriptors, sync and reboot in a child
 pub mod program; // a program of the operator, as another user
 pub mod random; // entropy for the kernel
 pub mod realtime; // SCHED_RR
+pub mod terminal; // the size of a terminal
 pub mod watchdog; // the hardware watchdog's ioctls

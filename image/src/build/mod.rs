@@ -1,7 +1,7 @@
 //! `cargo image build`: from sources to a disk image.
 //!
 //! `kernel` and `binary` are compiled; `system` makes the two images of a slot from them (`squashfs`, `verity`); `grub` and
-//! `volumes` make the partitions around the slots; `disk` assembles; `report` weighs. `board` is where each takes its
+//! `volumes` make the partitions around the slots; `disk` assembles, `update` packs a slot for a box that has another; `report` weighs. `board` is where each takes its
 //! settings from, `stamp` what the build is called, `kconfig` the check that the kernel is what was asked for.
 
 pub mod binary;
@@ -18,6 +18,7 @@ mod squashfs;
 mod stamp;
 mod system;
 mod tree;
+mod update;
 mod verity;
 mod volumes;
 
@@ -126,6 +127,7 @@ struct Image {
     root: PathBuf,
     boot: PathBuf,
     disk: PathBuf,
+    update: PathBuf,
 }
 
 impl Parts {
@@ -154,8 +156,9 @@ impl Parts {
         let loader = grub::make(board, self.prebuilt.as_deref(), &parts)?;
         volumes::make(board, &loader, &parts)?;
         let disk = disk::assemble(board, &parts, output)?;
+        let update = update::make(&stamp, &system, output)?;
         step.done(&disk.display().to_string());
-        Ok(Image { root: system.root, boot: system.boot, disk })
+        Ok(Image { root: system.root, boot: system.boot, disk, update })
     }
 }
 
@@ -166,6 +169,7 @@ fn report(parts: &Parts, image: &Image, compressed: &Path) -> Result<()> {
     report.add("root slot", &image.root, None)?;
     report.add("boot slot", &image.boot, None)?;
     report.add("image", &image.disk, None)?;
+    report.add("update", &image.update, None)?;
     report.add("image, compressed", compressed, Some(IMAGE_BUDGET))?;
     print!("{}", report.table());
     report.check()

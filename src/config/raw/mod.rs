@@ -102,7 +102,7 @@ table! {
 
 table! {
     /// `[system]`.
-    System { hostname: String, ntp: List<IpAddr>, syslog: List<SyslogTarget>, autoreload: bool, hooks: bool }
+    System { hostname: String, dns: List<IpAddr>, ntp: List<IpAddr>, syslog: List<SyslogTarget>, autoreload: bool, hooks: bool }
 }
 
 table! {

@@ -19,6 +19,9 @@ pub(super) fn system(raw: &raw::System, faults: &mut Faults<'_>) -> System {
             "letters, digits and `-`, in parts of 1 to 63 characters between dots, at most 64 in all",
         );
     }
+    for At { value, span } in items(&raw.dns) {
+        host_address(*value, *span, "name server", faults);
+    }
     for At { value, span } in items(&raw.ntp) {
         host_address(*value, *span, "time server", faults);
     }
@@ -27,6 +30,7 @@ pub(super) fn system(raw: &raw::System, faults: &mut Faults<'_>) -> System {
     }
     System {
         hostname: raw.hostname.get().cloned(),
+        dns: items(&raw.dns).iter().map(|at| at.value).collect(),
         ntp: items(&raw.ntp).iter().map(|at| at.value).collect(),
         hooks: raw.hooks.get().copied().unwrap_or(false),
         syslog: items(&raw.syslog).iter().map(|at| at.value.clone()).collect(),

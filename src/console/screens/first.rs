@@ -16,7 +16,10 @@ last question is answered with yes.
 
 The shared address (VIP) is the one that clients use. Two boxes with the same
 virtual router number on one network share it: the one with the higher priority
-has it. Name the other box if multicast does not pass between them.";
+has it. Name the other box if multicast does not pass between them.
+
+Name servers are for tools such as ping: in the file itself there are addresses
+only, because a director must not wait for DNS.";
 
 /// What is known so far.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -25,6 +28,7 @@ pub struct Draft {
     interface: Option<IfName>,
     address: Option<Cidr>,
     gateway: Option<IpAddr>,
+    dns: Vec<IpAddr>,
     ntp: Vec<IpAddr>,
     vip: Option<IpAddr>,
     vrid: u8,
@@ -43,6 +47,8 @@ pub enum Question {
     Address,
     /// Default gateway.
     Gateway,
+    /// Name servers.
+    Dns,
     /// Time servers.
     Ntp,
     /// The shared address.
@@ -84,6 +90,7 @@ impl First {
                 "Address with prefix such as 192.168.61.44/24, or dhcp (empty line = back): "
             }
             Question::Gateway => "Default gateway, or none (empty line = back): ",
+            Question::Dns => "Name servers (DNS), or none (empty line = back): ",
             Question::Ntp => "Time servers, or none (empty line = back): ",
             Question::Vip => "Address shared with another box, or none (empty line = back): ",
             Question::Vrid => "Virtual router number, the same on both boxes (1-255, empty line = back): ",
@@ -160,6 +167,7 @@ fn take(
             draft.interface = Some(nics::chosen(line, snapshot)?);
             Question::Address
         }
+        // A lease brings gateway and name servers.
         Question::Address if line.eq_ignore_ascii_case("dhcp") => Question::Ntp,
         Question::Address => {
             draft.address = Some(management::host_address(line)?);
@@ -170,6 +178,10 @@ fn take(
                 Some(address) => management::gateway_of(address, line)?,
                 None => None,
             };
+            Question::Dns
+        }
+        Question::Dns => {
+            draft.dns = addresses(line)?;
             Question::Ntp
         }
         Question::Ntp => {
@@ -252,9 +264,11 @@ fn summary(draft: &Draft) -> String {
     if let Some(gateway) = draft.gateway {
         out.push_str(&format!("  default gateway: {gateway}\n"));
     }
-    if !draft.ntp.is_empty() {
-        let servers = draft.ntp.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-        out.push_str(&format!("  time servers: {servers}\n"));
+    for (what, servers) in [("name", &draft.dns), ("time", &draft.ntp)] {
+        if !servers.is_empty() {
+            let servers = servers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+            out.push_str(&format!("  {what} servers: {servers}\n"));
+        }
     }
     if let Some(vip) = draft.vip {
         let peer = draft.peer.map_or_else(|| "multicast".to_owned(), |peer| peer.to_string());
@@ -272,13 +286,13 @@ fn confirm(draft: Draft, line: &str, snapshot: &Snapshot) -> Step {
         Some(false) => return Step::menu_after("Nothing was changed.", snapshot),
         None => return ask(Question::Confirm, draft, format!("{line:?} is neither yes nor no.")),
     }
-    let Draft { hostname, interface: Some(interface), address, gateway, ntp, vip, vrid, priority, peer } =
+    let Draft { hostname, interface: Some(interface), address, gateway, dns, ntp, vip, vrid, priority, peer } =
         draft
     else {
         return Step::menu_after("Nothing was changed.", snapshot);
     };
     let management = SetManagement { interface, address, gateway };
     let shared = vip.map(|address| SharedAddress { address, vrid, priority, peer });
-    let request = Request::SetUp(SetUp { hostname, management, ntp, shared });
+    let request = Request::SetUp(SetUp { hostname, management, dns, ntp, shared });
     Step::run(Screen::First(First::Doing), Command::Ask(Role::Store, request))
 }

@@ -2,7 +2,7 @@
 
 use super::{
     Input, Screen, Step, cards, configuration, first, logs, management, power, reset, routers, services,
-    status, system, tools, workers,
+    slots, status, system, tools, workers,
 };
 use crate::console::snapshot::Snapshot;
 
@@ -71,13 +71,13 @@ const MAIN: [Entry; 10] = [
     Entry {
         key: "9",
         label: "First set-up",
-        help: "name, address, gateway, time server and peer of a new box",
+        help: "name, address, gateway, DNS, time and peer of a new box",
         enter: first::enter,
     },
     Entry {
         key: "0",
         label: "System",
-        help: "support bundle, time and slots, reboot, power off, factory reset",
+        help: "support bundle, time, reboot, power off, factory reset, update and slots",
         enter: system_menu,
     },
 ];
@@ -110,7 +110,7 @@ const NETWORK: [Entry; 5] = [
     },
 ];
 
-const SYSTEM: [Entry; 5] = [
+const SYSTEM: [Entry; 6] = [
     Entry {
         key: "1",
         label: "Support bundle",
@@ -125,6 +125,12 @@ const SYSTEM: [Entry; 5] = [
         label: "Factory reset",
         help: "erases the configuration and all that was kept; asked twice",
         enter: reset::enter,
+    },
+    Entry {
+        key: "6",
+        label: "Update and slots",
+        help: "new firmware from a USB stick, and which slot is started next",
+        enter: slots::enter,
     },
 ];
 

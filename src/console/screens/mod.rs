@@ -15,6 +15,7 @@ mod power;
 mod reset;
 mod routers;
 mod services;
+mod slots;
 mod status;
 mod system;
 mod tools;
@@ -23,6 +24,7 @@ mod workers;
 pub use menu::Place;
 
 use super::ascii::wrap;
+use super::live::{Live, PERIOD_MS};
 use super::session::{Answer, Command};
 use super::snapshot::Snapshot;
 use crate::ipc::message::Reply;
@@ -41,8 +43,10 @@ pub enum Screen {
     Locked,
     /// A menu.
     Menu(Place),
-    /// The live view.
+    /// The live view, line by line.
     Status,
+    /// The live view that fills the screen; the session itself leads it.
+    Live(Box<Live>),
     /// The dialogue for a management address.
     Management(management::Dialogue),
     /// The first set-up.
@@ -65,6 +69,8 @@ pub enum Screen {
     Workers(workers::Workers),
     /// Support, clock, slots.
     System(system::System),
+    /// The slots of firmware.
+    Slots(slots::Slots),
     /// Reboot or power off.
     Power(power::Power),
     /// Factory reset.
@@ -184,7 +190,7 @@ impl Screen {
         match self {
             Self::Idle | Self::Down => Mode::Wake,
             Self::Locked => Mode::Secret,
-            Self::Status | Self::Pager(_) => Mode::Key,
+            Self::Status | Self::Live(_) | Self::Pager(_) => Mode::Key,
             Self::Logs(logs) => logs.mode(),
             Self::Cards(cards) => cards.mode(),
             Self::Menu(_)
@@ -197,6 +203,7 @@ impl Screen {
             | Self::Capture(_)
             | Self::Workers(_)
             | Self::System(_)
+            | Self::Slots(_)
             | Self::Reset(_)
             | Self::Power(_) => Mode::Line,
         }
@@ -207,6 +214,7 @@ impl Screen {
     pub const fn period_ms(&self) -> Option<u64> {
         match self {
             Self::Status => Some(2_000),
+            Self::Live(_) => Some(PERIOD_MS),
             Self::Logs(logs) => logs.period_ms(),
             Self::Cards(cards) => cards.period_ms(),
             Self::Idle
@@ -222,6 +230,7 @@ impl Screen {
             | Self::Capture(_)
             | Self::Workers(_)
             | Self::System(_)
+            | Self::Slots(_)
             | Self::Reset(_)
             | Self::Power(_)
             | Self::Pager(_) => None,
@@ -232,7 +241,7 @@ impl Screen {
     #[must_use]
     pub fn prompt(&self, snapshot: &Snapshot) -> String {
         match self {
-            Self::Idle | Self::Down => String::new(),
+            Self::Idle | Self::Down | Self::Live(_) => String::new(),
             Self::Locked => locked::PROMPT.to_owned(),
             Self::Menu(place) => place.prompt().to_owned(),
             Self::Status => status::PROMPT.to_owned(),
@@ -247,6 +256,7 @@ impl Screen {
             Self::Cards(cards) => cards.prompt(snapshot),
             Self::Workers(workers) => workers.prompt(),
             Self::System(system) => system.prompt().to_owned(),
+            Self::Slots(slots) => slots.prompt().to_owned(),
             Self::Power(power) => power.prompt(),
             Self::Reset(reset) => reset.prompt().to_owned(),
             Self::Pager(pager) => pager.prompt(),
@@ -257,7 +267,7 @@ impl Screen {
     #[must_use]
     pub fn help(&self) -> String {
         match self {
-            Self::Idle | Self::Down | Self::Locked => String::new(),
+            Self::Idle | Self::Down | Self::Locked | Self::Live(_) => String::new(),
             Self::Menu(place) => place.help(),
             Self::Status => status::HELP.to_owned(),
             Self::Management(_) => management::HELP.to_owned(),
@@ -271,6 +281,7 @@ impl Screen {
             Self::Cards(_) => cards::HELP.to_owned(),
             Self::Workers(_) => workers::HELP.to_owned(),
             Self::System(_) => system::HELP.to_owned(),
+            Self::Slots(_) => slots::HELP.to_owned(),
             Self::Power(_) => power::HELP.to_owned(),
             Self::Reset(_) => reset::HELP.to_owned(),
             Self::Pager(_) => pager::HELP.to_owned(),
@@ -286,7 +297,7 @@ impl Screen {
             return Step::show(self, format!("\n{help}\n"));
         }
         match self {
-            Self::Idle | Self::Down => Step::show(self, ""),
+            Self::Idle | Self::Down | Self::Live(_) => Step::show(self, ""),
             Self::Locked => locked::step(input, snapshot),
             Self::Menu(place) => place.step(&input, snapshot),
             Self::Status => status::step(&input, snapshot),
@@ -301,10 +312,23 @@ impl Screen {
             Self::Cards(cards) => cards.step(input, snapshot),
             Self::Workers(workers) => workers.step(input, snapshot),
             Self::System(system) => system.step(input, snapshot),
+            Self::Slots(slots) => slots.step(input, snapshot),
             Self::Power(power) => power.step(&input, snapshot),
             Self::Reset(reset) => reset.step(input, snapshot),
             Self::Pager(pager) => pager.step(&input, snapshot),
         }
+    }
+
+    /// The live view that fills the screen.
+    #[must_use]
+    pub fn live() -> Step {
+        Step::show(Self::Live(Box::default()), "")
+    }
+
+    /// The live view line by line.
+    #[must_use]
+    pub fn status() -> Step {
+        status::enter()
     }
 
     /// The screen that asks for the PIN.

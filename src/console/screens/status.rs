@@ -9,7 +9,7 @@ use crate::ctl::status;
 use crate::ipc::message::{Health, LvsStatus};
 use crate::role::Role;
 
-pub const PROMPT: &str = "(every 2 s; a = all of it, page by page; any other key = back) ";
+pub const PROMPT: &str = "(every 2 s; f = full screen, a = page by page; any other key = back) ";
 
 const ROLES: [Role; 6] = [Role::Init, Role::Store, Role::Net, Role::Vrrp, Role::Lvs, Role::Time];
 
@@ -24,6 +24,7 @@ pub fn step(input: &Input, snapshot: &Snapshot) -> Step {
             let text = format!("\n{}", fit(snapshot).join("\n"));
             Step { redraws: true, ..Step::show(Screen::Status, text) }
         }
+        Input::Key('f') => Screen::live(),
         Input::Key('a') => pager::show(all(snapshot), Screen::Menu(Place::Main), Place::Main.text(snapshot)),
         Input::Key(_) | Input::Cancel | Input::Line(_) | Input::Answer(_) => Step::menu(snapshot),
     }
@@ -31,7 +32,9 @@ pub fn step(input: &Input, snapshot: &Snapshot) -> Step {
 
 pub const HELP: &str = "\
 NICs, virtual routers, services and real servers, every 2 seconds. What is down
-comes first if all of it does not fit; a shows everything, page by page.";
+comes first if all of it does not fit; a shows everything, page by page.
+f fills the screen, on a terminal that can: every second, to scroll and filter,
+with the servers of the services that you open.";
 
 /// Everything if it fits; else services in one line each with their dead servers; else as much of that as fits.
 fn fit(snapshot: &Snapshot) -> Vec<String> {

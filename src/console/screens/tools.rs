@@ -11,7 +11,8 @@ use crate::units::parse_duration;
 
 pub const PING: &str = "\
 Four echo requests to an address, such as 192.168.61.1, 2001:db8::1, or
-fe80::1%eth0 for a link-local one. Ctrl-C ends them.";
+fe80::1%eth0 for a link-local one, or to a name, where there is a name server.
+Ctrl-C ends them.";
 
 pub const TRACEROUTE: &str = "\
 Echo requests with a rising hop limit: each router on the way says that it is
@@ -55,7 +56,7 @@ pub fn arping() -> Step {
 impl Kind {
     pub const fn prompt(self) -> &'static str {
         match self {
-            Self::Ping | Self::Traceroute => "Address (empty line = back): ",
+            Self::Ping | Self::Traceroute => "Address or name (empty line = back): ",
             Self::Arping => "Address, perhaps with an interface (empty line = back): ",
         }
     }

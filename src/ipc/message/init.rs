@@ -31,6 +31,9 @@ pub struct InitStatus {
     pub watchdog: Option<String>,
     /// The children.
     pub workers: Vec<WorkerStatus>,
+    /// The newest critical messages of the kernel, oldest first, counted from 1: consoles show them between their own lines.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub urgent: Vec<(u64, String)>,
 }
 
 /// One child of the supervisor.

@@ -14,7 +14,7 @@ pub struct NetStatus {
     pub links: BTreeMap<IfName, LinkStatus>,
     /// Default gateways in force.
     pub gateways: Vec<IpAddr>,
-    /// Name servers learnt by DHCP.
+    /// Name servers: those of the file, or else learnt by DHCP.
     pub dns: Vec<IpAddr>,
     /// Time servers learnt by DHCP.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -26,6 +26,9 @@ pub struct SetUp {
     /// Its address.
     #[serde(flatten)]
     pub management: SetManagement,
+    /// Name servers; none leaves those of the file.
+    #[serde(default)]
+    pub dns: Vec<IpAddr>,
     /// Time servers; none leaves those of the file.
     #[serde(default)]
     pub ntp: Vec<IpAddr>,
