@@ -1,5 +1,9 @@
 //! What the boot loader told the kernel, of concern to this role.
 
+use std::time::Duration;
+
+use crate::units::parse_duration;
+
 /// How this boot is wanted: `director.mode=`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Mode {
@@ -23,6 +27,9 @@ pub struct KernelArgs {
     pub slot: Option<char>,
     /// `director.disk=`: the boot disk by its kernel name, where the root file system is not on it.
     pub disk: Option<String>,
+    /// `director.trial=`: how long after the start of the kernel a slot on trial may take to prove itself, as `90s`; each firmware
+    /// brings its own in its `slot.cfg`.
+    pub trial: Option<Duration>,
 }
 
 impl KernelArgs {
@@ -41,6 +48,7 @@ impl KernelArgs {
                 Some(("director.disk", disk)) => {
                     args.disk = Some(disk.trim_start_matches("/dev/").to_owned())
                 }
+                Some(("director.trial", time)) => args.trial = parse_duration(time).ok(),
                 _ => {}
             }
         }
@@ -55,9 +63,10 @@ mod tests {
     #[test]
     fn only_our_words_count() {
         let args = KernelArgs::parse(
-            "console=ttyS0 director.slot=B director.mode=safe director.disk=/dev/vda quiet\n",
+            "console=ttyS0 director.slot=B director.mode=safe director.disk=/dev/vda director.trial=90s quiet\n",
         );
-        assert_eq!(args, KernelArgs { mode: Mode::Safe, slot: Some('B'), disk: Some("vda".to_owned()) });
+        let (disk, trial) = (Some("vda".to_owned()), Some(Duration::from_secs(90)));
+        assert_eq!(args, KernelArgs { mode: Mode::Safe, slot: Some('B'), disk, trial });
         assert_eq!(KernelArgs::parse("director.slot=C director.mode="), KernelArgs::default());
     }
 }

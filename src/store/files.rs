@@ -1,25 +1,58 @@
-//! Replacing a file so that a power cut leaves the old one or the new one, whole.
+//! Replacing a file so that a power cut leaves the old one or the new one, whole, on FAT as on ext4.
+//!
+//! FAT has no journal, and Linux writes the moved entry of a renamed file and the list of free clusters whenever it likes. So the
+//! order is ours: an entry that names the new clusters is on the disk before the old ones are free (fs/fat/namei_vfat.c,
+//! `vfat_rename`; fs/fat/inode.c, `fat_evict_inode`).
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Writes `bytes` beside `path`, brings them to the disk, and renames them to `path`. Mode 0600.
 ///
 /// # Errors
 /// Any step failed; `path` is as it was. A half-written `path.new` may be left and is overwritten the next time.
 pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let directory = path.parent().unwrap_or_else(|| Path::new("."));
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(".new");
-    let temporary = directory.join(name);
+    let (temporary, directory) = (temporary(path), parent(path)?);
+    discard(&temporary, &directory)?;
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
     file.write_all(bytes)?;
     file.sync_all()?;
-    drop(file);
+    // The clusters of a file that somebody has open are not given back.
+    let old = File::open(path).ok();
     fs::rename(&temporary, path)?;
-    File::open(directory)?.sync_all()
+    if old.is_some() {
+        // First the temporary name goes: were it left, two names would share the clusters.
+        directory.sync_all()?;
+        file.sync_all()
+    } else {
+        // Without an old file, the name must not be there before it has clusters.
+        file.sync_all()?;
+        directory.sync_all()
+    }
+}
+
+/// Removes what a power cut has left of an earlier attempt, for good, before anything else is written: on FAT its entry may name
+/// clusters that count as free.
+fn discard(temporary: &Path, directory: &File) -> io::Result<()> {
+    match fs::remove_file(temporary) {
+        Ok(()) => directory.sync_all(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+fn parent(path: &Path) -> io::Result<File> {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    File::open(parent.unwrap_or_else(|| Path::new(".")))
+}
+
+/// The name under which a file is written before it takes the place of `path`.
+fn temporary(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".new");
+    PathBuf::from(name)
 }
 
 /// As [`replace`], and keeps what was there as `path.prev`.
@@ -32,6 +65,7 @@ pub fn replace_keeping(path: &Path, bytes: &[u8]) -> io::Result<()> {
         Ok(old) => {
             let mut previous = path.as_os_str().to_owned();
             previous.push(".prev");
+            discard(&temporary(path), &parent(path)?)?;
             replace(Path::new(&previous), &old)?;
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -57,6 +91,20 @@ mod tests {
         let left: Vec<_> =
             fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(left.len(), 2, "{left:?}");
+    }
+
+    #[test]
+    fn what_an_earlier_attempt_left_is_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("director.toml");
+        replace(&path, b"one").unwrap();
+        for name in ["director.toml.new", "director.toml.prev.new"] {
+            fs::write(dir.path().join(name), "half").unwrap();
+        }
+        replace_keeping(&path, b"two").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"two");
+        assert_eq!(fs::read(dir.path().join("director.toml.prev")).unwrap(), b"one");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
     }
 
     #[test]

@@ -89,6 +89,17 @@ impl GrubEnv {
         self.came_up(slot)
     }
 
+    /// Whether the boot loader would take another slot once the tries of `slot` are used up.
+    #[must_use]
+    pub fn has_another(&self, slot: char) -> bool {
+        let order = self.get("ORDER").unwrap_or_default().split_whitespace();
+        order.into_iter().any(|name| {
+            let mut letters = name.chars();
+            letters.next().is_some_and(|letter| letter != slot)
+                && self.get(&format!("{name}_ST")) == Some("good")
+        })
+    }
+
     fn set_good(&mut self, slot: char) -> Slot {
         self.0.insert(format!("{slot}_ST"), "good".to_owned());
         self.0.insert(format!("{slot}_N"), String::new());
@@ -197,5 +208,6 @@ mod tests {
         env.0.insert("B_ST".to_owned(), "bad".to_owned());
         assert_eq!((env.prove('B'), env.get("B_ST")), (Slot::GivenUp, Some("bad")));
         assert_eq!((env.came_up('B'), env.get("B_ST")), (Slot::GivenUp, Some("bad")));
+        assert!(env.has_another('B') && !env.has_another('A'));
     }
 }

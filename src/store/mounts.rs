@@ -7,8 +7,9 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
 /// Nothing on our partitions is a program or a device.
 const FLAGS: MsFlags = MsFlags::MS_NOSUID.union(MsFlags::MS_NODEV).union(MsFlags::MS_NOEXEC);
-/// FAT has no owners: files are root's alone, they may hold passwords.
-const FAT_OPTIONS: &str = "fmask=0177,dmask=0077";
+/// FAT has no owners: files are root's alone, they may hold passwords. A chain of clusters that a power cut left broken, of a file
+/// that is being removed, is no reason to let nobody write until somebody mends it on a PC.
+const FAT_OPTIONS: &str = "fmask=0177,dmask=0077,errors=continue";
 
 /// Whether it may be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

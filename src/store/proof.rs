@@ -12,6 +12,8 @@ use crate::role::Role;
 
 /// How long all must have been well.
 pub const TIME: Duration = Duration::from_secs(60);
+/// How long after the start of the kernel it may take; then the box starts again, and the boot loader counts one try more.
+pub const DEADLINE: Duration = Duration::from_secs(300);
 /// How often to look.
 pub const PERIOD: Duration = Duration::from_secs(5);
 /// How long a worker may take to answer.
@@ -22,6 +24,7 @@ const WAIT: Duration = Duration::from_secs(2);
 pub struct Proof {
     well_since: Option<Instant>,
     looked: Option<Instant>,
+    over: bool,
 }
 
 impl Proof {
@@ -32,6 +35,13 @@ impl Proof {
             self.looked = Some(now);
         }
         due
+    }
+
+    /// Whether the time is over, `since_boot` after the start of the kernel: `true` once. Who is well by then may end its minute.
+    pub fn is_over(&mut self, since_boot: Duration, deadline: Duration) -> bool {
+        let over = !self.over && self.well_since.is_none() && since_boot >= deadline;
+        self.over |= over;
+        over
     }
 
     /// Takes what was seen; `true` when it is proven. Whoever is unwell begins anew.
@@ -88,6 +98,17 @@ mod tests {
         let seen = [(0, true), (30, true), (40, false), (50, true), (105, true), (110, true)];
         let proven: Vec<bool> = seen.into_iter().map(|(second, well)| proof.seen(at(second), well)).collect();
         assert_eq!(proven, [false, false, false, false, false, true]);
+    }
+
+    #[test]
+    fn firmware_that_is_unwell_when_its_time_is_over_is_given_up_once() {
+        let (mut proof, start) = (Proof::default(), Instant::now());
+        let seconds = Duration::from_secs;
+        assert!(!proof.is_over(seconds(299), DEADLINE));
+        proof.seen(start, true);
+        assert!(!proof.is_over(seconds(300), DEADLINE), "it is well, and about to prove itself");
+        proof.seen(start, false);
+        assert!(proof.is_over(seconds(310), DEADLINE) && !proof.is_over(seconds(320), DEADLINE));
     }
 
     #[test]

@@ -214,7 +214,10 @@ impl Store {
 
     fn done(&mut self, done: Option<(Done, Work, Option<Answer>)>) {
         let Some((done, work, answer)) = done else { return };
-        let Done { sources, plugged, choice, slot, problem, outcome, stick, factory, seen } = done;
+        let Done { sources, plugged, choice, slot, problem, outcome, stick, factory, seen, erased } = done;
+        if erased {
+            self.queue.retain(|(work, _)| !matches!(work, Work::Keep(_) | Work::Adopt(_) | Work::Record(..)));
+        }
         self.sources = sources;
         self.plugged = Some(plugged);
         self.status.life.factory = factory.unwrap_or(self.status.life.factory);
@@ -282,6 +285,7 @@ impl Store {
         self.status.generation += 1;
         self.status.node.clone_from(&running.checked.node);
         self.status.life.number = None;
+        self.status.life.kept = false;
         publish(&self.run, &self.status, Some(&running))?;
         let (generation, node) = (self.status.generation, running.checked.node.as_deref().unwrap_or("-"));
         log::info!("configuration active: generation={generation} node={node} why={}", self.status.why);
@@ -305,16 +309,20 @@ impl Store {
         self.queue.push_back((Work::Hooks(allowed), None));
     }
 
-    /// Keeps what runs, which the operator wants, for a rollback and for a boot without a valid file.
+    /// Keeps what runs, which the operator wants, for a rollback and for a boot without a valid file; before anything else that
+    /// waits: the power may go, and the file may not be what it was when it comes back.
     fn keep(&mut self, origin: &str) {
         let Some(text) = self.running.as_ref().map(|running| running.text.clone()) else { return };
-        match self.status.source {
-            Source::Usb => self.queue.push_back((Work::Adopt(text.clone()), None)),
-            Source::Partition | Source::File => {}
-            Source::LastGood | Source::Safe => return,
+        let adopt = match self.status.source {
+            Source::Usb => Some(Work::Adopt(text.clone())),
+            Source::Partition | Source::File => None,
+            Source::LastGood => return self.kept(true),
+            Source::Safe => return,
+        };
+        let record = Work::Record(text.clone(), origin.to_owned());
+        for work in [Some(record), Some(Work::Keep(text)), adopt].into_iter().flatten() {
+            self.queue.push_front((work, None));
         }
-        self.queue.push_back((Work::Keep(text.clone()), None));
-        self.queue.push_back((Work::Record(text, origin.to_owned()), None));
     }
 
     fn note_slot(&mut self, slot: Slot) {

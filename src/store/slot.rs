@@ -26,6 +26,15 @@ pub fn prove(path: &Path, slot: char) -> io::Result<Slot> {
     Ok(standing)
 }
 
+/// Whether there is a good slot besides `slot`.
+///
+/// # Errors
+/// The file cannot be read.
+pub fn has_another(path: &Path, slot: char) -> io::Result<bool> {
+    let env = GrubEnv::decode(&fs::read(path)?);
+    Ok(env.is_some_and(|env| env.has_another(slot)))
+}
+
 /// Sets with how many buckets, as a power of two, the kernel's table of connections begins at the next boot; `true` if that is
 /// news.
 ///

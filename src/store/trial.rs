@@ -33,9 +33,13 @@ pub(super) enum Outcome {
     Confirmed(Option<u64>),
     Resumed(Box<Resumed>),
     Recorded(Option<u64>),
+    /// Whether it is kept as the last good one.
+    Kept(bool),
     History(Vec<Generation>),
     Text(String),
     Message(String),
+    /// Another slot was given up: which, and why.
+    Left(String),
     /// Whether all is well; if not, what.
     Well(Result<(), String>),
 }

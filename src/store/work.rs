@@ -38,6 +38,8 @@ pub(super) enum Work {
     Settle,
     /// See whether all is well with this configuration, while the slot is on trial.
     Observe(u64),
+    /// Start again, because this slot has not proven itself: why not.
+    GiveUp(String),
     /// Tell the boot loader that this slot has proven itself.
     Prove,
     /// Tell the boot loader how large the table of connections is to be: as the file has it, or by the memory.
@@ -102,6 +104,8 @@ pub(super) struct Done {
     pub factory: Option<bool>,
     /// A digest of the operator's file as it is now.
     pub seen: Option<String>,
+    /// A factory reset that was cut short was ended: what waits to be kept must not be.
+    pub erased: bool,
 }
 
 /// Where configurations come from.
@@ -161,10 +165,18 @@ impl Plan {
             stick: None,
             factory: None,
             seen: None,
+            erased: false,
         };
         match self.perform(work, &mut done) {
             Ok(outcome) => done.outcome = outcome,
             Err(problem) => done.problem = Some(problem),
+        }
+        if let Sources::Appliance(Some(appliance)) = &mut self.sources
+            && appliance.has_ended_reset()
+        {
+            self.settled = false;
+            done.choice = Some(self.choose());
+            done.erased = true;
         }
         if let Sources::Appliance(Some(appliance)) = &self.sources {
             done.factory = appliance.factory();
@@ -183,13 +195,21 @@ impl Plan {
                 self.manage(management)?;
                 done.choice = Some(self.choose());
             }
-            Work::Keep(text) => drop(self.on_appliance(|appliance| appliance.keep(text))),
+            Work::Keep(text) => {
+                let kept = self.on_appliance(|appliance| appliance.keep(text)) == Some(true);
+                return Ok(Outcome::Kept(kept));
+            }
             Work::Adopt(text) => drop(self.on_appliance(|appliance| appliance.adopt(text))),
-            Work::Settle => done.slot = self.on_appliance(Appliance::settle).flatten(),
+            Work::Settle => {
+                done.slot = self.on_appliance(Appliance::settle).flatten();
+                let left = self.on_appliance(|appliance| Ok(appliance.left_slot())).flatten();
+                return Ok(left.map_or(Outcome::Nothing, Outcome::Left));
+            }
+            Work::GiveUp(why) => drop(self.on_appliance(|appliance| appliance.give_up(why))),
             Work::Observe(generation) => {
                 return Ok(Outcome::Well(super::proof::observe(&self.run, *generation)));
             }
-            Work::Prove => done.slot = self.on_appliance(|appliance| appliance.prove_slot()).flatten(),
+            Work::Prove => done.slot = self.on_appliance(Appliance::prove_slot).flatten(),
             Work::TableBits(bits) => drop(self.on_appliance(|appliance| appliance.set_table_bits(*bits))),
             Work::Hooks(allowed) => self.hooks(*allowed)?,
             Work::Resume => return Ok(self.resume()),

@@ -7,6 +7,7 @@ use crate::console::snapshot::Snapshot;
 use crate::ctl::{life, status};
 use crate::ipc::message::{Change, Reply, Request, StoreStatus};
 use crate::role::Role;
+use crate::units::parse_duration;
 
 pub(super) const HELP: &str = "\
 The first of these that has no fault runs: the file on a USB stick, the one on
@@ -21,7 +22,8 @@ b  takes the change on trial back; without one, applies what ran before
 h  the configurations that ran: one of them can be applied again
 e  writes the configuration that runs to the USB stick
 
-A change on trial is taken back by itself after 5 minutes, unless confirmed.";
+A change on trial is taken back by itself after 5 minutes, or after the time
+that you give in place of yes, unless confirmed.";
 
 /// How long a change is tried, milliseconds.
 const TRIAL_MS: u64 = 5 * 60 * 1000;
@@ -72,7 +74,7 @@ fn ask(waiting: Waiting, request: Request) -> Step {
 pub(super) const fn prompt(waiting: &Waiting) -> &'static str {
     match waiting {
         Waiting::Choice => "r, f, d, u, c, b, h or e; ? explains them (empty line = back): ",
-        Waiting::Try(_) => "Apply it for 5 minutes on trial? (yes or no, empty line = back): ",
+        Waiting::Try(_) => "Apply it for 5 minutes on trial? (yes, no or a time: 30s; empty line = back): ",
         Waiting::Back => "Apply what ran before, on trial? (yes or no, empty line = back): ",
         Waiting::Number => "Number to be applied again (empty line = back): ",
         Waiting::Look(_) | Waiting::Doing(_) | Waiting::Difference(_) | Waiting::History => "",
@@ -92,13 +94,13 @@ pub(super) fn step(waiting: Waiting, input: Input, snapshot: &Snapshot) -> Step 
         (Waiting::Try(_) | Waiting::Back | Waiting::Number, Input::Line(line)) if line.is_empty() => {
             look("Nothing was changed.".to_owned())
         }
-        (Waiting::Try(change), Input::Line(line)) => match yes(&line) {
-            Some(true) => {
-                let (confirm_ms, origin) = (Some(TRIAL_MS), ORIGIN.to_owned());
-                ask(Waiting::Doing(""), Request::Apply { change, confirm_ms, origin })
+        (Waiting::Try(change), Input::Line(line)) => match (yes(&line), parse_duration(&line)) {
+            (Some(true), _) => try_for(TRIAL_MS, change),
+            (Some(false), _) => look("Nothing was changed.".to_owned()),
+            (None, Ok(time)) => try_for(u64::try_from(time.as_millis()).unwrap_or(u64::MAX), change),
+            (None, Err(_)) => {
+                at(Waiting::Try(change), format!("{line:?} is neither yes nor no, nor a time."))
             }
-            Some(false) => look("Nothing was changed.".to_owned()),
-            None => at(Waiting::Try(change), format!("{line:?} is neither yes nor no.")),
         },
         (Waiting::Back, Input::Line(line)) => match yes(&line) {
             Some(true) => back(),
@@ -112,6 +114,11 @@ pub(super) fn step(waiting: Waiting, input: Input, snapshot: &Snapshot) -> Step 
         },
         (waiting, Input::Key(_) | Input::Tick | Input::Line(_) | Input::Answer(_)) => at(waiting, ""),
     }
+}
+
+fn try_for(confirm_ms: u64, change: Change) -> Step {
+    let (confirm_ms, origin) = (Some(confirm_ms), ORIGIN.to_owned());
+    ask(Waiting::Doing(""), Request::Apply { change, confirm_ms, origin })
 }
 
 fn choose(line: &str, snapshot: &Snapshot) -> Step {

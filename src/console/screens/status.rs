@@ -86,7 +86,9 @@ fn head(snapshot: &Snapshot) -> Vec<String> {
     }
     match &snapshot.store {
         Some(store) => {
-            out.push(format!("configuration {} from {}", store.generation, status::source(store.source)));
+            let kept = if store.life.kept { ", kept as the last good one" } else { "" };
+            let source = status::source(store.source);
+            out.push(format!("configuration {} from {source}{kept}", store.generation));
         }
         None => out.push(snapshot.absence(Role::Store)),
     }

@@ -29,6 +29,9 @@ pub fn life(status: &LifeStatus) -> Vec<String> {
     if let Some(number) = status.number {
         out.push(format!("history: configuration {number}"));
     }
+    if status.kept {
+        out.push("kept as the last good one".to_owned());
+    }
     if let Some(PendingStatus { origin, from, left_ms, changes }) = &status.pending {
         let left = age(left_ms.div_ceil(1000) * 1000);
         out.push(format!("on trial: {from} ({origin}): reverts in {left} unless confirmed"));

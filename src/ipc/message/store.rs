@@ -88,6 +88,9 @@ pub struct LifeStatus {
     pub stick: Option<StickStatus>,
     /// Number of the running configuration in the history, if it is there.
     pub number: Option<u64>,
+    /// Whether the running configuration lies on `data` as the last good one: for a boot at which no file can be used.
+    #[serde(default)]
+    pub kept: bool,
     /// What was last done or refused by itself, in a sentence: "not confirmed within 5m: the earlier configuration runs again".
     pub notice: Option<String>,
     /// Whether the box is as after flashing: nobody has given it a configuration yet.

@@ -156,16 +156,24 @@ impl Store {
                 self.republish();
                 reply
             }
+            Outcome::Kept(kept) => {
+                let runs = self.running.as_ref().map(|running| running.text.as_slice());
+                if matches!(work, Work::Keep(text) if runs == Some(text.as_slice())) {
+                    self.kept(kept);
+                }
+                reply
+            }
             Outcome::History(generations) => Reply::History { generations },
             Outcome::Text(text) => Reply::Text { text, node: self.status.node.clone() },
             Outcome::Message(message) => Reply::Done { message },
             Outcome::Well(well) => {
-                if let Err(why) = &well {
-                    log::info!("slot on trial is not proven yet: {why}");
-                }
-                if self.life.proof.seen(Instant::now(), well.is_ok()) {
-                    self.queue.push_back((Work::Prove, None));
-                }
+                self.judge_slot(well);
+                reply
+            }
+            Outcome::Left(why) => {
+                log::warn!("{why}");
+                self.status.life.notice = Some(why);
+                self.republish();
                 reply
             }
         };
@@ -181,6 +189,18 @@ impl Store {
         }
         if let Some(answer) = answer {
             answer.reply(&reply);
+        }
+    }
+
+    /// Takes what was seen of the workers while the slot is on trial.
+    fn judge_slot(&mut self, well: Result<(), String>) {
+        if self.life.proof.seen(Instant::now(), well.is_ok()) {
+            self.queue.push_back((Work::Prove, None));
+        }
+        let (Err(why), Sources::Appliance(Some(appliance))) = (well, &self.sources) else { return };
+        log::info!("slot on trial is not proven yet: {why}");
+        if self.life.proof.is_over(since_boot(), appliance.time_to_prove()) {
+            self.queue.push_back((Work::GiveUp(why), None));
         }
     }
 
@@ -251,7 +271,7 @@ impl Store {
         self.status.life.number = number;
         self.status.why = format!("{} was applied and confirmed ({})", pending.from, pending.origin);
         self.republish();
-        self.queue.push_back((Work::Keep(pending.text.into_bytes()), None));
+        self.queue.push_front((Work::Keep(pending.text.into_bytes()), None));
         let number = number.map(|number| format!(": it is configuration {number}")).unwrap_or_default();
         let message = format!("{} stays{number}", pending.from);
         self.tell(ChangeStep::Confirmed, message.clone());
@@ -288,7 +308,13 @@ impl Store {
             self.tell(ChangeStep::Reverted, notice);
         }
         let idle = self.life.trial.is_none() && self.life.coming.is_none();
-        let Some((pending, new, previous)) = pending.filter(|_| idle) else { return };
+        let Some((pending, new, previous)) = pending.filter(|_| idle) else {
+            // The last life of this worker may have ended before it kept what it had chosen.
+            if idle && !self.status.life.kept && matches!(self.sources, Sources::Appliance(_)) {
+                self.keep("start");
+            }
+            return;
+        };
         log::info!("change on trial taken up: from={} left={:?}", pending.from, pending.left(since_boot()));
         let active = self.running.as_ref().is_some_and(|running| running.text == new.text);
         if !active {
@@ -319,6 +345,15 @@ impl Store {
         self.status.life.notice = Some(message.clone());
         self.republish();
         self.subscribers.emit(&Event::Change { step, message });
+    }
+
+    /// Notes whether what runs lies on the disk as the last good one.
+    pub(super) fn kept(&mut self, kept: bool) {
+        if kept && !self.status.life.kept {
+            log::info!("configuration kept as the last good one: generation={}", self.status.generation);
+        }
+        self.status.life.kept = kept;
+        self.republish();
     }
 
     fn republish(&self) {

@@ -39,6 +39,28 @@ pub fn tells_status(guest: &Guest) -> Result<()> {
     leave(guest)
 }
 
+/// Menu 1: the live status says that the configuration is kept for a boot without a valid file.
+///
+/// # Errors
+/// When it does not.
+pub fn tells_kept(guest: &Guest) -> Result<()> {
+    choose(guest, "1")?;
+    guest.serial().expect("kept as the last good one", PATIENCE)?;
+    guest.serial().send(" ")?;
+    leave(guest)
+}
+
+/// Menu 3: the configuration, with what was last done by the box itself.
+///
+/// # Errors
+/// When it does not say `words`.
+pub fn tells_left(guest: &Guest, words: &str) -> Result<()> {
+    choose(guest, "3")?;
+    guest.serial().expect(words, PATIENCE)?;
+    answer(guest, "r, f, d, u, c, b, h or e;", "")?;
+    leave(guest)
+}
+
 /// Menu 7, 1: pings `address`.
 ///
 /// # Errors
@@ -81,19 +103,40 @@ pub fn powers_off(guest: &Guest) -> Result<()> {
     answer(guest, "type poweroff", "poweroff")
 }
 
+/// Menu 0, 5: erases everything, asked twice; the box starts again by itself.
+///
+/// # Errors
+/// The prompt that did not come.
+pub fn resets(guest: &Guest) -> Result<()> {
+    choose(guest, "0")?;
+    answer(guest, MENU, "5")?;
+    answer(guest, "Erase the configuration", "yes")?;
+    answer(guest, "type erase", "erase")
+}
+
 /// Wakes the console and chooses an entry.
-fn choose(guest: &Guest, entry: &str) -> Result<()> {
+///
+/// # Errors
+/// The prompt that did not come.
+pub fn choose(guest: &Guest, entry: &str) -> Result<()> {
     guest.serial().send("\r")?;
     answer(guest, MENU, entry)
 }
 
 /// Back to the idle console, from the menu or from any prompt.
-fn leave(guest: &Guest) -> Result<()> {
+///
+/// # Errors
+/// The prompt that did not come.
+pub fn leave(guest: &Guest) -> Result<()> {
     guest.serial().expect(MENU, PATIENCE)?;
     guest.serial().send("\r")
 }
 
-fn answer(guest: &Guest, prompt: &str, text: &str) -> Result<()> {
+/// Waits for a prompt and answers it.
+///
+/// # Errors
+/// The prompt that did not come.
+pub fn answer(guest: &Guest, prompt: &str, text: &str) -> Result<()> {
     guest.serial().expect(prompt, PATIENCE).with_context(|| format!("to answer {text:?} to {prompt:?}"))?;
     guest.serial().send_line(text)
 }

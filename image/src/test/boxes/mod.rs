@@ -46,6 +46,7 @@ pub fn bios() -> Result<Outcome> {
     let mut guest = site.power_on("box-bios", Boot::Bios(disk.clone()), &[])?;
     let boot = runs(&site, &mut guest, "partition DIRECTOR", 100);
     let boot = guest.explain(boot)?;
+    guest.explain(console::tells_kept(&guest))?;
     guest.cut_power()?;
 
     site.configure(&disk, THREE_FAULTS)?;
