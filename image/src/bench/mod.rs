@@ -157,7 +157,7 @@ const CASES: &[Case] = &[
             Goal::most("late-p99.9-somebody-asks", 0.002),
             Goal::most("late-p99.9-four-ask-without-pause", 0.002),
         ],
-        place: Place::Here(|director, _| onlookers::run(director)),
+        place: Place::Here(|director, args| onlookers::run(director, args.rounds)),
     },
 ];
 

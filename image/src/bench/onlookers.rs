@@ -12,18 +12,20 @@ use director_lab::preflight;
 
 /// Services, each with ten servers.
 const SERVICES: u32 = 1_000;
-/// How often each question is asked.
-const ROUNDS: u32 = 100;
-/// How long the advertisements are watched while nobody asks.
-const WATCH: Duration = Duration::from_secs(60);
+/// How often each question is asked in a round.
+const QUESTIONS: u32 = 20;
+/// How long the advertisements are watched in a round while nobody asks.
+const WATCH: Duration = Duration::from_secs(20);
 
 /// Looks at `director`.
 ///
 /// # Errors
 /// Namespaces cannot be made, or Director does not answer.
-pub fn run(director: &Path) -> Result<Vec<Measurement>> {
+pub fn run(director: &Path, rounds: u8) -> Result<Vec<Measurement>> {
     preflight::namespaces()?;
-    let found = watch(director, Onlookers { services: SERVICES, rounds: ROUNDS, watch: WATCH })?;
+    let rounds = u32::from(rounds);
+    let how = Onlookers { services: SERVICES, rounds: QUESTIONS * rounds, watch: WATCH * rounds };
+    let found = watch(director, how)?;
     let measured = |what: String, value: f64, unit: &str| Measurement {
         what,
         who: OURS.to_owned(),

@@ -61,6 +61,7 @@ const STEPS: &[Step] = &[
     Step { layer: "image", name: "faults", run: |_| boxes::faults() },
     Step { layer: "image", name: "console", run: |_| boxes::console() },
     Step { layer: "image", name: "power", run: |_| boxes::power() },
+    Step { layer: "image", name: "page", run: |_| boxes::page() },
     Step { layer: "image", name: "pair", run: |_| boxes::pair() },
 ];
 

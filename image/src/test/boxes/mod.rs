@@ -1,6 +1,7 @@
 //! Whole boxes: booted from the disk image, talked to through their serial line and the network, and switched off.
 
 mod console;
+mod page;
 mod site;
 
 use std::time::{Duration, Instant};
@@ -10,6 +11,8 @@ use anyhow::{Result, ensure};
 use director_lab::disk;
 use director_lab::guest::Guest;
 use director_lab::machine::Boot;
+
+pub use page::page;
 
 use super::image;
 use super::outcome::Outcome;

@@ -45,6 +45,7 @@ pub struct Site {
     pub client: Host,
     folder: tempfile::TempDir,
     segment: Segment,
+    first: Host,
     _server: RealServer,
 }
 
@@ -61,7 +62,20 @@ impl Site {
         host.accept_vip(vip(100))?;
         host.accept_vip(vip(101))?;
         let server = RealServer::start(&host, SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 80))?;
-        Ok(Site { client, folder, segment, _server: server })
+        Ok(Site { client, folder, segment, first: host, _server: server })
+    }
+
+    /// The host of the site's real server.
+    pub const fn first(&self) -> &Host {
+        &self.first
+    }
+
+    /// One more host.
+    ///
+    /// # Errors
+    /// As [`Segment::host`].
+    pub fn host(&self, name: &str, address: &str) -> Result<Host> {
+        self.segment.host(name, address)
     }
 
     /// A copy of the disk image as it is built.
