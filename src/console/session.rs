@@ -1,15 +1,18 @@
 //! A terminal's session: bytes, answers and ticks in, text and commands out. Pure.
 
+mod full; // the live view that fills the screen
+mod news; // messages of the kernel
+
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::announce::{Announcer, INVITATION};
-use super::ascii::{clean, wrap};
+use super::ascii::clean;
 use super::editor::{Edited, Editor};
 use super::keys::{Decoder, Key};
+use super::live::Act;
 use super::live::stage::Stage;
-use super::live::{Act, PATIENCE_MS, PERIOD_MS};
-use super::screens::{Input, Mode, Screen, Step, WIDTH};
+use super::screens::{Input, Mode, Screen, Step};
 use super::snapshot::Snapshot;
 use super::tool::Tool;
 use crate::ipc::message::{Reply, Request};
@@ -59,9 +62,6 @@ const ALONE_MS: u64 = 2_500;
 const ESCAPE_MS: u64 = 100;
 /// How often a question that waits for its answer looks for messages of the kernel, milliseconds.
 const NEWS_MS: u64 = 2_000;
-
-/// Said where a terminal does not answer.
-const UNABLE: &str = "This terminal does not tell its size: the status comes line by line.";
 
 /// The state of one terminal.
 #[derive(Debug)]
@@ -222,42 +222,6 @@ impl Session {
         *self = Self { now_ms, wrong, shut_ms, snapshot, ..Self::new(self.clears) };
     }
 
-    /// While a question waits for its answer, nothing else asks for what the kernel has to say.
-    fn asks_aside(&self) -> bool {
-        !self.waiting && self.leaves() && self.screen != Screen::Down
-    }
-
-    /// Shows what the kernel has said meanwhile, and in the midst of a question that again with what was typed.
-    fn tell(&mut self, amidst: bool) {
-        let news = self.snapshot.init.iter().flat_map(|init| &init.urgent);
-        let news: Vec<_> = news.filter(|(number, _)| *number > self.heard).cloned().collect();
-        let Some((last, _)) = news.last() else { return };
-        self.heard = *last;
-        // Among the alarms of the view that fills the screen they stay for longer.
-        if matches!(self.screen, Screen::Live(_)) {
-            return;
-        }
-        let lines = news.iter().flat_map(|(_, text)| wrap(&format!("! {text}"), WIDTH, "    "));
-        let lines: Vec<String> = lines.collect();
-        if amidst {
-            self.out.push('\n');
-        }
-        self.print(&lines.join("\n"));
-        if amidst {
-            self.again(self.screen.mode() == Mode::Secret);
-        } else if self.screen == Screen::Idle {
-            self.print(INVITATION);
-        }
-    }
-
-    /// The prompt, and behind it what was typed so far.
-    fn again(&mut self, secret: bool) {
-        self.prompt();
-        let typed = self.editor.line();
-        let typed = if secret { "*".repeat(typed.len()) } else { typed.to_owned() };
-        self.out.push_str(&typed);
-    }
-
     /// A live view may be watched for hours; a menu that nobody answers is left.
     fn leaves(&self) -> bool {
         self.screen != Screen::Idle && self.screen.period_ms().is_none()
@@ -389,64 +353,6 @@ impl Session {
         let screen = std::mem::replace(&mut self.screen, Screen::Idle);
         let step = screen.step(input, &self.snapshot);
         self.go(step)
-    }
-
-    fn live(&mut self, input: &Input) -> Option<Command> {
-        match input {
-            Input::Tick if self.stage.is_set() => self.look(),
-            // It has had its time to answer.
-            Input::Tick => {
-                self.stage.leave();
-                self.print(UNABLE);
-                self.go(Screen::status())
-            }
-            Input::Answer(_) => {
-                if let Screen::Live(live) = &mut self.screen {
-                    live.heard(&self.snapshot);
-                }
-                self.paint()
-            }
-            Input::Line(_) | Input::Key(_) | Input::Cancel => None,
-        }
-    }
-
-    fn look(&mut self) -> Option<Command> {
-        let Screen::Live(live) = &mut self.screen else { return None };
-        self.waiting = true;
-        self.due_ms = self.now_ms + PERIOD_MS;
-        Some(Command::Look(live.roles(&self.snapshot)))
-    }
-
-    fn measured(&mut self, told: (u16, u16)) -> Option<Command> {
-        let before = self.stage.is_set();
-        match self.stage.measured(told) {
-            true if before => self.paint(),
-            true => self.look(),
-            false => None,
-        }
-    }
-
-    /// Of several keys that come at once, the last one is shown.
-    fn paint(&mut self) -> Option<Command> {
-        if let Screen::Live(live) = &mut self.screen
-            && self.input.is_empty()
-        {
-            self.out.push_str(&self.stage.paint(live, &self.snapshot));
-        }
-        None
-    }
-
-    fn leave_view(&mut self) -> Option<Command> {
-        let step = Step::menu(&self.snapshot);
-        self.go(step)
-    }
-
-    /// A screen has been come to.
-    fn enter(&mut self, full: bool) {
-        if full {
-            self.out.push_str(self.stage.enter(self.clears));
-            self.due_ms = self.now_ms + if self.stage.is_set() { 0 } else { PATIENCE_MS };
-        }
     }
 
     fn idle(&mut self, input: &Input) -> Option<Command> {

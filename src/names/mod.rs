@@ -17,8 +17,6 @@ use crate::net::ping;
 use crate::paths::RunDir;
 use crate::units::Refused;
 
-/// Port of DNS (RFC 1035 section 4.2).
-const PORT: u16 = 53;
 /// Time for one name server. A resolver that has to ask others takes a second or two at most.
 const PATIENCE: Duration = Duration::from_secs(3);
 /// So many name servers are asked, one after the other (resolv.conf(5): MAXNS).
@@ -28,15 +26,16 @@ const MOST: usize = 3;
 ///
 /// # Errors
 /// In words: there is no name server, none answers, or there is no such name.
-pub async fn resolve(servers: &[IpAddr], name: &str) -> Result<Vec<IpAddr>, String> {
+pub async fn resolve(servers: &[SocketAddr], name: &str) -> Result<Vec<IpAddr>, String> {
     if servers.is_empty() {
         return Err(format!(
             "{name}: no name server is known: `dns` in [system] names them, or a DHCP lease"
         ));
     }
     let mut why = Vec::new();
-    for server in servers.iter().take(MOST) {
-        match timeout(PATIENCE, both(*server, name)).await {
+    for address in servers.iter().take(MOST) {
+        let server = address.ip();
+        match timeout(PATIENCE, both(*address, name)).await {
             Ok(Ok(found)) if found.is_empty() => {
                 return Err(format!("{name}: {server} knows no address of it"));
             }
@@ -53,8 +52,8 @@ pub async fn resolve(servers: &[IpAddr], name: &str) -> Result<Vec<IpAddr>, Stri
 }
 
 /// Both families at once. One that fails is no matter where the other one has an address.
-async fn both(server: IpAddr, name: &str) -> Result<Vec<IpAddr>, String> {
-    let target = Target::new(SocketAddr::new(server, PORT), Arc::new(Check::new(CheckKind::None)));
+async fn both(server: SocketAddr, name: &str) -> Result<Vec<IpAddr>, String> {
+    let target = Target::new(server, Arc::new(Check::new(CheckKind::None)));
     let (v4, v6) = join(dns::records(&target, name, "A"), dns::records(&target, name, "AAAA")).await;
     let failed = v4.as_ref().err().or(v6.as_ref().err()).cloned();
     let found: Vec<IpAddr> =

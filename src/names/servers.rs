@@ -1,27 +1,24 @@
 //! Which name servers are asked: those of the configuration in force, of a DHCP lease, or of the host.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use crate::ipc::client::{ask, question};
+use crate::ipc::client::ask;
 use crate::ipc::message::{Reply, Request, Status};
 use crate::paths::RunDir;
 use crate::role::Role;
 
 /// How long `net` may take to tell them.
 const WAIT: Duration = Duration::from_secs(1);
+/// Port of DNS (RFC 1035 section 4.2).
+const PORT: u16 = 53;
 /// Those of the host, under `director run`; the appliance has no such file.
 const HOST: &str = "/etc/resolv.conf";
 
 /// Those known now. Blocking.
 #[must_use]
-pub fn known(run: &RunDir) -> Vec<IpAddr> {
+pub fn known(run: &RunDir) -> Vec<SocketAddr> {
     or_of_host(of(ask(run, Role::Net, &Request::Status, WAIT).ok()))
-}
-
-/// The same without blocking.
-pub async fn known_now(run: &RunDir) -> Vec<IpAddr> {
-    or_of_host(of(question(run, Role::Net, &Request::Status, WAIT).await.ok()))
 }
 
 fn of(reply: Option<Reply>) -> Vec<IpAddr> {
@@ -29,8 +26,10 @@ fn of(reply: Option<Reply>) -> Vec<IpAddr> {
     if let Status::Net(status) = *status { status.dns } else { Vec::new() }
 }
 
-fn or_of_host(found: Vec<IpAddr>) -> Vec<IpAddr> {
-    if found.is_empty() { listed(&std::fs::read_to_string(HOST).unwrap_or_default()) } else { found }
+fn or_of_host(found: Vec<IpAddr>) -> Vec<SocketAddr> {
+    let of_host = || listed(&std::fs::read_to_string(HOST).unwrap_or_default());
+    let servers = if found.is_empty() { of_host() } else { found };
+    servers.into_iter().map(|server| SocketAddr::new(server, PORT)).collect()
 }
 
 /// The `nameserver` lines of resolv.conf(5).

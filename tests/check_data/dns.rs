@@ -79,4 +79,26 @@ fn nsd_is_asked_for_every_type() {
     );
     assert_eq!(of("no.example.com", "A", &[]), bad("NXDOMAIN for no.example.com A"));
     assert_eq!(of("example.net", "A", &[]), bad("REFUSED for example.net A"));
+    names(port);
+}
+
+/// The same server as a name server of the box.
+fn names(port: u16) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let resolve = |ports: &[u16], name: &str| {
+        let servers: Vec<_> = ports.iter().map(|port| local(*port)).collect();
+        let found = runtime.block_on(director::names::resolve(&servers, name))?;
+        Ok::<_, String>(found.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "))
+    };
+    assert_eq!(resolve(&[port], "www.example.com").unwrap(), "192.0.2.1 2001:db8::1");
+    assert_eq!(resolve(&[port], "alias.example.com.").unwrap(), "192.0.2.1 2001:db8::1");
+    assert_eq!(resolve(&[port], "many.example.com").unwrap().split(' ').count(), 100, "by TCP");
+    // One that does not answer is passed over; one that knows that there is no such name decides.
+    assert_eq!(resolve(&[free_port(), port], "ns.example.com").unwrap(), "192.0.2.53");
+    let why = resolve(&[port, free_port()], "no.example.com").unwrap_err();
+    assert_eq!(why, "no.example.com: no such name, says 127.0.0.1");
+    let why = resolve(&[port], "example.com").unwrap_err();
+    assert_eq!(why, "example.com: 127.0.0.1 knows no address of it");
+    assert!(resolve(&[port], "example.net").unwrap_err().contains("REFUSED"));
+    assert!(resolve(&[], "example.net").unwrap_err().contains("no name server is known"));
 }

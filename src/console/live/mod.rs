@@ -4,6 +4,7 @@
 //! snapshot ─▶ rows ─▶ Live::view (fold, filter, scroll) ─▶ draw (ratatui's buffer) ─▶ painter: what changed, as escape codes
 //! ```
 
+mod alarms;
 pub mod draw;
 pub mod painter;
 mod rates;
