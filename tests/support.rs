@@ -1,4 +1,4 @@
-//! `director support` beside a Director of which nothing answers.
+//! `director support` beside a Director of which nothing answers; what the network tools tell programs.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "helpers of tests")]
 
@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use director::paths::RunDir;
+use director_lab::{namespace::Namespace, preflight};
 
 const SECRETS: [&str; 3] = ["hunter2-secret", "4711-hash-of-a-pin", "backend-pa55word"];
 
@@ -74,4 +75,66 @@ fn a_bundle_that_cannot_be_written_says_why() {
     assert_eq!(done.status.code(), Some(1));
     let complaint = String::from_utf8(done.stderr).unwrap();
     assert!(complaint.contains("cannot write: /nonexistent/x.tar.gz"), "{complaint}");
+}
+
+/// What `director WORDS` prints inside a namespace, and its exit status.
+fn inside(ns: &Namespace, words: &[&str]) -> (String, Option<i32>) {
+    let mut verb = Command::new(env!("CARGO_BIN_EXE_director"));
+    verb.args(words);
+    let done = ns.run(move || verb.output().unwrap()).unwrap();
+    (String::from_utf8(done.stdout).unwrap(), done.status.code())
+}
+
+#[test]
+fn neighbours_of_both_families_are_in_the_bundle() {
+    if let Err(why) = preflight::namespaces() {
+        return eprintln!("skipped: {why:#}");
+    }
+    let ns = Namespace::new("near").unwrap();
+    ns.ip("link add eth0 type veth peer name far").unwrap();
+    ns.ip("link set eth0 up").unwrap();
+    for near in ["192.0.2.9", "2001:db8::9"] {
+        ns.ip(&format!("neighbour add {near} lladdr 52:54:00:00:00:09 dev eth0 nud permanent")).unwrap();
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().to_str().unwrap();
+    let (told, status) = inside(&ns, &["support", "--json", "--run-dir", path, "--to", path]);
+    assert_eq!(status, Some(0), "{told}");
+    let told: serde_json::Value = serde_json::from_str(&told).unwrap();
+    let listed = Command::new("tar")
+        .args(["-xOzf", told["file"].as_str().unwrap(), "--wildcards", "*/network/neighbours.txt"])
+        .output()
+        .unwrap();
+    let listed = String::from_utf8(listed.stdout).unwrap();
+    let lines: Vec<&str> = listed.lines().collect();
+    assert_eq!(
+        lines,
+        [
+            "192.0.2.9 dev eth0 52:54:00:00:00:09 permanent",
+            "2001:db8::9 dev eth0 52:54:00:00:00:09 permanent"
+        ]
+    );
+}
+
+#[test]
+fn a_ping_is_told_as_json() {
+    if let Err(why) = preflight::namespaces() {
+        return eprintln!("skipped: {why:#}");
+    }
+    let ns = Namespace::new("ping").unwrap();
+    let ping = |address: &str| {
+        let (told, status) = inside(&ns, &["ping", address, "-c", "2", "-i", "1ms", "-W", "2s", "--json"]);
+        (serde_json::from_str::<serde_json::Value>(&told).unwrap(), status)
+    };
+    let (told, status) = ping("127.0.0.1");
+    assert_eq!((&told["target"], &told["answered"], status), (&"127.0.0.1".into(), &2.into(), Some(0)));
+    let times: Vec<u64> =
+        told["probes"].as_array().unwrap().iter().map(|probe| probe["us"].as_u64().unwrap()).collect();
+    assert_eq!(told["fastest_us"].as_u64(), times.iter().min().copied());
+    assert_eq!(told["slowest_us"].as_u64(), times.iter().max().copied());
+    assert!(told["mean_us"].as_u64().unwrap() >= told["fastest_us"].as_u64().unwrap(), "{told}");
+    // There is no way to it.
+    let (told, status) = ping("192.0.2.1");
+    assert_eq!((&told["answered"], &told["mean_us"], status), (&0.into(), &serde_json::Value::Null, Some(1)));
+    assert!(told["probes"][1]["unsent"].as_str().is_some_and(|why| !why.is_empty()), "{told}");
 }

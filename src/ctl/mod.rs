@@ -221,8 +221,8 @@ pub const VERBS: &[Verb] = &[
     },
     Verb {
         name: "ping",
-        usage: "ADDRESS|NAME [-c N] [-i INTERVAL] [-W TIMEOUT]",
-        summary: "ask an address or a name for an echo (4 times, every 1s, waiting 1s each)",
+        usage: ping::USAGE,
+        summary: "ask an address or a name for an echo",
         run: ping::run,
     },
     Verb {
@@ -377,6 +377,7 @@ fn explain(verb: &Verb) -> String {
         "arping" => format!("\n{}", arping::DETAILS),
         "capture" => format!("\n{}", capture::DETAILS),
         "pin" => format!("\n{}", pin::DETAILS),
+        "ping" => format!("\n{}", ping::DETAILS),
         "support" => format!("\n{}", support::DETAILS),
         "top" => format!("\n{}", top::DETAILS),
         "traceroute" => format!("\n{}", traceroute::DETAILS),

@@ -2,17 +2,31 @@
 
 use std::ops::ControlFlow;
 use std::process::ExitCode;
+use std::time::Duration;
+
+use serde_json::{Value as Json, json};
 
 use super::{Error, ask, print};
 use crate::names;
-use crate::net::ping::{Plan, Target, ping};
+use crate::net::ping::{Outcome, Plan, Target, ping};
 use crate::units::parse_duration;
 
-/// `director ping ADDRESS|NAME [-c N] [-i INTERVAL] [-W TIMEOUT]`: exit code 1 when nobody answers.
+/// What may follow `director ping`.
+pub const USAGE: &str = "ADDRESS|NAME [-c N] [-i INTERVAL] [-W TIMEOUT] [--json]";
+
+/// What `director help ping` says below the summary.
+pub const DETAILS: &str = "\
+Asks by ICMP echo, 4 times, every 1s, waiting 1s each. A link-local address wants its interface: fe80::1%eth0.
+Exit status 1 if nobody answers.
+";
+
+/// `director ping ADDRESS|NAME …`.
+///
+/// # Errors
+/// Wrong use, or no raw socket.
 pub fn run(mut args: lexopt::Parser) -> Result<ExitCode, Error> {
     use lexopt::Arg::{Long, Short, Value};
-    let mut target: Option<Target> = None;
-    let mut plan = Plan::default();
+    let (mut target, mut plan, mut json) = (None::<Target>, Plan::default(), false);
     let usage = |error: crate::units::Refused| Error::Usage(format!("ping: {error}"));
     while let Some(arg) = args.next()? {
         match arg {
@@ -28,6 +42,7 @@ pub fn run(mut args: lexopt::Parser) -> Result<ExitCode, Error> {
             Short('W') | Long("timeout") => {
                 plan.timeout = parse_duration(&args.value()?.to_string_lossy()).map_err(usage)?;
             }
+            Long("json") => json = true,
             Value(word) if target.is_none() => {
                 target = Some(names::target(&ask::run_dir(), &word.to_string_lossy()).map_err(usage)?);
             }
@@ -35,12 +50,43 @@ pub fn run(mut args: lexopt::Parser) -> Result<ExitCode, Error> {
         }
     }
     let target = target.ok_or_else(|| Error::Usage("ping: which address is missing".to_owned()))?;
-    let each = |outcome: &_| match print(&format!("{outcome}\n")) {
-        Ok(_) => ControlFlow::Continue(()),
-        Err(_) => ControlFlow::Break(()),
+    let mut probes = Vec::new();
+    let each = |outcome: &Outcome| {
+        if json {
+            probes.push(structured(outcome));
+            return ControlFlow::Continue(());
+        }
+        match print(&format!("{outcome}\n")) {
+            Ok(_) => ControlFlow::Continue(()),
+            Err(_) => ControlFlow::Break(()),
+        }
     };
     let summary =
         ping(target, plan, each).map_err(|error| Error::Failed(format!("cannot ping: {target}: {error}")))?;
-    print(&format!("{summary}\n"))?;
+    if json {
+        print(&ask::json(&json!({
+            "target": target.address, "sent": summary.sent, "answered": summary.answered,
+            "fastest_us": summary.mean().map(|_| micros(summary.fastest)),
+            "mean_us": summary.mean().map(micros),
+            "slowest_us": summary.mean().map(|_| micros(summary.slowest)),
+            "probes": probes,
+        }))?)?;
+    } else {
+        print(&format!("{summary}\n"))?;
+    }
     Ok(if summary.answered > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// As `traceroute` has them: `us` where it was answered.
+fn structured(outcome: &Outcome) -> Json {
+    match outcome {
+        Outcome::Answer { seq, time } => json!({ "seq": seq, "us": micros(*time) }),
+        Outcome::Silence { seq, .. } => json!({ "seq": seq }),
+        Outcome::Refused { seq, from, why } => json!({ "seq": seq, "from": from, "refused": why }),
+        Outcome::Unsent { seq, why } => json!({ "seq": seq, "unsent": why }),
+    }
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }

@@ -5,6 +5,7 @@
 //! ```
 
 mod archive; // files as .tar.gz (pure)
+mod neighbours; // who is near, by netlink
 mod parts; // what is collected
 pub mod redact; // secrets left out (pure)
 

@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::redact::Redactor;
-use super::{Found, LARGEST};
+use super::{Found, LARGEST, neighbours};
 use crate::paths::RunDir;
 
 /// How long a verb of ours may take.
@@ -35,6 +35,8 @@ enum From {
     Kernel,
     /// Each network card as the kernel shows it.
     Links,
+    /// Who is near, IPv4 and IPv6.
+    Neighbours,
     /// The boot loader's counters.
     Slots(RunDir),
 }
@@ -65,10 +67,8 @@ pub fn all(run: &RunDir) -> Vec<Part> {
         Part { name: "network/links.txt", from: From::Links },
         files("network/addresses.txt", &["/proc/net/if_inet6", "/proc/net/fib_trie"]),
         files("network/routes.txt", &["/proc/net/route", "/proc/net/ipv6_route"]),
-        files(
-            "network/neighbours.txt",
-            &["/proc/net/arp", "/proc/net/stat/arp_cache", "/proc/net/stat/ndisc_cache"],
-        ),
+        Part { name: "network/neighbours.txt", from: From::Neighbours },
+        files("network/neighbour-counters.txt", &["/proc/net/stat/arp_cache", "/proc/net/stat/ndisc_cache"]),
         files(
             "network/counters.txt",
             &["/proc/net/dev", "/proc/net/snmp", "/proc/net/snmp6", "/proc/net/netstat"],
@@ -106,6 +106,7 @@ impl Part {
             From::Verb(run, words) => verb(run, words),
             From::Kernel => kernel(),
             From::Links => Ok(links(Path::new("/sys/class/net")).into_bytes()),
+            From::Neighbours => neighbours::collect(),
             From::Slots(run) => crate::store::boot_environment(run).map(String::into_bytes),
         }
     }

@@ -139,12 +139,18 @@ impl Summary {
             self.answered += 1;
         }
     }
+
+    /// How long an answer took on average; `None` without any.
+    #[must_use]
+    pub fn mean(&self) -> Option<Duration> {
+        self.total.checked_div(self.answered)
+    }
 }
 
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} sent, {} answered", self.sent, self.answered)?;
-        match self.total.checked_div(self.answered) {
+        match self.mean() {
             Some(mean) => write!(
                 f,
                 "; fastest {}, mean {}, slowest {}",
