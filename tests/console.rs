@@ -6,6 +6,7 @@
 //! # comment            snapshot FILE     what the workers tell from now on
 //! > text               a line typed      key x    one key      bytes \x1b[A    raw bytes
 //! tick MS              time passes       reply JSON, fail TEXT, told TEXT    the answer to the last order
+//! printed TEXT         what a tool prints before it is done
 //! | shown              ! ROLE JSON       an order sent
 //! manual NAME, manual  what is shown in between is the block `console NAME` of the manual, which UPDATE=1 rewrites, too
 //! ```
@@ -49,6 +50,12 @@ impl Player {
             "reply" => self.answer(Answer::Reply(serde_json::from_str(rest).unwrap())),
             "fail" => self.answer(Answer::Failed(rest.replace("\\n", "\n"))),
             "told" => self.answer(Answer::Told(rest.replace("\\n", "\n"))),
+            "printed" => {
+                assert!(self.ordered, "nobody prints anything:\n{}", self.log);
+                self.raw.push_str(&format!("{rest}\n"));
+                writeln!(self.log, "{}", escape(rest)).unwrap();
+                return;
+            }
             "manual" => {
                 if let Some((name, from)) = self.named.take() {
                     let text = self.raw[from..].trim_start_matches('\n');

@@ -85,7 +85,11 @@ impl Announcer {
             )
         });
         let stick = life.stick.as_ref().map(|stick| {
-            let way = if stick.verdict == "new" { ": menu 3, u" } else { "" };
+            let way = match stick.verdict.as_str() {
+                "new" => ": menu 3, u",
+                "faulty" => ": menu 3, u shows them",
+                _ => "",
+            };
             format!("USB stick: {}: {}{way}", stick.place, stick.message)
         });
         let mut out = Vec::new();

@@ -12,16 +12,22 @@ use std::path::{Path, PathBuf};
 /// Writes `bytes` beside `path`, brings them to the disk, and renames them to `path`. Mode 0600.
 ///
 /// # Errors
-/// Any step failed; `path` is as it was. A half-written `path.new` may be left and is overwritten the next time.
+/// Any step failed; `path` is as it was. Only a power cut leaves a half-written `path.new`, which is overwritten the next time.
 pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let (temporary, directory) = (temporary(path), parent(path)?);
     discard(&temporary, &directory)?;
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
+    if let Err(error) = file.write_all(bytes).and_then(|()| file.sync_all()) {
+        // On a full disk it would take the last room.
+        let _ = discard(&temporary, &directory);
+        return Err(error);
+    }
     // The clusters of a file that somebody has open are not given back.
     let old = File::open(path).ok();
-    fs::rename(&temporary, path)?;
+    if let Err(error) = fs::rename(&temporary, path) {
+        let _ = discard(&temporary, &directory);
+        return Err(error);
+    }
     if old.is_some() {
         // First the temporary name goes: were it left, two names would share the clusters.
         directory.sync_all()?;
@@ -115,5 +121,14 @@ mod tests {
         fs::create_dir(dir.path().join("director.toml.new")).unwrap();
         assert!(replace(&path, b"two").is_err());
         assert_eq!(fs::read(&path).unwrap(), b"one");
+    }
+
+    #[test]
+    fn a_failure_leaves_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("director.toml");
+        fs::create_dir(&path).unwrap();
+        assert!(replace(&path, b"two").is_err());
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
     }
 }

@@ -1,6 +1,6 @@
 //! Which configuration runs and why; changes on trial, history, the USB stick.
 
-use super::{Input, Screen, Step, WIDTH, pager, said, yes};
+use super::{HEIGHT, Input, Screen, Step, WIDTH, pager, said, yes};
 use crate::console::ascii::wrap;
 use crate::console::session::{Answer, Command};
 use crate::console::snapshot::Snapshot;
@@ -154,12 +154,21 @@ fn back() -> Step {
 }
 
 fn difference(change: Change, answer: Answer) -> Step {
-    let Answer::Reply(Reply::Difference { difference, .. }) = answer else { return look(said(answer)) };
+    let Answer::Reply(Reply::Difference { difference, .. }) = answer else { return refused(said(answer)) };
     let lines = life::told(&difference).iter().flat_map(|line| wrap(line, WIDTH, "    ")).collect();
     // What already runs need not be tried.
     let same = difference.changes.is_empty() && difference.lines.is_empty();
     let then = if same { Waiting::Choice } else { Waiting::Try(change) };
     pager::show(lines, Screen::Configuration(then), String::new())
+}
+
+/// A long report comes page by page, without the state that would push it off a small screen.
+fn refused(words: String) -> Step {
+    if words.lines().count() <= HEIGHT / 2 {
+        return look(words);
+    }
+    let lines = words.lines().map(str::to_owned).collect();
+    pager::show(lines, Screen::Configuration(Waiting::Choice), String::new())
 }
 
 fn history(answer: Answer) -> Step {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Input, Mode, Place, Screen, Step, WIDTH, pager, said};
+use super::{Input, Mode, Screen, Step, WIDTH, pager, said};
 use crate::console::ascii::wrap;
 use crate::console::session::{Answer, Command};
 use crate::console::snapshot::Snapshot;
@@ -38,7 +38,7 @@ pub enum Logs {
     /// How many, and with which text?
     Many(Option<Role>),
     /// Waits for the lines, of which those with this text are shown.
-    Wait(String),
+    Wait(Option<Role>, String),
     /// New lines with this text as they come; those already seen.
     Follow(Option<Role>, String, Vec<LogLine>),
 }
@@ -55,14 +55,14 @@ impl Logs {
     pub const fn mode(&self) -> Mode {
         match self {
             Self::Follow(..) => Mode::Key,
-            Self::Whose | Self::Many(_) | Self::Wait(_) => Mode::Line,
+            Self::Whose | Self::Many(_) | Self::Wait(..) => Mode::Line,
         }
     }
 
     pub const fn period_ms(&self) -> Option<u64> {
         match self {
             Self::Follow(..) => Some(500),
-            Self::Whose | Self::Many(_) | Self::Wait(_) => None,
+            Self::Whose | Self::Many(_) | Self::Wait(..) => None,
         }
     }
 
@@ -70,7 +70,7 @@ impl Logs {
         match self {
             Self::Whose => "Number (empty line = back): ",
             Self::Many(_) => "How many lines, or f to follow, and a text? (empty line = back): ",
-            Self::Wait(_) | Self::Follow(..) => "",
+            Self::Wait(..) | Self::Follow(..) => "",
         }
     }
 
@@ -80,7 +80,7 @@ impl Logs {
             (Self::Whose | Self::Many(_), Input::Line(line)) if line.is_empty() => Step::menu(snapshot),
             (Self::Whose, Input::Line(line)) => whose(&line),
             (Self::Many(role), Input::Line(line)) => many(role, &line),
-            (Self::Wait(text), Input::Answer(answer)) => lines(answer, &text, snapshot),
+            (Self::Wait(role, text), Input::Answer(answer)) => lines(role, answer, &text),
             (Self::Follow(role, text, seen), Input::Tick) => follow(role, text, seen),
             (Self::Follow(role, text, seen), Input::Answer(answer)) => news(role, text, seen, answer),
             (Self::Follow(..), Input::Key(_)) => Step::menu(snapshot),
@@ -112,22 +112,24 @@ fn many(role: Option<Role>, line: &str) -> Step {
         Ok(count @ 1..=MOST) => {
             let lines = if text.is_empty() { count } else { MOST };
             let ask = Command::Ask(Role::Init, Request::Logs { role, lines });
-            Step::run(Screen::Logs(Logs::Wait(text)), ask)
+            Step::run(Screen::Logs(Logs::Wait(role, text)), ask)
         }
         _ => Step::show(Screen::Logs(Logs::Many(role)), format!("{count:?} is neither 1 to {MOST} nor f.")),
     }
 }
 
-fn lines(answer: Answer, text: &str, snapshot: &Snapshot) -> Step {
+/// A menu below them would push the lines off a small screen: the question comes again instead.
+fn lines(role: Option<Role>, answer: Answer, text: &str) -> Step {
+    let then = Screen::Logs(Logs::Many(role));
     match answer {
         Answer::Reply(Reply::Logs { lines }) => {
             let shown: Vec<String> = lines.iter().filter(|line| has(line, text)).flat_map(show).collect();
             if shown.is_empty() {
-                return Step::menu_after("No lines.", snapshot);
+                return Step::show(then, "No lines.");
             }
-            pager::show(shown, Screen::Menu(Place::Main), Place::Main.text(snapshot))
+            pager::show(shown, then, String::new())
         }
-        other => Step::menu_after(&said(other), snapshot),
+        other => Step::show(then, said(other)),
     }
 }
 

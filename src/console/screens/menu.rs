@@ -194,9 +194,8 @@ impl Place {
         let Input::Line(line) = input else { return self.back(snapshot) };
         match line.as_str() {
             "" => self.back(snapshot),
-            "h" | "H" | "help" => {
-                Step::show(Screen::Menu(self), format!("\n{}\n{}", self.help(), self.text(snapshot)))
-            }
+            // It names every entry: with the menu below it, it would not fit a screen.
+            "h" | "H" | "help" => Step::show(Screen::Menu(self), format!("\n{}\n", self.help())),
             other => match self.entries().iter().find(|entry| entry.key == other) {
                 Some(entry) => match (entry.enter)() {
                     // A menu is shown with the name of the box, which an entry does not know.

@@ -52,10 +52,16 @@ impl Appliance {
                 Some(_) => {}
             }
         }
-        let what = if volumes.is_empty() { "no USB stick" } else { "no director.toml on a USB stick" };
-        match first {
-            Some((volume, found)) => offer(place(&volume), found),
-            None => offer("-".to_owned(), Found::Absent(what.to_owned())),
+        match (first, self.sticks().into_iter().next()) {
+            (Some((volume, found)), _) => offer(place(&volume), found),
+            (None, Some(volume)) if volumes.is_empty() => {
+                let why = "there is no FAT file system on it: format the stick with FAT32".to_owned();
+                offer(device(&volume).display().to_string(), Found::Unreadable(why))
+            }
+            (None, Some(_)) => {
+                offer("-".to_owned(), Found::Absent("no director.toml on a USB stick".to_owned()))
+            }
+            (None, None) => offer("-".to_owned(), Found::Absent("no USB stick".to_owned())),
         }
     }
 
@@ -84,6 +90,7 @@ impl Appliance {
         };
         if let Some(StickStatus { place, verdict, message, report }) = &status
             && verdict != "new"
+            && place.ends_with(FILE)
             && let Err(why) = self.tell_stick(&format!("{place}: {message}\n{report}"))
         {
             log::warn!("{why}");
@@ -91,19 +98,28 @@ impl Appliance {
         status
     }
 
-    /// Leaves `text` as result.txt on the stick that has the file.
+    /// Leaves `text` as result.txt on the stick that has the file; where two have one, on both.
     ///
     /// # Errors
     /// "what failed: on what: why"; the stick is as it was.
     pub fn tell_stick(&self, text: &str) -> Result<(), String> {
-        let place_of_file = self.stick().place;
-        let is_it = |volume: &String| place(volume) == place_of_file;
-        let volume = fat_volumes(&self.sys, self.disk.as_deref()).into_iter().find(is_it);
-        let volume = volume.ok_or_else(|| format!("write {RESULT}: the USB stick is gone"))?;
+        let has_one = |volume: &String| {
+            let found = self.on_stick(volume, Access::Read, |directory| read(&directory.join(FILE)));
+            found.is_ok_and(|found| !matches!(found, Found::Absent(_)))
+        };
+        let volumes = fat_volumes(&self.sys, self.disk.as_deref()).into_iter().filter(has_one);
+        let volumes: Vec<String> = volumes.collect();
+        if volumes.is_empty() {
+            return Err(format!("write {RESULT}: the USB stick is gone"));
+        }
         let text = text.replace('\n', "\r\n");
         let write = |directory: &Path| replace(&directory.join(RESULT), text.as_bytes());
-        let written = self.on_stick(&volume, Access::Write, write).map_err(|why| explain_stick(&why))?;
-        written.map_err(|error| format!("write {RESULT}: {volume}: {}", no_room(&error)))
+        let told = volumes.iter().map(|volume| {
+            let written = self.on_stick(volume, Access::Write, write).map_err(|why| explain_stick(&why))?;
+            written.map_err(|error| format!("write {RESULT}: {volume}: {}", no_room(&error)))
+        });
+        // One that is full is no reason to leave the other without.
+        told.fold(Ok(()), |all: Result<(), String>, one| all.and(one))
     }
 
     /// Writes the configuration that runs to the stick; a file that is there is kept as `director.toml.prev`.
