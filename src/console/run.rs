@@ -97,6 +97,7 @@ fn serve(
             tty.write(&session.take_output());
             let Some(order) = command else { break };
             let answer = obey(run_dir, tty, &order, &mut session.snapshot);
+            session.took_until(now());
             command = session.answer(answer).or_else(|| session.advance(now()));
         }
         if session.is_ended() {

@@ -200,6 +200,11 @@ impl Session {
         None
     }
 
+    /// Tells the time after a command that took its own: a wrong PIN shuts the console from its answer on.
+    pub const fn took_until(&mut self, now_ms: u64) {
+        self.now_ms = now_ms;
+    }
+
     /// The answer to the last command.
     pub fn answer(&mut self, answer: Answer) -> Option<Command> {
         self.waiting = false;

@@ -1,6 +1,6 @@
 //! The loop: answers at once, looks at disks in a thread, publishes what is chosen.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::error::Error;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
@@ -111,6 +111,8 @@ struct Store {
     running: Option<Arc<Before>>,
     /// As it was when the sources were last looked at.
     plugged: Option<Plugged>,
+    /// The sticks that were last told of.
+    told: Option<BTreeSet<String>>,
     subscribers: Subscribers,
     queue: VecDeque<(Work, Option<Answer>)>,
     job: Option<Job>,
@@ -134,6 +136,7 @@ impl Store {
             },
             running: None,
             plugged: None,
+            told: None,
             subscribers: Subscribers::default(),
             queue: VecDeque::new(),
             job: None,
@@ -171,6 +174,7 @@ impl Store {
             sources: self.sources.clone(),
             state: self.state.clone(),
             plugged: self.plugged.clone(),
+            told: self.told.clone(),
             settled: self.running.is_some() && self.status.source != Source::Safe,
             running: self.running.clone(),
         };
@@ -219,7 +223,13 @@ impl Store {
             self.queue.retain(|(work, _)| !matches!(work, Work::Keep(_) | Work::Adopt(_) | Work::Record(..)));
         }
         self.sources = sources;
-        self.plugged = Some(plugged);
+        if let Work::Peek = work {
+            self.told = Some(plugged.sticks.clone());
+        }
+        // What is plugged in during other work is new to the next look.
+        if self.plugged.is_none() || matches!(work, Work::Look(_) | Work::Manage(_) | Work::Peek) {
+            self.plugged = Some(plugged);
+        }
         self.status.life.factory = factory.unwrap_or(self.status.life.factory);
         self.status.life.stick = stick.unwrap_or_else(|| self.status.life.stick.take());
         let mut reply = problem.map_or(Reply::Ok, |message| Reply::Error { message });

@@ -144,6 +144,8 @@ pub(super) struct Plan {
     pub state: Option<PathBuf>,
     /// As it was when the sources were last looked at; `None` if they were not.
     pub plugged: Option<Plugged>,
+    /// The sticks that were last told of.
+    pub told: Option<BTreeSet<String>>,
     /// Whether a configuration of the operator runs, which goes on when no other can be used.
     pub settled: bool,
     /// The configuration that runs.
@@ -252,7 +254,7 @@ impl Plan {
 
     /// What was plugged in since the last look.
     fn peek(&mut self, done: &mut Done) {
-        let other_sticks = self.plugged.as_ref().is_none_or(|before| before.sticks != done.plugged.sticks);
+        let other_sticks = self.told.as_ref() != Some(&done.plugged.sticks);
         if self.is_new(&done.plugged) {
             done.choice = Some(self.choose());
         }

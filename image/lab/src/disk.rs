@@ -36,20 +36,64 @@ pub fn put_config_folder(disk: &Path, folder: &str, files: &[(&Path, &str)]) -> 
     files.iter().try_for_each(|(file, name)| put(&image, file, &format!("{folder}/{name}")))
 }
 
+/// The text of the file `name` on the partition labelled `config` of the disk image `disk`, as far as the box that has it has
+/// written it.
+///
+/// # Errors
+/// When there is none, or mtools fail.
+pub fn read_config(disk: &Path, name: &str) -> Result<String> {
+    let image = format!("{}@@{}", disk.display(), partition(disk, "config")?);
+    command::output("mtype", &["-i", &image, &format!("::/{name}")])
+}
+
 /// Makes a USB stick: one FAT file system labelled DIRECTOR, with `file` as `director.toml` where given.
 ///
 /// # Errors
 /// When dosfstools or mtools fail.
 pub fn usb_stick(stick: &Path, file: Option<&Path>) -> Result<()> {
-    let size = 40 << 20;
+    empty_stick(stick, 40 << 20)?;
+    file.map_or(Ok(()), |file| put_stick(stick, file, "director.toml"))
+}
+
+/// Makes a USB stick of `size` bytes with nothing on it but a FAT file system labelled DIRECTOR.
+///
+/// # Errors
+/// When dosfstools fail.
+pub fn empty_stick(stick: &Path, size: u64) -> Result<()> {
     File::create(stick)
         .and_then(|f| f.set_len(size))
         .with_context(|| format!("writing {}", stick.display()))?;
-    command::output(
-        "mkfs.vfat",
-        &["-F".as_ref(), "32".as_ref(), "-n".as_ref(), "DIRECTOR".as_ref(), stick.as_os_str()],
-    )?;
-    file.map_or(Ok(()), |file| put(&stick.display().to_string(), file, "director.toml"))
+    // Below that, FAT32 is none to those who count clusters.
+    let bits = if size > 33 << 20 { "32" } else { "16" };
+    let words = ["-F", bits, "-n", "DIRECTOR"].map(std::ffi::OsStr::new);
+    command::output("mkfs.vfat", &[words.as_slice(), &[stick.as_os_str()]].concat()).map(drop)
+}
+
+/// Puts `file` as `name` onto a stick.
+///
+/// # Errors
+/// When mtools fail.
+pub fn put_stick(stick: &Path, file: &Path, name: &str) -> Result<()> {
+    put(&stick.display().to_string(), file, name)
+}
+
+/// Makes the folder `name` on a stick.
+///
+/// # Errors
+/// When mtools fail.
+pub fn make_folder(stick: &Path, name: &str) -> Result<()> {
+    let target = format!("::/{name}");
+    command::output("mmd", &["-i".as_ref(), stick.as_os_str(), target.as_ref()]).map(drop)
+}
+
+/// Takes the file `name` off a stick, to `to`.
+///
+/// # Errors
+/// When there is none, or mtools fail.
+pub fn take_off(stick: &Path, name: &str, to: &Path) -> Result<()> {
+    let source = format!("::/{name}");
+    let words = ["-n".as_ref(), "-i".as_ref(), stick.as_os_str(), source.as_ref(), to.as_os_str()];
+    command::output("mcopy", &words).map(drop)
 }
 
 /// The text of the file `name` on a stick, as far as the box that has it has written it.

@@ -38,11 +38,18 @@ impl Guest {
     fn try_start(machine: &Machine, namespace: Option<&Namespace>) -> Result<Guest> {
         let folder = scratch::folder(&machine.name)?;
         let listen = |name: &str| UnixListener::bind(folder.path().join(name)).context("making a socket");
-        let (control, first) = (listen("qmp")?, listen("serial0")?);
+        let control = listen("qmp")?;
+        let first = (!machine.hangs_up).then(|| listen("serial0")).transpose()?;
         let second = machine.second_serial.then(|| listen("serial1")).transpose()?;
         let mut qemu = command::bound("qemu-system-x86_64");
         qemu.args(machine.arguments(folder.path())?).current_dir(folder.path());
-        qemu.args(["-qmp", "unix:qmp", "-serial", "unix:serial0"]);
+        // A line that hangs up is offered by QEMU, which waits for us before it begins.
+        let first_line = if machine.hangs_up {
+            "socket,id=serial0,path=serial0,server=on,wait=on"
+        } else {
+            "socket,id=serial0,path=serial0"
+        };
+        qemu.args(["-qmp", "unix:qmp", "-chardev", first_line, "-serial", "chardev:serial0"]);
         if second.is_some() {
             qemu.args(["-serial", "unix:serial1"]);
         }
@@ -60,7 +67,10 @@ impl Guest {
             Ok::<_, anyhow::Error>(scratch::logs()?.join(format!("{}.{kind}.log", machine.name)))
         };
         let qmp = connect(&control)?;
-        let serial = Serial::new(connect(&first)?, &log("serial")?, powered)?;
+        let serial = match first {
+            Some(first) => Serial::new(connect(&first)?, &log("serial")?, powered)?,
+            None => Serial::plug_in(&folder.path().join("serial0"), &log("serial")?, powered)?,
+        };
         let second = second.map(|l| Serial::new(connect(&l)?, &log("serial2")?, powered)).transpose()?;
         let qmp = Qmp::new(qmp).map_err(|error| refusal(&mut child, &said, error))?;
         Ok(Guest { name: machine.name.clone(), child, powered, serial, second, qmp, _folder: folder })
@@ -84,6 +94,14 @@ impl Guest {
     /// The second serial line (ttyS1), when the machine has one.
     pub fn second(&self) -> Option<&Serial> {
         self.second.as_ref()
+    }
+
+    /// Sends a break on the first serial line.
+    ///
+    /// # Errors
+    /// As [`Qmp::command`].
+    pub fn send_break(&mut self) -> Result<()> {
+        self.qmp.command("chardev-send-break", serde_json::json!({ "id": "serial0" })).map(drop)
     }
 
     /// The control channel.

@@ -53,6 +53,10 @@ pub struct Machine {
     pub nics: Vec<Nic>,
     /// Images of USB sticks that are plugged in. The guest may write to them.
     pub usb: Vec<PathBuf>,
+    /// Whether sticks can be plugged in while it runs: [`crate::qmp::Qmp::plug_in`].
+    pub usb_socket: bool,
+    /// Whether the first serial line can be hung up: [`crate::serial::Serial::hang_up`].
+    pub hangs_up: bool,
     /// Whether a reboot of the guest ends QEMU instead.
     pub stop_at_reboot: bool,
     /// A second serial line (ttyS1), if wanted.
@@ -69,6 +73,8 @@ impl Machine {
             memory: 256,
             nics,
             usb,
+            usb_socket: false,
+            hangs_up: false,
             stop_at_reboot: false,
             second_serial: false,
         }
@@ -124,7 +130,7 @@ impl Machine {
             words.extend(["-netdev".into(), network]);
             words.extend(["-device".into(), format!("virtio-net-pci,netdev=n{at},mac={},romfile=", nic.mac)]);
         }
-        if !self.usb.is_empty() {
+        if self.usb_socket || !self.usb.is_empty() {
             words.extend(["-device".into(), "qemu-xhci".into()]);
         }
         for (at, stick) in self.usb.iter().enumerate() {

@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
@@ -55,6 +55,43 @@ impl Qmp {
     pub fn press(&mut self, keys: &[&str]) -> Result<()> {
         let keys: Vec<Value> = keys.iter().map(|key| json!({ "type": "qcode", "data": key })).collect();
         self.command("send-key", json!({ "keys": keys })).map(drop)
+    }
+
+    /// Plugs a USB stick in; `lock`: it cannot be written. `name` is for [`Qmp::pull_out`].
+    ///
+    /// # Errors
+    /// As [`Qmp::command`]; the machine needs a [`usb_socket`](crate::machine::Machine::usb_socket).
+    pub fn plug_in(&mut self, name: &str, stick: &Path, lock: bool) -> Result<()> {
+        let file = json!({ "driver": "file", "filename": stick, "read-only": lock });
+        let node = json!({ "driver": "raw", "node-name": name, "read-only": lock, "file": file });
+        self.command("blockdev-add", node)?;
+        let device = json!({ "driver": "usb-storage", "id": format!("{name}-stick"), "drive": name, "removable": true });
+        self.command("device_add", device).map(drop)
+    }
+
+    /// Pulls a USB stick out that [`Qmp::plug_in`] plugged in.
+    ///
+    /// # Errors
+    /// As [`Qmp::command`].
+    pub fn pull_out(&mut self, name: &str) -> Result<()> {
+        self.command("device_del", json!({ "id": format!("{name}-stick") }))?;
+        // QEMU lets go of it a little later.
+        let end = Instant::now() + Duration::from_secs(10);
+        loop {
+            match self.command("blockdev-del", json!({ "node-name": name })) {
+                Err(error) if Instant::now() > end => return Err(error),
+                Err(_) => std::thread::sleep(Duration::from_millis(20)),
+                Ok(_) => return Ok(()),
+            }
+        }
+    }
+
+    /// Pulls the cable of a network card, counted from 0, or puts it back.
+    ///
+    /// # Errors
+    /// As [`Qmp::command`].
+    pub fn cable(&mut self, nic: usize, plugged: bool) -> Result<()> {
+        self.command("set_link", json!({ "name": format!("n{nic}"), "up": plugged })).map(drop)
     }
 
     /// Writes the screen as a picture (PPM).

@@ -19,8 +19,11 @@ pub const PANIC: &str = "Kernel panic - not syncing";
 #[derive(Debug)]
 pub struct Serial {
     shared: Arc<Shared>,
-    writer: UnixStream,
+    writer: Mutex<UnixStream>,
     log: PathBuf,
+    started: Instant,
+    /// Where QEMU takes another one, if it does.
+    socket: Option<PathBuf>,
 }
 
 #[derive(Debug, Default)]
@@ -34,7 +37,11 @@ struct Said {
     text: String,
     /// How much of `text` earlier expectations have read.
     read: usize,
+    /// Byte for byte as it came.
+    raw: Vec<u8>,
     closed: bool,
+    /// Which plugging in counts: the end of an earlier one is not the end of the guest.
+    plugged: u32,
 }
 
 impl Serial {
@@ -43,12 +50,42 @@ impl Serial {
     /// # Errors
     /// When the log cannot be written or no thread be started.
     pub fn new(stream: UnixStream, log: &Path, started: Instant) -> Result<Serial> {
-        let shared = Arc::<Shared>::default();
-        let reader = stream.try_clone().context("serial line")?;
-        let file = File::create(log).with_context(|| format!("writing {}", log.display()))?;
-        let (sink, file) = (Arc::clone(&shared), LogFile { file, started, fresh: true });
-        std::thread::Builder::new().name("serial".into()).spawn(move || listen(reader, &sink, file))?;
-        Ok(Serial { shared, writer: stream, log: log.to_owned() })
+        File::create(log).with_context(|| format!("writing {}", log.display()))?;
+        let writer = Mutex::new(stream.try_clone().context("serial line")?);
+        let serial = Serial { shared: Arc::default(), writer, log: log.to_owned(), started, socket: None };
+        serial.attend(stream)?;
+        Ok(serial)
+    }
+
+    /// Takes over the line that QEMU offers at `socket`, and which can be hung up.
+    ///
+    /// # Errors
+    /// As [`Serial::new`], and when QEMU does not offer it within ten seconds.
+    pub fn plug_in(socket: &Path, log: &Path, started: Instant) -> Result<Serial> {
+        let serial = Serial::new(connect(socket)?, log, started)?;
+        Ok(Serial { socket: Some(socket.to_owned()), ..serial })
+    }
+
+    /// Pulls the plug and puts it back: what the guest says meanwhile is lost, as is what was half typed on the wire.
+    ///
+    /// # Errors
+    /// When the line was not made by [`Serial::plug_in`], or QEMU does not take another one.
+    pub fn hang_up(&self) -> Result<()> {
+        let socket = self.socket.as_ref().context("serial line: it has no plug")?;
+        self.said().plugged += 1;
+        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        writer.shutdown(std::net::Shutdown::Both).context("hanging up")?;
+        let stream = connect(socket)?;
+        *writer = stream.try_clone().context("serial line")?;
+        self.attend(stream)
+    }
+
+    fn attend(&self, reader: UnixStream) -> Result<()> {
+        let file = File::options().append(true).open(&self.log)?;
+        let (sink, file) = (Arc::clone(&self.shared), LogFile { file, started: self.started, fresh: true });
+        let plugged = self.said().plugged;
+        let listen = move || listen(reader, &sink, file, plugged);
+        std::thread::Builder::new().name("serial".into()).spawn(listen).map(drop).context("serial line")
     }
 
     /// Where the log is kept.
@@ -125,6 +162,11 @@ impl Serial {
         self.said().text.clone()
     }
 
+    /// Everything that was said from byte `from` on, with escape sequences and all.
+    pub fn raw(&self, from: usize) -> Vec<u8> {
+        self.said().raw.get(from..).unwrap_or(&[]).to_vec()
+    }
+
     /// The last `lines` lines that were said.
     pub fn tail(&self, lines: usize) -> String {
         tail(&self.said().text, lines)
@@ -135,9 +177,16 @@ impl Serial {
     /// # Errors
     /// When QEMU has ended.
     pub fn send(&self, keys: &str) -> Result<()> {
-        (&self.writer)
-            .write_all(keys.as_bytes())
-            .context("typing on the serial line: the guest's power is off")
+        self.send_bytes(keys.as_bytes())
+    }
+
+    /// Types what no keyboard has.
+    ///
+    /// # Errors
+    /// As [`Serial::send`].
+    pub fn send_bytes(&self, bytes: &[u8]) -> Result<()> {
+        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        writer.write_all(bytes).context("typing on the serial line: the guest's power is off")
     }
 
     /// Types `line` and presses Enter.
@@ -172,19 +221,37 @@ fn tail(text: &str, lines: usize) -> String {
     all.get(all.len().saturating_sub(lines)..).unwrap_or(&[]).join("\n")
 }
 
-fn listen(mut reader: impl Read, shared: &Shared, mut log: LogFile) {
+fn listen(mut reader: impl Read, shared: &Shared, mut log: LogFile, plugged: u32) {
     let mut plain = Plain::default();
     let mut buffer = [0; 4096];
     while let Ok(count @ 1..) = reader.read(&mut buffer) {
-        let text = plain.feed(buffer.get(..count).unwrap_or(&[]));
+        let bytes = buffer.get(..count).unwrap_or(&[]);
+        let text = plain.feed(bytes);
         log.write(&text);
         let mut said = shared.said.lock().unwrap_or_else(PoisonError::into_inner);
+        said.raw.extend_from_slice(bytes);
         said.text.push_str(&text);
         drop(said);
         shared.more.notify_all();
     }
-    shared.said.lock().unwrap_or_else(PoisonError::into_inner).closed = true;
+    let mut said = shared.said.lock().unwrap_or_else(PoisonError::into_inner);
+    said.closed |= said.plugged == plugged;
+    drop(said);
     shared.more.notify_all();
+}
+
+/// QEMU makes the socket when it starts.
+fn connect(socket: &Path) -> Result<UnixStream> {
+    let end = Instant::now() + Duration::from_secs(10);
+    loop {
+        match UnixStream::connect(socket) {
+            Ok(stream) => return Ok(stream),
+            Err(error) if Instant::now() > end => {
+                return Err(error).with_context(|| format!("serial line: {}", socket.display()));
+            }
+            Err(_) => std::thread::sleep(Duration::from_millis(5)),
+        }
+    }
 }
 
 struct LogFile {
@@ -268,6 +335,25 @@ mod tests {
         let mut typed = [0; 2];
         guest.read_exact(&mut typed).unwrap();
         assert_eq!(&typed, b"x\r");
+    }
+
+    #[test]
+    fn a_line_that_was_hung_up_goes_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("line");
+        let offer = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        let serial = Serial::plug_in(&socket, &folder.path().join("serial.log"), Instant::now()).unwrap();
+        let (mut guest, _) = offer.accept().unwrap();
+        guest.write_all(b"one\n").unwrap();
+        let patience = Duration::from_secs(5);
+        serial.expect("one", patience).unwrap();
+        serial.hang_up().unwrap();
+        let (mut guest, _) = offer.accept().unwrap();
+        guest.write_all(b"\x1b[mtwo\n").unwrap();
+        serial.expect("two", patience).unwrap();
+        assert_eq!(serial.raw(4), b"\x1b[mtwo\n");
+        drop(guest);
+        serial.expect_end(patience).unwrap();
     }
 
     #[test]

@@ -60,6 +60,8 @@ const STEPS: &[Step] = &[
     Step { layer: "image", name: "uefi", run: |_| boxes::uefi() },
     Step { layer: "image", name: "faults", run: |_| boxes::faults() },
     Step { layer: "image", name: "console", run: |_| boxes::console() },
+    Step { layer: "image", name: "manual", run: |_| boxes::by_manual() },
+    Step { layer: "image", name: "sticks", run: |_| boxes::sticks() },
     Step { layer: "image", name: "power", run: |_| boxes::power() },
     Step { layer: "image", name: "page", run: |_| boxes::page() },
     Step { layer: "image", name: "pair", run: |_| boxes::pair() },

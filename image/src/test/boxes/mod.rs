@@ -1,8 +1,12 @@
 //! Whole boxes: booted from the disk image, talked to through their serial line and the network, and switched off.
 
 mod console;
+mod manual;
+mod menu;
 mod page;
+mod person;
 mod site;
+mod sticks;
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +16,9 @@ use director_lab::disk;
 use director_lab::guest::Guest;
 use director_lab::machine::Boot;
 
+pub use menu::by_manual;
 pub use page::page;
+pub use sticks::sticks;
 
 use super::image;
 use super::outcome::Outcome;

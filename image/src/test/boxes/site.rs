@@ -121,10 +121,41 @@ impl Site {
     /// # Errors
     /// As [`Guest::start`].
     pub fn power_on(&self, name: &str, boot: Boot, usb: &[PathBuf]) -> Result<Guest> {
-        let mut machine =
-            Machine::new(name, boot).nic(Network::Tap(self.segment.tap()?), "52:54:00:79:00:01");
-        machine.usb = usb.to_vec();
-        Guest::start(&machine, Some(self.segment.namespace()))
+        self.start(&Machine { usb: usb.to_vec(), ..self.machine(name, boot)? })
+    }
+
+    /// A machine with a card on the segment.
+    ///
+    /// # Errors
+    /// When the kernel refuses a tap.
+    pub fn machine(&self, name: &str, boot: Boot) -> Result<Machine> {
+        Ok(Machine::new(name, boot).nic(Network::Tap(self.segment.tap()?), "52:54:00:79:00:01"))
+    }
+
+    /// Switches it on.
+    ///
+    /// # Errors
+    /// As [`Guest::start`].
+    pub fn start(&self, machine: &Machine) -> Result<Guest> {
+        Guest::start(machine, Some(self.segment.namespace()))
+    }
+
+    /// Where disks and sticks may lie.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// That the real server answers at `vip`, now.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub fn answers(&self, vip: IpAddr) -> Result<()> {
+        let target = SocketAddr::new(vip, 80);
+        let sample = self.client.namespace().run(move || client::ask(target, "/", Duration::from_secs(5)))?;
+        match sample.answer {
+            Ok(name) if name == "web1" => Ok(()),
+            other => bail!("{target} does not answer: {other:?}"),
+        }
     }
 
     /// Asks `vip` until the real server answers; returns how long after power-on of `guest` that was.
