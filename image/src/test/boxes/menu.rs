@@ -81,6 +81,8 @@ fn walk(place: &Place, manual: &Manual, guest: &mut Guest) -> Result<Vec<String>
     tries(&mut person, done)?;
     let done = logs(&mut person).context("logs");
     tries(&mut person, done)?;
+    let done = slots(&mut person, &below).context("update and slots");
+    tries(&mut person, done)?;
     let done = helps(&mut person).context("help");
     tries(&mut person, done)?;
     let done = bundle_of_the_dead(&mut person, place).context("a bundle while no worker runs");
@@ -205,9 +207,12 @@ fn boots_as_shown(guest: &Guest, manual: &Manual) -> Result<()> {
 fn nothing_happens(person: &mut Person<'_>, place: &Place, manual: &Manual) -> Result<()> {
     let before = (place.file()?, running(person)?);
     let mut below = String::new();
-    for name in manual.names().into_iter().filter(|name| !["boot", "menu", "pin"].contains(name)) {
+    for name in manual.names() {
         let turns = manual.dialogue(name)?;
         let first = turns.first().context("an empty dialogue")?.prompt.clone();
+        if ![MAIN, BELOW].contains(&first.as_str()) {
+            continue;
+        }
         let does =
             |turn: &Turn| turn.answer.as_deref().is_none_or(|answer| does_something(name, turn, answer));
         let harmless = turns.iter().position(does).unwrap_or(turns.len());
@@ -279,7 +284,8 @@ fn dialogue(
     below: &mut String,
 ) -> Result<()> {
     let turns = manual.dialogue(name)?;
-    if name == "boot" {
+    // The banner came already; the live view that fills a screen is not for a dumb terminal.
+    if ["boot", "live"].contains(&name) {
         return Ok(());
     }
     if name == "menu" {
@@ -380,6 +386,28 @@ fn logs(person: &mut Person<'_>) -> Result<()> {
     person.hear(MAIN).map(drop)
 }
 
+/// Both slots are listed; what is not agreed to is not done.
+fn slots(person: &mut Person<'_>, below: &str) -> Result<()> {
+    const WHAT: &str = "u = update from a USB stick, o = the other slot next, an empty line = back: ";
+    person.go(BELOW, below)?;
+    person.answer(BELOW, "6")?;
+    let list = person.hear(WHAT)?;
+    ensure!(list.contains('A') && list.contains('B'), "it does not list both slots:\n{list}");
+    for order in ["u", "o"] {
+        person.answer(WHAT, order)?;
+        person.hear("(yes or no, empty line = back): ")?;
+        person.answer("", "no")?;
+        match person.hear_any(&[WHAT, BELOW])?.0 {
+            0 => {}
+            _ => {
+                person.answer(BELOW, "6")?;
+                person.hear(WHAT)?;
+            }
+        }
+    }
+    Ok(())
+}
+
 /// `h` and `?` at each menu, `?` at a question.
 fn helps(person: &mut Person<'_>) -> Result<()> {
     for (first, below) in [(MAIN, ""), (BELOW, "7"), (BELOW, "0")] {
@@ -405,9 +433,9 @@ fn bundle_of_the_dead(person: &mut Person<'_>, place: &Place) -> Result<String> 
     // Who is near by IPv6, so that the bundle has somebody to name.
     person.go(BELOW, "7")?;
     person.answer(BELOW, "1")?;
-    person.hear("Address (empty line = back): ")?;
+    person.hear("Address or name (empty line = back): ")?;
     person.answer("", "fe80::1%eth0")?;
-    let said = person.hear("Address (empty line = back): ")?;
+    let said = person.hear("Address or name (empty line = back): ")?;
     ensure!(said.contains("4 answered"), "the gateway's link-local address:\n{said}");
     let workers = ["lvs", "vrrp", "net", "api", "notify", "time", "store"];
     orders(person, &workers, "hold")?;

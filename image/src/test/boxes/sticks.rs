@@ -15,7 +15,7 @@ use crate::test::outcome::Outcome;
 
 /// The end of the prompt of the menu's entry 3.
 const CHOICE: &str = "; ? explains them (empty line = back): ";
-const TRY: &str = "Apply it for 5 minutes on trial? (yes or no, empty line = back): ";
+const TRY: &str = "Apply it for 5 minutes on trial? (yes, no or a time: 30s; empty line = back): ";
 const PAGER: &str = "q = back --";
 
 /// One box, and one stick after the other.
