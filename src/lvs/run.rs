@@ -1,5 +1,8 @@
 //! The loop: configuration, checks, dumps and calls in; commands, events and answers out.
 
+mod calls;
+mod words;
+
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::net::SocketAddr;
@@ -9,35 +12,30 @@ use futures_util::FutureExt;
 use log::{error, info, warn};
 use tokio::sync::mpsc;
 
-use super::admin::{select, select_among};
 use super::core::{Core, Plan};
 use super::desired::local_pages;
 use super::kernel::Kernel;
 use super::memory::Memory;
 use super::sorry::Sorry;
 use super::state::State;
-use super::status;
 use super::surroundings::Surroundings;
-use super::watched::sorry_servers;
 use super::ways;
-use super::why::{why, why_sorry};
 use crate::check::plan::Verdict;
 use crate::check::runner::{Runner, probes_allowed};
 use crate::config::{self, Watcher};
-use crate::ipc::message::{Admin, AdminOrder, Event, Health, LvsStatus, Reply, Request, Status};
+use crate::ipc::message::{Event, Reply};
 use crate::ipc::server::{self, Answer, Call, Subscribers};
 use crate::ipvs::client::batch;
 use crate::ipvs::{Command, ServiceEntry};
 use crate::paths::RunDir;
 use crate::role::Role;
 use crate::worker::WorkerArgs;
+use words::{is_good, log_changes, log_event};
 
 /// How often the kernel's table is compared with what it should be: what others did is undone within five seconds.
 const PERIOD: Duration = Duration::from_secs(4);
 /// How soon what failed is tried again, the first time: as long as no address is set, at boot, no server can be entered.
 const RETRY: Duration = Duration::from_millis(100);
-/// How old the counters in a status may be.
-const FRESH: Duration = Duration::from_secs(1);
 /// How many changes by others, and how much good news at one time, are logged line by line.
 const LOGGED: usize = 20;
 /// How long a change of quorum may stay unwritten: at a cold start a thousand come one after the other. Orders are written at once.
@@ -334,156 +332,11 @@ impl Worker {
             self.problem = problem;
         }
     }
-
-    fn answer(&mut self, call: Call) {
-        match call.request {
-            Request::Hello => call.answer.reply(&server::hello(Role::Lvs)),
-            Request::Status => {
-                let status = Status::Lvs(self.status());
-                call.answer.reply(&Reply::Status { status: Box::new(status) });
-            }
-            Request::Subscribe => {
-                let present: Vec<Event> = self.present();
-                self.subscribers.add(call.answer, &present);
-            }
-            Request::Administer { service, server, order } => {
-                self.administer(&service, &server, order, call.answer);
-            }
-            Request::Summary => {
-                let summary =
-                    status::summary(self.core.services(), &self.table, self.checks.plan(), Instant::now());
-                call.answer.reply(&Reply::Summary { summary });
-            }
-            Request::Why { service, server } => call.answer.reply(&self.why(&service, &server)),
-            other => call.answer.reply(&server::not_mine(Role::Lvs, &other)),
-        }
-    }
-
-    /// Notes an order, for the next life too; the answer follows when it is in the table.
-    fn administer(&mut self, service: &str, server: &str, order: AdminOrder, answer: Answer) {
-        match self.core.administer(service, server, order, Instant::now()) {
-            Ok((servers, events)) => {
-                self.tell(&events);
-                self.ordered.push((answer, Reply::Servers { servers }));
-            }
-            Err(message) => answer.reply(&Reply::Error { message }),
-        }
-    }
-
-    fn why(&mut self, service: &str, server: &str) -> Reply {
-        self.refresh();
-        let (all, plan, now) = (self.core.services(), self.checks.plan(), Instant::now());
-        let real = select(all, service, server);
-        let sorry = real.is_err().then(|| select_among(all, sorry_servers, service, server).ok()).flatten();
-        let found = match (real, sorry) {
-            (Ok(places), _) => {
-                places.into_iter().filter_map(|at| why(all, at, &self.table, plan, now)).collect()
-            }
-            (Err(_), Some(places)) => {
-                places.into_iter().filter_map(|at| why_sorry(all, at, &self.table, plan, now)).collect()
-            }
-            (Err(message), None) => return Reply::Error { message },
-        };
-        Reply::Why { servers: found }
-    }
-
-    /// The state of everything as events: services first, somebody waits for them.
-    fn present(&self) -> Vec<Event> {
-        let servers = self.core.services().iter().flat_map(|watched| {
-            let both = watched.service.servers.iter().zip(&watched.members);
-            let told = both.filter(|(_, it)| it.health != Health::Unknown && !it.targets.is_empty());
-            told.map(|(server, member)| Event::Server {
-                service: watched.service.name.clone(),
-                server: server.address,
-                health: member.health,
-                reason: member.reason(self.checks.plan()).into_owned(),
-            })
-        });
-        self.core.told().chain(servers).chain(self.orders()).collect()
-    }
-
-    /// The operator's orders as events.
-    fn orders(&self) -> impl Iterator<Item = Event> {
-        let now = Instant::now();
-        self.core.services().iter().flat_map(move |watched| {
-            let both = watched.service.servers.iter().zip(&watched.members);
-            both.filter_map(move |(server, member)| {
-                let admin = status::admin(&member.order?, now).state;
-                Some(Event::Admin { service: watched.service.name.clone(), server: server.address, admin })
-            })
-        })
-    }
-
-    /// Reads the table again where what is known of it is old.
-    fn refresh(&mut self) {
-        if !self.core.is_blind() && self.read.is_none_or(|read| read.elapsed() > FRESH) {
-            match self.kernel.observe() {
-                Ok(table) => {
-                    self.table = table;
-                    self.read = Some(Instant::now());
-                }
-                Err(error) => {
-                    self.core.lost_sight();
-                    self.trouble(Some(error.to_string()));
-                }
-            }
-        }
-    }
-
-    fn status(&mut self) -> LvsStatus {
-        self.refresh();
-        LvsStatus {
-            services: status::services(self.core.services(), &self.table, self.checks.plan(), Instant::now()),
-            problem: self.problem.clone(),
-            foreign_changes: self.core.foreign(),
-            generation: self.generation,
-            table_size: self.kernel.table_size(self.table_bits),
-        }
-    }
 }
 
 async fn sleep_until(wake: Option<Instant>) {
     match wake {
         Some(wake) => tokio::time::sleep_until(wake.into()).await,
         None => std::future::pending().await,
-    }
-}
-
-/// What needs no line of its own when a thousand come together, as at every start of a large box.
-const fn is_good(event: &Event) -> bool {
-    matches!(event, Event::Service { up: true, .. } | Event::Server { health: Health::Up, .. })
-}
-
-fn log_event(event: &Event) {
-    match event {
-        Event::Service { service, up } => {
-            info!("service {}: service={service}", if *up { "up" } else { "down" });
-        }
-        Event::Server { service, server, health: Health::Down, reason } => {
-            warn!("server down: service={service} server={server} reason={reason}");
-        }
-        Event::Server { service, server, reason, .. } => {
-            info!("server up: service={service} server={server} reason={reason}");
-        }
-        Event::Admin { service, server, admin } => {
-            let word = match admin {
-                Admin::Enabled => "enabled",
-                Admin::Draining => "draining",
-                Admin::Drained => "drained",
-                Admin::Disabled => "disabled",
-            };
-            info!("server {word}: service={service} server={server}");
-        }
-        Event::Router { .. } | Event::Config { .. } | Event::Change { .. } => {}
-    }
-}
-
-fn log_changes(commands: &[Command], refused: usize, took: Duration) {
-    match commands {
-        _ if refused == commands.len() => {}
-        [only] => info!("table changed: {only}"),
-        _ => {
-            info!("table changed: commands={} refused={refused} time_us={}", commands.len(), took.as_micros())
-        }
     }
 }
