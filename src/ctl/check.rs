@@ -119,7 +119,7 @@ fn summary(checked: &Checked) -> String {
 
 /// What an appliance could not run of the programs beside the file.
 fn hooks(file: &Path, checked: &Checked) -> Vec<String> {
-    let folder = file.parent().unwrap_or(Path::new("")).join("hooks");
+    let folder = file.parent().unwrap_or_else(|| Path::new("")).join("hooks");
     let judged = checked.config.notify.iter().filter_map(|target| {
         let NotifyWay::Exec { command } = &target.way else { return None };
         let name = hook::name(command.first()?)?;

@@ -1,6 +1,8 @@
 //! A browser without a screen: Debian's chromium-headless-shell, driven by the DevTools protocol
 //! (<https://chromedevtools.github.io/devtools-protocol/>) over a pair of pipes.
 
+#![allow(clippy::indexing_slicing, reason = "of JSON: what a value lacks is null")]
+
 use std::collections::VecDeque;
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader, Write};

@@ -1,6 +1,8 @@
 //! The status page of a whole box in a real browser, with real connections; its picture is the one in the manual. And programs of
 //! the operator's, which run on the box as nobody.
 
+#![allow(clippy::indexing_slicing, reason = "of JSON: what a value lacks is null")]
+
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
@@ -101,7 +103,7 @@ pub fn page() -> Result<Outcome> {
     let site = Site::new()?;
     let disk = site.disk()?;
     site.configure(&disk, CONFIG)?;
-    let hook = disk::file(disk.parent().unwrap_or(Path::new(".")), "tell", HOOK)?;
+    let hook = disk::file(disk.parent().unwrap_or_else(|| Path::new(".")), "tell", HOOK)?;
     disk::put_config_folder(&disk, "hooks", &[(&hook, "tell"), (Path::new("/bin/busybox"), "busybox")])?;
     let servers = servers(&site)?;
     let told = listen(&site)?;
@@ -221,7 +223,8 @@ impl Load {
         let asker = move || {
             let target = |port| SocketAddr::new(vip(100), port);
             let open = |at: usize| {
-                let mut stream = TcpStream::connect(target(if at % 3 == 0 { 8080 } else { 80 })).ok()?;
+                let mut stream =
+                    TcpStream::connect(target(if at.is_multiple_of(3) { 8080 } else { 80 })).ok()?;
                 stream.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").ok()?;
                 Some(stream)
             };
@@ -230,9 +233,13 @@ impl Load {
                 if end.load(Ordering::Relaxed) {
                     break;
                 }
-                client::ask(target(if at % 4 == 0 { 8080 } else { 80 }), "/", Duration::from_secs(2));
+                client::ask(
+                    target(if at.is_multiple_of(4) { 8080 } else { 80 }),
+                    "/",
+                    Duration::from_secs(2),
+                );
                 // Quick and slow by turns: a line worth looking at.
-                std::thread::sleep(PAUSE * if at / 200 % 2 == 0 { 1 } else { 3 });
+                std::thread::sleep(PAUSE * if (at / 200).is_multiple_of(2) { 1 } else { 3 });
             }
             drop(held);
         };
