@@ -239,7 +239,8 @@ fn a_second_of_an_ordinary_box_fits_a_slow_line() {
         for (n, server) in
             snapshot.lvs.iter_mut().flat_map(|it| &mut it.services).flat_map(|it| &mut it.servers).enumerate()
         {
-            (server.active, server.inactive) = (server.active + n as u32 % 3, server.inactive + 11);
+            (server.active, server.inactive) =
+                (server.active + u32::try_from(n % 3).unwrap(), server.inactive + 11);
         }
         live.heard(&snapshot);
         most = most.max(painter.paint(&mut live, &snapshot).len());

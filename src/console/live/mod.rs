@@ -243,8 +243,7 @@ impl Live {
     fn filtered(&self, sections: Vec<Section>) -> Vec<Row> {
         let wanted = self.filter.to_lowercase();
         let mut out = Vec::new();
-        for Section { head, rows } in sections {
-            let mut rows: Vec<Row> = rows;
+        for Section { head, mut rows } in sections {
             if !wanted.is_empty() {
                 let hits: BTreeSet<String> = rows
                     .iter()

@@ -1,6 +1,7 @@
 //! How many connections come each second: from two readings of the kernel's counters. Pure.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 
 use crate::console::snapshot::Snapshot;
 
@@ -50,7 +51,7 @@ impl Rates {
 
     /// Of a server of it.
     #[must_use]
-    pub fn of_server(&self, service: &str, address: &impl ToString) -> String {
+    pub fn of_server(&self, service: &str, address: &impl Display) -> String {
         self.text(&key(service, address))
     }
 
@@ -64,6 +65,6 @@ impl Rates {
     }
 }
 
-fn key(service: &str, address: &impl ToString) -> String {
-    format!("{service} {}", address.to_string())
+fn key(service: &str, address: &impl Display) -> String {
+    format!("{service} {address}")
 }

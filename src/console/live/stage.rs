@@ -25,7 +25,7 @@ impl Stage {
     /// Begins, with what is to be sent: a `screen` of this box needs no question, anything else must show by its answer that
     /// it understands escape codes.
     pub fn enter(&mut self, screen: bool) -> &'static str {
-        self.painter = self.window.filter(|_| screen).map(|size| Painter::new(size));
+        self.painter = self.window.filter(|_| screen).map(Painter::new);
         self.asked = self.painter.is_none();
         if self.asked { QUESTION } else { "" }
     }
