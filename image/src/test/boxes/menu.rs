@@ -91,10 +91,10 @@ fn walk(place: &Place, manual: &Manual, guest: &mut Guest) -> Result<Vec<String>
     tries(&mut person, done)?;
     wrong.extend(person.fits(ready).err());
     ends(&mut person, place, manual, &below)?;
-    let missed = person.missed();
-    ensure!(missed.is_empty(), "entries of the menus that nobody has tried: {}", missed.join("; "));
     let wrong: Vec<String> = wrong.iter().map(|error| format!("{error:#}")).collect();
     ensure!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+    let missed = person.missed();
+    ensure!(missed.is_empty(), "entries of the menus that nobody has tried: {}", missed.join("; "));
     Ok(vec![bundle])
 }
 

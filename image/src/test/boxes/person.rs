@@ -249,6 +249,8 @@ impl<'g> Person<'g> {
         else {
             return;
         };
+        // Behind the name of the box, which a reset changes.
+        let title = title.split_once(": ").map_or("main", |(_, menu)| menu);
         title.clone_into(&mut self.title);
         let keys = lines.filter_map(|line| line.strip_prefix(' ')?.split_once("  "));
         self.offered.extend(keys.map(|(key, _)| (title.to_owned(), key.to_owned())));
