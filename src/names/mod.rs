@@ -55,7 +55,7 @@ pub async fn resolve(servers: &[SocketAddr], name: &str) -> Result<Vec<IpAddr>, 
 async fn both(server: SocketAddr, name: &str) -> Result<Vec<IpAddr>, String> {
     let target = Target::new(server, Arc::new(Check::new(CheckKind::None)));
     let (v4, v6) = join(dns::records(&target, name, "A"), dns::records(&target, name, "AAAA")).await;
-    let failed = v4.as_ref().err().or(v6.as_ref().err()).cloned();
+    let failed = v4.as_ref().err().or_else(|| v6.as_ref().err()).cloned();
     let found: Vec<IpAddr> =
         v4.into_iter().chain(v6).flatten().filter_map(|text| text.parse().ok()).collect();
     match failed {

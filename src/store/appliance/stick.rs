@@ -119,7 +119,8 @@ impl Appliance {
             written.map_err(|error| format!("write {RESULT}: {volume}: {}", no_room(&error)))
         });
         // One that is full is no reason to leave the other without.
-        told.fold(Ok(()), |all: Result<(), String>, one| all.and(one))
+        let told: Vec<Result<(), String>> = told.collect();
+        told.into_iter().collect()
     }
 
     /// Writes the configuration that runs to the stick; a file that is there is kept as `director.toml.prev`.

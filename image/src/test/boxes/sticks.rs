@@ -54,7 +54,8 @@ impl Bench<'_> {
     fn all(&mut self) -> Result<()> {
         self.person.hear(INVITATION)?;
         self.number = self.configuration()?;
-        let all: [(&str, fn(&mut Self) -> Result<()>); 9] = [
+        type Case<'a> = fn(&mut Bench<'a>) -> Result<()>;
+        let all: [(&str, Case<'_>); 9] = [
             ("a stick with a faulty file", Self::faults),
             ("a stick with many faults", Self::many_faults),
             ("a stick with a huge file", Self::huge),
