@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
@@ -106,6 +107,56 @@ pub fn read_stick(stick: &Path, name: &str) -> Result<String> {
     command::output("mtype", &words)
 }
 
+/// The file `name` in the root folder of the FAT partition labelled `config` of the disk image `disk`.
+///
+/// # Errors
+/// When there is none, or mtools fail.
+pub fn read_config(disk: &Path, name: &str) -> Result<String> {
+    let image = format!("{}@@{}", disk.display(), partition(disk, "config")?);
+    command::output("mtype", &["-i", &image, &format!("::/{name}")])
+}
+
+/// Copies the partition with this GPT name into a file of its own, for tools that know nothing of partitions.
+///
+/// # Errors
+/// When the image has no such partition, or on a full disk.
+pub fn extract(disk: &Path, name: &str, to: &Path) -> Result<()> {
+    let (first, length) = place(disk, name)?;
+    let words = ["iflag=skip_bytes,count_bytes", "conv=sparse", "bs=1M", "status=none"].map(str::to_owned);
+    let more = [format!("if={}", disk.display()), format!("of={}", to.display())];
+    let range = [format!("skip={first}"), format!("count={length}")];
+    command::output("dd", &[words.as_slice(), &more, &range].concat()).map(drop)
+}
+
+/// What is on the partition `name` of `disk` from the first place where `text` is, `length` bytes.
+///
+/// # Errors
+/// When there is no such partition or text.
+pub fn peek(disk: &Path, name: &str, text: &[u8], length: usize) -> Result<Vec<u8>> {
+    let mut bytes = vec![0; length];
+    File::open(disk)?.read_exact_at(&mut bytes, find(disk, name, text)?)?;
+    Ok(bytes)
+}
+
+/// Writes `bytes` over the first place on the partition `name` of `disk` where `text` is.
+///
+/// # Errors
+/// When there is no such partition or text.
+pub fn poke(disk: &Path, name: &str, text: &[u8], bytes: &[u8]) -> Result<()> {
+    let at = find(disk, name, text)?;
+    File::options().write(true).open(disk)?.write_all_at(bytes, at)?;
+    Ok(())
+}
+
+fn find(disk: &Path, name: &str, text: &[u8]) -> Result<u64> {
+    let (first, length) = place(disk, name)?;
+    let mut bytes = vec![0; usize::try_from(length)?];
+    File::open(disk)?.read_exact_at(&mut bytes, first)?;
+    let at = bytes.windows(text.len()).position(|window| window == text);
+    let at = at.with_context(|| format!("{}: partition {name}: not found: {text:?}", disk.display()))?;
+    Ok(first + u64::try_from(at)?)
+}
+
 fn put(image: &str, file: &Path, name: &str) -> Result<()> {
     let target = format!("::/{name}");
     let words = ["-o", "-i", image].map(Path::new);
@@ -119,22 +170,34 @@ fn put(image: &str, file: &Path, name: &str) -> Result<()> {
 /// # Errors
 /// When the image has no GPT or no such partition.
 pub fn partition(disk: &Path, name: &str) -> Result<u64> {
-    let find = || -> Result<u64> {
+    place(disk, name).map(|(first, _)| first)
+}
+
+/// Where the partition with this GPT name begins, and how long it is, in bytes.
+fn place(disk: &Path, name: &str) -> Result<(u64, u64)> {
+    let find = || -> Result<(u64, u64)> {
         let mut file = File::open(disk)?;
         let mut table = vec![0; 34 * SECTOR];
         file.seek(SeekFrom::Start(0))?;
         file.read_exact(&mut table)?;
         ensure!(table.get(SECTOR..SECTOR + 8) == Some(b"EFI PART"), "no GPT");
         let entries = table.get(2 * SECTOR..).unwrap_or(&[]).chunks_exact(128);
-        let named = entries.filter_map(|entry| Some((entry.get(32..40)?, entry.get(56..128)?)));
-        let mut found = named.filter(|(_, label)| utf16(label) == name);
-        let (first, _) = found.next().with_context(|| format!("no partition named {name}"))?;
-        Ok(u64::from_le_bytes(first.try_into()?) * SECTOR as u64)
+        let named = entries.filter_map(|entry| {
+            Some((number(entry.get(32..40)?)?, number(entry.get(40..48)?)?, entry.get(56..128)?))
+        });
+        let mut found = named.filter(|(_, _, label)| utf16(label) == name);
+        let (first, last, _) = found.next().with_context(|| format!("no partition named {name}"))?;
+        let sectors = last.saturating_add(1).saturating_sub(first);
+        Ok((first * SECTOR as u64, sectors * SECTOR as u64))
     };
     find().with_context(|| format!("disk image {}", disk.display()))
 }
 
 const SECTOR: usize = 512;
+
+fn number(bytes: &[u8]) -> Option<u64> {
+    Some(u64::from_le_bytes(bytes.try_into().ok()?))
+}
 
 fn utf16(bytes: &[u8]) -> String {
     let units = bytes.chunks_exact(2).filter_map(|pair| Some(u16::from_le_bytes(pair.try_into().ok()?)));
@@ -162,6 +225,7 @@ mod tests {
         image[SECTOR..SECTOR + 8].copy_from_slice(b"EFI PART");
         let entry = 2 * SECTOR + 128; // the second entry
         image[entry + 32..entry + 40].copy_from_slice(&40u64.to_le_bytes());
+        image[entry + 40..entry + 48].copy_from_slice(&49u64.to_le_bytes());
         for (at, unit) in "config".encode_utf16().enumerate() {
             image[entry + 56 + 2 * at..entry + 58 + 2 * at].copy_from_slice(&unit.to_le_bytes());
         }
@@ -177,6 +241,19 @@ mod tests {
         assert!(format!("{:#}", partition(&disk, "data").unwrap_err()).contains("no partition named data"));
         std::fs::write(&disk, vec![0; 64 * SECTOR]).unwrap();
         assert!(format!("{:#}", partition(&disk, "config").unwrap_err()).contains("no GPT"));
+    }
+
+    #[test]
+    fn looks_and_writes_within_a_partition() {
+        let folder = tempfile::tempdir().unwrap();
+        let (disk, part) = (disk(folder.path()), folder.path().join("part"));
+        File::options().write(true).open(&disk).unwrap().write_all_at(b"here", 41 * 512).unwrap();
+        poke(&disk, "config", b"here", b"there").unwrap();
+        assert_eq!(peek(&disk, "config", b"the", 5).unwrap(), b"there");
+        assert!(peek(&disk, "config", b"where", 5).is_err());
+        extract(&disk, "config", &part).unwrap();
+        let part = std::fs::read(part).unwrap();
+        assert_eq!((part.len(), &part[512..517]), (10 * 512, b"there".as_slice()));
     }
 
     #[test]

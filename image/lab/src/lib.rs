@@ -25,6 +25,7 @@
 //! - [`peer`]       servers of other projects as Debian builds them, unpacked and not installed
 //! - [`browser`]    a browser without a screen
 //! - [`cache`]      slow products, kept from run to run
+//! - [`cut`]        what a disk keeps when its power is cut; [`random`] chance that can be repeated
 //! - [`preflight`]  may we do all that here? says what is missing
 //!
 //! Nothing outlives the process: namespaces are anonymous (they exist as long as somebody is inside), and children are
@@ -38,6 +39,7 @@ pub mod capture;
 pub mod client;
 pub mod command;
 pub mod crowd;
+pub mod cut;
 pub mod disk;
 pub mod frame;
 pub mod guest;
@@ -50,6 +52,7 @@ pub mod preflight;
 pub mod prober;
 pub mod process;
 pub mod qmp;
+pub mod random;
 pub mod router;
 pub mod scale;
 pub mod scratch;

@@ -61,6 +61,8 @@ pub struct Machine {
     pub stop_at_reboot: bool,
     /// A second serial line (ttyS1), if wanted.
     pub second_serial: bool,
+    /// Where a journal is kept of what the guest tells its disk ([`crate::cut`]); only with [`Boot::Bios`].
+    pub journal: Option<PathBuf>,
 }
 
 impl Machine {
@@ -77,6 +79,7 @@ impl Machine {
             hangs_up: false,
             stop_at_reboot: false,
             second_serial: false,
+            journal: None,
         }
     }
 
@@ -143,7 +146,10 @@ impl Machine {
     fn boot_arguments(&self, folder: &Path) -> Result<Vec<String>> {
         let disk = |path: &Path, more: &str| format!("if=virtio,format=raw,file={}{more}", path.display());
         Ok(match &self.boot {
-            Boot::Bios(path) => vec!["-drive".into(), disk(path, ",cache=unsafe")],
+            Boot::Bios(path) => match &self.journal {
+                Some(journal) => journalled(path, journal)?,
+                None => vec!["-drive".into(), disk(path, ",cache=unsafe")],
+            },
             Boot::Uefi(path) => {
                 let variables = folder.join("OVMF_VARS.fd");
                 std::fs::copy(OVMF_VARIABLES, &variables)
@@ -170,6 +176,17 @@ impl Machine {
             ],
         })
     }
+}
+
+/// The guest sees a disk with a cache, so it flushes; the host's own disk is not kept waiting by that.
+fn journalled(disk: &Path, journal: &Path) -> Result<Vec<String>> {
+    std::fs::File::create(journal).with_context(|| format!("writing {}", journal.display()))?;
+    let node = |name: &str, path: &Path| {
+        format!("{name}.driver=file,{name}.filename={},{name}.cache.no-flush=on", path.display())
+    };
+    let filter =
+        format!("driver=blklogwrites,node-name=disk,{},{}", node("file", disk), node("log", journal));
+    Ok(vec!["-blockdev".into(), filter, "-device".into(), "virtio-blk-pci,drive=disk,bootindex=0".into()])
 }
 
 const OVMF_CODE: &str = "/usr/share/OVMF/OVMF_CODE_4M.fd";

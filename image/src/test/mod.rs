@@ -64,6 +64,7 @@ const STEPS: &[Step] = &[
     Step { layer: "image", name: "sticks", run: |_| boxes::sticks() },
     Step { layer: "image", name: "power", run: |_| boxes::power() },
     Step { layer: "image", name: "page", run: |_| boxes::page() },
+    Step { layer: "image", name: "cuts", run: |_| boxes::cuts() },
     Step { layer: "image", name: "pair", run: |_| boxes::pair() },
 ];
 

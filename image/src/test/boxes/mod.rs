@@ -1,6 +1,8 @@
 //! Whole boxes: booted from the disk image, talked to through their serial line and the network, and switched off.
 
 mod console;
+mod cuts;
+mod kept;
 mod manual;
 mod menu;
 mod page;
@@ -11,6 +13,8 @@ mod sticks;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
+
+pub use cuts::cuts;
 
 use director_lab::disk;
 use director_lab::guest::Guest;
