@@ -107,15 +107,6 @@ pub fn read_stick(stick: &Path, name: &str) -> Result<String> {
     command::output("mtype", &words)
 }
 
-/// The file `name` in the root folder of the FAT partition labelled `config` of the disk image `disk`.
-///
-/// # Errors
-/// When there is none, or mtools fail.
-pub fn read_config(disk: &Path, name: &str) -> Result<String> {
-    let image = format!("{}@@{}", disk.display(), partition(disk, "config")?);
-    command::output("mtype", &["-i", &image, &format!("::/{name}")])
-}
-
 /// Copies the partition with this GPT name into a file of its own, for tools that know nothing of partitions.
 ///
 /// # Errors
