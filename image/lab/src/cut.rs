@@ -185,7 +185,7 @@ mod tests {
         let journal = journal(folder.path(), &[Some((0, 1)), Some((2, 2)), None, Some((0, 3)), Some((4, 4))]);
         assert_eq!(journal.len(), 5);
         let mut seen = std::collections::BTreeSet::new();
-        for seed in 0..200 {
+        for seed in 0..4000 {
             std::fs::write(&disk, &blank).unwrap();
             let fate = journal.replay(5, &mut Random::new(seed), &disk).unwrap();
             assert_eq!(fate.kept + fate.lost + fate.torn, 2);
