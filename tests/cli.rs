@@ -144,3 +144,32 @@ fn a_link_is_its_verb() {
     let output = Command::new(link).output().unwrap();
     assert!(String::from_utf8(output.stdout).unwrap().starts_with("director "));
 }
+
+#[test]
+#[allow(clippy::unwrap_used)]
+fn check_says_which_program_an_appliance_cannot_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("director.toml");
+    let text = "version = 1\n[system]\nhooks = true\n[[notify]]\nname = \"tell\"\ntype = \"exec\"\ncommand = [\"hooks/tell\"]\n";
+    fs::write(&file, text).unwrap();
+    let file = file.to_str().unwrap();
+    let (code, _, stderr) = director(&["check", file]);
+    assert!(code == 0 && stderr.contains("warning: hooks/tell does not run on an appliance: "), "{stderr}");
+    assert!(stderr.contains("No such file"), "{stderr}");
+
+    fs::create_dir(folder.path().join("hooks")).unwrap();
+    let tell = folder.path().join("hooks/tell");
+    fs::write(&tell, "#!/bin/sh\n").unwrap();
+    let (_, json, _) = director(&["check", "--json", file]);
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let warning = json["warnings"][0].as_str().unwrap();
+    assert!(json["ok"] == true && warning.contains("an appliance has no \"/bin/sh\""), "{json}");
+
+    fs::write(&tell, "#!/run/director-hooks/busybox sh\n").unwrap();
+    let (code, _, stderr) = director(&["check", file]);
+    assert_eq!((code, stderr.as_str()), (0, ""));
+
+    fs::write(file, text.replace("hooks/tell", "hooks/../tell")).unwrap();
+    let (code, _, stderr) = director(&["check", file]);
+    assert!(code == 2 && stderr.contains("is neither an absolute path nor hooks/NAME"), "{stderr}");
+}

@@ -62,8 +62,11 @@ pub struct Listeners {
     shared: Arc<Shared>,
     permits: Arc<Semaphore>,
     open: BTreeMap<SocketAddr, JoinSet<()>>,
-    allow: Arc<[Cidr]>,
+    allow: Allowed,
 }
+
+/// For whom; changed while listening: a listener that was closed to be opened anew would still be in its own way.
+type Allowed = Arc<Mutex<Vec<Cidr>>>;
 
 impl Listeners {
     /// None yet.
@@ -73,17 +76,14 @@ impl Listeners {
             shared,
             permits: Arc::new(Semaphore::new(CONNECTIONS)),
             open: BTreeMap::new(),
-            allow: Arc::from([]),
+            allow: Allowed::default(),
         }
     }
 
     /// Makes `wanted` the whole of what is listened on, for the networks of `allow` (none: for everybody). The addresses need not
     /// exist on this box yet. Returns what could not be opened; the next call tries again. Needs a tokio runtime.
     pub fn set(&mut self, wanted: &[SocketAddr], allow: &[Cidr]) -> Vec<(SocketAddr, io::Error)> {
-        if *self.allow != *allow {
-            self.open.clear();
-            self.allow = Arc::from(allow);
-        }
+        *self.allow.lock().unwrap_or_else(PoisonError::into_inner) = allow.to_vec();
         self.open.retain(|address, _| wanted.contains(address));
         let mut failures = Vec::new();
         for address in wanted {
@@ -109,12 +109,12 @@ impl Listeners {
     }
 }
 
-async fn accept(listener: TcpListener, shared: Arc<Shared>, permits: Arc<Semaphore>, allow: Arc<[Cidr]>) {
+async fn accept(listener: TcpListener, shared: Arc<Shared>, permits: Arc<Semaphore>, allow: Allowed) {
     let mut connections = JoinSet::new();
     loop {
         let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { return };
         match listener.accept().await {
-            Ok((_, peer)) if !allowed(&allow, peer.ip()) => {
+            Ok((_, peer)) if !allowed(&allow.lock().unwrap_or_else(PoisonError::into_inner), peer.ip()) => {
                 shared.refused.fetch_add(1, Ordering::Relaxed);
             }
             Ok((stream, _)) => {
