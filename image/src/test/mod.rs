@@ -65,6 +65,9 @@ const STEPS: &[Step] = &[
     Step { layer: "image", name: "power", run: |_| boxes::power() },
     Step { layer: "image", name: "page", run: |_| boxes::page() },
     Step { layer: "image", name: "cuts", run: |_| boxes::cuts() },
+    Step { layer: "image", name: "reset", run: |_| boxes::erased() },
+    Step { layer: "image", name: "lost-address", run: |_| boxes::lost_address() },
+    Step { layer: "image", name: "slots", run: |_| boxes::slots() },
     Step { layer: "image", name: "pair", run: |_| boxes::pair() },
 ];
 

@@ -92,6 +92,28 @@ pub fn powers_off(guest: &Guest) -> Result<()> {
     answer(guest, "type poweroff", "poweroff")
 }
 
+/// Menu 3: the configuration, with what was last done by the box itself.
+///
+/// # Errors
+/// When it does not say `words`.
+pub fn tells_left(guest: &Guest, words: &str) -> Result<()> {
+    choose(guest, "3")?;
+    guest.serial().expect(words, PATIENCE)?;
+    answer(guest, "r, f, d, u, c, b, h or e;", "")?;
+    leave(guest)
+}
+
+/// Menu 0, 5: erases everything, asked twice; the box starts again by itself.
+///
+/// # Errors
+/// The prompt that did not come.
+pub fn resets(guest: &Guest) -> Result<()> {
+    choose(guest, "0")?;
+    answer(guest, MENU, "5")?;
+    answer(guest, "Erase the configuration", "yes")?;
+    answer(guest, "type erase", "erase")
+}
+
 /// Wakes the console and chooses an entry.
 ///
 /// # Errors

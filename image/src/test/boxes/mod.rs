@@ -2,19 +2,24 @@
 
 mod console;
 mod cuts;
+mod erased;
 mod kept;
+mod lost;
 mod manual;
 mod menu;
 mod page;
 mod person;
 mod site;
 mod sticks;
+mod trials;
 
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 
 pub use cuts::cuts;
+pub use erased::erased;
+pub use lost::lost_address;
 
 use director_lab::disk;
 use director_lab::guest::Guest;
@@ -23,6 +28,7 @@ use director_lab::machine::Boot;
 pub use menu::by_manual;
 pub use page::page;
 pub use sticks::sticks;
+pub use trials::slots;
 
 use super::image;
 use super::outcome::Outcome;
