@@ -10,7 +10,7 @@ use crate::ipc::message::{LifeStatus, StoreStatus};
 use crate::role::Role;
 
 /// How long the first banner waits for the configuration to be in force everywhere, milliseconds.
-const PATIENCE_MS: u64 = 3_000;
+const PATIENCE_MS: u64 = 10_000;
 /// From so many consecutive short lives on, a worker is in alarm.
 const ALARM: u32 = 5;
 

@@ -61,7 +61,7 @@ fn fit(snapshot: &Snapshot) -> Vec<String> {
 fn all(snapshot: &Snapshot) -> Vec<String> {
     let mut out = head(snapshot);
     match &snapshot.lvs {
-        Some(lvs) => out.extend(status::lvs(lvs)),
+        Some(lvs) => out.extend(status::lvs(lvs).iter().flat_map(|line| wrap(line, WIDTH, "      "))),
         None => out.push(snapshot.absence(Role::Lvs)),
     }
     out
@@ -120,10 +120,12 @@ fn brief(lvs: &LvsStatus) -> Vec<String> {
         for server in &service.servers {
             if let Some(admin) = &server.admin {
                 let left = server.active.saturating_add(server.inactive);
-                out.push(format!("  {}  {}, {left} connections", server.address, order(admin)));
+                let ordered = format!("  {}  {}, {left} connections", server.address, order(admin));
+                out.extend(wrap(&ordered, WIDTH, "    "));
             }
             if server.health == Health::Down {
-                out.push(format!("  {}  DOWN  {}", server.address, server.reason));
+                let down = format!("  {}  DOWN  {}", server.address, server.reason);
+                out.extend(wrap(&down, WIDTH, "    "));
             }
         }
     }

@@ -92,17 +92,6 @@ pub fn powers_off(guest: &Guest) -> Result<()> {
     answer(guest, "type poweroff", "poweroff")
 }
 
-/// Menu 3: the configuration, with what was last done by the box itself.
-///
-/// # Errors
-/// When it does not say `words`.
-pub fn tells_left(guest: &Guest, words: &str) -> Result<()> {
-    choose(guest, "3")?;
-    guest.serial().expect(words, PATIENCE)?;
-    answer(guest, "r, f, d, u, c, b, h or e;", "")?;
-    leave(guest)
-}
-
 /// Menu 0, 5: erases everything, asked twice; the box starts again by itself.
 ///
 /// # Errors

@@ -30,6 +30,8 @@ const DEEDS: [&str; 5] = ["drain 5m", "usb", "restart", "reboot", "erase"];
 
 /// Played after the others, because it gives the box another address.
 const MOVES: &str = "address";
+/// Needs a newer firmware on the stick, which then runs.
+const UPDATES: &str = "slots";
 
 /// Played last, because they end what went before.
 const LAST: [&str; 3] = ["pin", "reboot", "reset"];
@@ -60,7 +62,8 @@ fn walk(place: &Place, manual: &Manual, guest: &mut Guest) -> Result<Vec<String>
     person.guest().qmp().plug_in("usb", &place.stick, false)?;
     person.noisy(true);
     let mut below = String::new();
-    let early = manual.names().into_iter().filter(|name| !LAST.contains(name) && *name != MOVES);
+    let early = manual.names().into_iter();
+    let early = early.filter(|name| !LAST.contains(name) && ![MOVES, UPDATES].contains(name));
     for name in early.chain([MOVES]) {
         let played = dialogue(&mut person, place, manual, name, &mut below);
         if let Err(error) = played.with_context(|| format!("the manual's {name:?}")) {

@@ -9,7 +9,7 @@ use director_lab::guest::Guest;
 use director_lab::machine::{Boot, Machine, Network};
 use director_lab::{disk, scratch};
 
-use super::console::{answer, choose, leave, tells_left};
+use super::console::{answer, choose, leave};
 use super::site::{BOOT, PATIENCE, config, vip};
 use super::{INVITATION, image};
 use crate::test::outcome::Outcome;
@@ -97,8 +97,7 @@ fn is_unwell(folder: &Path) -> Result<String> {
     guest.explain(hold())?;
     guest.explain(guest.serial().expect("director: starting again", PATIENCE))?;
     guest.explain(guest.serial().expect("director: slot A", BOOT))?;
-    guest.explain(guest.serial().expect(INVITATION, BOOT))?;
-    guest.explain(tells_left(&guest, "slot B was given up: lvs is held"))?;
+    guest.explain(guest.serial().expect("slot B was given up: lvs is held", BOOT))?;
     Ok("firmware with a worker that does not run was given up, with a word".to_owned())
 }
 
