@@ -55,7 +55,7 @@ pub fn tells_kept(guest: &Guest) -> Result<()> {
 /// # Errors
 /// The prompt that did not come, or no answer.
 pub fn pings(guest: &Guest, address: &str) -> Result<()> {
-    const PROMPT: &str = "Address (empty line = back)";
+    const PROMPT: &str = "Address or name (empty line = back)";
     choose(guest, "7")?;
     answer(guest, MENU, "1")?;
     answer(guest, PROMPT, address)?;
