@@ -6,7 +6,7 @@ use super::ascii::wrap;
 use super::screens::{WIDTH, configuration};
 use super::snapshot::Snapshot;
 use crate::ctl::status;
-use crate::ipc::message::{LifeStatus, StoreStatus};
+use crate::ipc::message::StoreStatus;
 use crate::role::Role;
 
 /// How long the first banner waits for the configuration to be in force everywhere, milliseconds.
@@ -20,7 +20,8 @@ pub const INVITATION: &str = "Press Enter to activate this console.";
 /// Remembers what has been said.
 #[derive(Debug, Default)]
 pub struct Announcer {
-    banner: Option<Option<StoreStatus>>,
+    /// What it said of the configuration; nothing while nobody answered.
+    banner: Option<Option<Vec<String>>>,
     ready: bool,
     leases: BTreeMap<String, String>,
     alarms: BTreeSet<String>,
@@ -35,11 +36,11 @@ impl Announcer {
         let mut out = Vec::new();
         let applied = snapshot.applied();
         let first = self.banner.is_none();
-        let lasting = lasting(snapshot);
-        let changed = self.banner.as_ref().is_none_or(|said| lasting.is_some() && *said != lasting);
+        let chosen = snapshot.store.as_ref().map(chosen);
+        let changed = self.banner.as_ref().is_none_or(|said| chosen.is_some() && *said != chosen);
         if changed && (applied || age_ms >= PATIENCE_MS) {
             out.extend(banner(snapshot));
-            self.banner = Some(lasting);
+            self.banner = Some(chosen);
         }
         if applied && !self.ready {
             self.ready = true;
@@ -126,12 +127,12 @@ impl Announcer {
     }
 }
 
-/// What of the choice of a configuration lasts; the rest is told as it happens.
-fn lasting(snapshot: &Snapshot) -> Option<StoreStatus> {
-    let store = snapshot.store.as_ref()?;
-    Some(StoreStatus { life: LifeStatus::default(), ..store.clone() })
+/// Which configuration runs and why, and every fault.
+fn chosen(store: &StoreStatus) -> Vec<String> {
+    let mut said = configuration::running(store);
+    said.extend(configuration::faults(store));
+    said
 }
-
 /// Who this is, which configuration runs and why, every fault, and the addresses.
 #[must_use]
 pub fn banner(snapshot: &Snapshot) -> Vec<String> {
@@ -146,9 +147,7 @@ pub fn banner(snapshot: &Snapshot) -> Vec<String> {
     });
     match &snapshot.store {
         Some(store) => {
-            let mut said = configuration::running(store);
-            said.extend(configuration::faults(store));
-            out.extend(said);
+            out.extend(chosen(store));
         }
         None => out.push(snapshot.absence(Role::Store)),
     }

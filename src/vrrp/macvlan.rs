@@ -1,4 +1,7 @@
-//! Devices with a virtual MAC address in the kernel: macvlans in private mode, and their sysctls.
+//! Devices with a virtual MAC address in the kernel: macvlans in bridge mode, and their sysctls.
+//!
+//! In private mode the kernel takes every frame from the outside with the address of a device for its own and shows it to that device
+//! alone (`macvlan_handle_frame` in drivers/net/macvlan.c): two masters with the same virtual MAC would never hear each other.
 
 use std::io;
 use std::path::Path;
@@ -62,7 +65,7 @@ impl Kernel {
             LinkAttribute::Group(MARK),
             LinkAttribute::LinkInfo(vec![
                 LinkInfo::Kind(InfoKind::MacVlan),
-                LinkInfo::Data(InfoData::MacVlan(vec![InfoMacVlan::Mode(MacVlanMode::Private)])),
+                LinkInfo::Data(InfoData::MacVlan(vec![InfoMacVlan::Mode(MacVlanMode::Bridge)])),
             ]),
         ];
         match self.request(RouteNetlinkMessage::NewLink(message), NLM_F_CREATE | NLM_F_EXCL) {

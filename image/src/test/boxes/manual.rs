@@ -143,6 +143,12 @@ fn figureless(text: &str) -> Vec<String> {
                     words.push(tail.to_owned());
                 }
             }
+            // The kernel has found nobody else with it, or not yet.
+            bare if bare.starts_with("fe80::") => {
+                if let Some(before) = words.last_mut() {
+                    before.truncate(before.trim_end_matches(',').len());
+                }
+            }
             // A slow box shows it a moment longer.
             "stopping" => words.push(format!("running{tail}")),
             bare if is_figure(bare) => words.push(format!("#{tail}")),

@@ -163,10 +163,16 @@ impl<'g> Person<'g> {
         let mut differs = Vec::new();
         for turn in turns {
             if let Some(typed) = typed {
-                let shown = match turn.prompt.as_str() {
+                let mut shown = match turn.prompt.as_str() {
                     "" => self.hear_any(&[MAIN, BELOW])?.1,
                     prompt => self.hear(prompt)?,
                 };
+                // A person takes longer to read what a change does.
+                while shown.contains("the change is being applied") {
+                    std::thread::sleep(std::time::Duration::from_millis(500));
+                    self.answer(&turn.prompt, typed)?;
+                    shown = self.hear(&turn.prompt)?;
+                }
                 let shown = after_echo(&shown, typed)?;
                 let back = shown.rfind("\n--- ").filter(|_| turn.prompt.is_empty()).unwrap_or(shown.len());
                 if let Err(error) = agree(&turn.shown, shown.get(..back).unwrap_or(shown)) {
