@@ -7,6 +7,8 @@ use std::net::Ipv4Addr;
 use std::ops::ControlFlow;
 use std::str::FromStr;
 
+use super::ascii::wrap;
+use super::screens::WIDTH;
 use super::tty::Tty;
 use crate::ctl;
 use crate::names;
@@ -137,7 +139,7 @@ pub fn run(run_dir: &RunDir, tty: &mut Tty, tool: &Tool) -> Result<String, Box<d
         Tool::Bundle(shelf) => {
             let bundle = support::bundle(run_dir)?;
             let place = deliver::deliver(run_dir, (*shelf).into(), &bundle.name, &bundle.bytes)?;
-            Ok(format!("{}\n{place}", bundle.summary()))
+            Ok(format!("{}\n{place}", wrap(&bundle.summary(), WIDTH, "  ").join("\n")))
         }
         Tool::Blink(interface) => {
             crate::sys::ethtool::blink(interface, 5)

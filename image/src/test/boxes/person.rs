@@ -168,7 +168,7 @@ impl<'g> Person<'g> {
                     prompt => self.hear(prompt)?,
                 };
                 // A person takes longer to read what a change does.
-                while shown.contains("the change is being applied") {
+                while shown.contains("Not done: confirm: the change is being applied") {
                     std::thread::sleep(std::time::Duration::from_millis(500));
                     self.answer(&turn.prompt, typed)?;
                     shown = self.hear(&turn.prompt)?;
