@@ -121,6 +121,23 @@ fn start(run: &RunDir, folder: &Path) -> Child {
         .unwrap()
 }
 
+/// A person at the terminal of a console whose workers answer.
+struct Seat {
+    folder: tempfile::TempDir,
+    orders: Receiver<(Role, Request)>,
+    terminal: Terminal,
+    console: Child,
+}
+
+fn seat() -> Seat {
+    let folder = tempfile::tempdir().unwrap();
+    let run = RunDir::new(folder.path());
+    let orders = workers(&run);
+    let terminal = Terminal::plug_in(folder.path());
+    let console = start(&run, folder.path());
+    Seat { folder, orders, terminal, console }
+}
+
 fn end(mut child: Child) {
     kill(Pid::from_raw(child.id().try_into().unwrap()), Signal::SIGTERM).unwrap();
     assert!(child.wait().unwrap().success());
@@ -128,11 +145,7 @@ fn end(mut child: Child) {
 
 #[test]
 fn an_address_is_set_over_the_line() {
-    let folder = tempfile::tempdir().unwrap();
-    let run = RunDir::new(folder.path());
-    let orders = workers(&run);
-    let mut terminal = Terminal::plug_in(folder.path());
-    let console = start(&run, folder.path());
+    let Seat { folder: _folder, orders, mut terminal, console } = seat();
     let banner = terminal.expect("Press Enter to activate this console.\r\n");
     assert!(banner.contains("Director ready 1.73 s"), "{banner}");
     assert!(!banner.replace("\r\n", "").contains(['\r', '\n', '\x1b']), "{banner:?}");
@@ -161,11 +174,7 @@ fn an_address_is_set_over_the_line() {
 
 #[test]
 fn the_live_view_repeats_until_a_key() {
-    let folder = tempfile::tempdir().unwrap();
-    let run = RunDir::new(folder.path());
-    let _orders = workers(&run);
-    let mut terminal = Terminal::plug_in(folder.path());
-    let console = start(&run, folder.path());
+    let Seat { folder: _folder, orders: _orders, mut terminal, console } = seat();
     terminal.expect("Press Enter");
     terminal.send("\r1");
     terminal.expect("an empty line to leave: ");
@@ -181,11 +190,7 @@ fn the_live_view_repeats_until_a_key() {
 
 #[test]
 fn a_hang_up_is_survived_and_the_next_person_starts_at_the_banner() {
-    let folder = tempfile::tempdir().unwrap();
-    let run = RunDir::new(folder.path());
-    let _orders = workers(&run);
-    let mut terminal = Terminal::plug_in(folder.path());
-    let console = start(&run, folder.path());
+    let Seat { folder, orders: _orders, mut terminal, console } = seat();
     terminal.expect("Press Enter");
     terminal.send("\r");
     terminal.expect("an empty line to leave: ");
@@ -211,11 +216,7 @@ fn without_workers_it_says_who_does_not_answer() {
 /// A serial line of 80×24, on which nothing is known but what the terminal answers.
 #[test]
 fn the_whole_screen_is_used_where_the_terminal_answers() {
-    let folder = tempfile::tempdir().unwrap();
-    let run = RunDir::new(folder.path());
-    let _orders = workers(&run);
-    let mut terminal = Terminal::plug_in(folder.path());
-    let console = start(&run, folder.path());
+    let Seat { folder, orders: _orders, mut terminal, console } = seat();
     terminal.expect("Press Enter");
     terminal.send("\r1\r");
     assert!(!terminal.expect("any other key = back) ").contains('\x1b'));

@@ -26,6 +26,9 @@
 // A broken script is to end the test at its line.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+#[path = "common/publish.rs"]
+mod publish;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::net::SocketAddr;
@@ -36,7 +39,7 @@ use director::check::{Feedback, Reason, Target};
 use director::config::model::Config;
 use director::config::{NodeFacts, check};
 use director::ipc::client;
-use director::ipc::message::{AdminOrder, Event, Health, Reply, Request, Source, Status, StoreStatus};
+use director::ipc::message::{AdminOrder, Event, Health, Reply, Request, Status};
 use director::ipvs::{Command, Failure, Family, Name, Service, ServiceId};
 use director::lvs::core::{Core, Plan};
 use director::lvs::member::Verdicts;
@@ -44,6 +47,7 @@ use director::lvs::memory::{Clock, Record};
 use director::lvs::state::{ServiceState, State};
 use director::paths::RunDir;
 use director::role::Role;
+use publish::publish;
 
 const PREAMBLE: &str = "version = 1\n[[interface]]\nname = \"eth0\"\naddresses = [\"192.0.2.1/24\", \"192.0.2.2/24\", \"2001:db8::1/64\"]\n";
 
@@ -289,17 +293,7 @@ fn without_ipvs_the_checks_run_and_the_status_says_why_nothing_else_does() {
          check = {{ type = \"tcp\", interval = \"100ms\", timeout = \"100ms\" }}\nserver = [{{ address = \"{}\" }}]\n",
         server.local_addr().unwrap()
     );
-    let source = StoreStatus {
-        generation: 3,
-        source: Source::File,
-        why: String::new(),
-        node: None,
-        candidates: Vec::new(),
-        slot: "none".to_owned(),
-        life: Default::default(),
-    };
-    std::fs::write(run.source(), serde_json::to_string(&source).unwrap()).unwrap();
-    std::fs::write(run.active_config(), text).unwrap();
+    publish(&run, 3, &text);
     let log = folder.path().join("log");
     let mut worker = std::process::Command::new(env!("CARGO_BIN_EXE_director"))
         .args(["worker", "lvs", "--run-dir"])

@@ -146,9 +146,7 @@ pub fn banner(snapshot: &Snapshot) -> Vec<String> {
         None => format!("Director {}   {}", env!("CARGO_PKG_VERSION"), snapshot.absence(Role::Init)),
     });
     match &snapshot.store {
-        Some(store) => {
-            out.extend(chosen(store));
-        }
+        Some(store) => out.extend(chosen(store)),
         None => out.push(snapshot.absence(Role::Store)),
     }
     match &snapshot.net {

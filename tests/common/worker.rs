@@ -5,11 +5,13 @@ use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use director::ipc::client;
-use director::ipc::message::{LvsStatus, Reply, Request, Source, Status, StoreStatus};
+use director::ipc::message::{LvsStatus, Reply, Request, Status};
 use director::paths::RunDir;
 use director::role::Role;
 use director_lab::command;
 use director_lab::segment::Host;
+
+use super::publish::publish;
 
 /// The worker with its run directory. It is killed when dropped; what it logged is shown if the test fails.
 pub struct Worker {
@@ -28,24 +30,10 @@ impl Worker {
         Worker { run, child: None, log, generation: 0, _folder: folder }
     }
 
-    /// Activates a configuration, as `store` does: two files, each replaced by rename. Returns its generation.
+    /// Activates a configuration. Returns its generation.
     pub fn activate(&mut self, text: &str) -> u64 {
         self.generation += 1;
-        let status = StoreStatus {
-            generation: self.generation,
-            source: Source::File,
-            why: "a test wants it".to_owned(),
-            node: None,
-            candidates: Vec::new(),
-            slot: "none".to_owned(),
-            life: Default::default(),
-        };
-        let status = serde_json::to_string(&status).unwrap();
-        for (content, target) in [(status.as_str(), self.run.source()), (text, self.run.active_config())] {
-            let next = target.with_extension("next");
-            std::fs::write(&next, content).unwrap();
-            std::fs::rename(&next, &target).unwrap();
-        }
+        publish(&self.run, self.generation, text);
         self.generation
     }
 

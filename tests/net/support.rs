@@ -2,17 +2,21 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, dead_code, reason = "helpers of tests")]
 
+#[path = "../common/publish.rs"]
+mod publish;
+
 use std::cell::Cell;
 use std::fs::{self, File};
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 use director::ipc::client::ask;
-use director::ipc::message::{NetStatus, Reply, Request, Source, Status, StoreStatus};
+use director::ipc::message::{NetStatus, Reply, Request, Status};
 use director::paths::RunDir;
 use director::role::Role;
 use director_lab::namespace::Namespace;
 use director_lab::preflight;
+use publish::publish;
 
 /// How long anything may take.
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -63,19 +67,7 @@ impl Box {
     /// Activates a configuration as `store` does.
     pub fn configure(&self, toml: &str) {
         self.generation.set(self.generation.get() + 1);
-        let status = StoreStatus {
-            generation: self.generation.get(),
-            source: Source::File,
-            why: "test".to_owned(),
-            node: None,
-            candidates: Vec::new(),
-            slot: "none".to_owned(),
-            life: Default::default(),
-        };
-        fs::write(self.run.source(), serde_json::to_vec(&status).unwrap()).unwrap();
-        let new = self.dir.path().join("new.toml");
-        fs::write(&new, format!("version = 1\n{toml}")).unwrap();
-        fs::rename(new, self.run.active_config()).unwrap();
+        publish(&self.run, self.generation.get(), &format!("version = 1\n{toml}"));
     }
 
     pub fn start(&mut self) {

@@ -1,5 +1,8 @@
 //! What the workers say of themselves becomes alarms: the real `notify`, with `init`, `store`, `lvs` and `time` played by the test.
 
+#[path = "../common/publish.rs"]
+mod publish;
+
 use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
 use std::io::{BufRead, BufReader, Write};
@@ -9,10 +12,11 @@ use std::process::{Child, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use director::ipc::message::{Event, LvsSummary, Reply, Request, RouterState, Source, Status, StoreStatus};
+use director::ipc::message::{Event, LvsSummary, Reply, Request, RouterState, Status};
 use director::paths::RunDir;
 use director::role::Role;
 use director_lab::command::bound;
+use publish::publish;
 use serde_json::{Value, json};
 
 use crate::rig::PATIENCE;
@@ -47,17 +51,7 @@ impl Stage {
              [[notify]]\nname = \"program\"\ntype = \"exec\"\ncommand = [\"{}\"]\n",
             program.display()
         );
-        let status = StoreStatus {
-            generation: 1,
-            source: Source::File,
-            why: "a test wants it".to_owned(),
-            node: None,
-            candidates: Vec::new(),
-            slot: "none".to_owned(),
-            life: Default::default(),
-        };
-        fs::write(run.source(), serde_json::to_string(&status).unwrap()).unwrap();
-        fs::write(run.active_config(), file).unwrap();
+        let status = publish(&run, 1, &file);
         let mut stage = Self { run, said: Arc::default(), hearers: Arc::default(), worker: None, folder };
         stage.say(Role::Store, serde_json::to_value(Status::Store(status)).unwrap());
         for role in [Role::Init, Role::Store, Role::Vrrp, Role::Lvs, Role::Time] {

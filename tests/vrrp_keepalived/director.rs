@@ -1,11 +1,14 @@
 //! A worker `vrrp` of its own in a host of the lab.
 
+#[path = "../common/publish.rs"]
+mod publish;
+
 use std::fmt::Write;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use ::director::ipc::client::ask;
-use ::director::ipc::message::{Reply, Request, RouterState, RouterStatus, Source, Status, StoreStatus};
+use ::director::ipc::message::{Reply, Request, RouterState, RouterStatus, Status};
 use ::director::paths::RunDir;
 use ::director::role::Role;
 use ::director::vrrp::packet::Reject;
@@ -15,6 +18,7 @@ use nix::unistd::Pid;
 use tempfile::TempDir;
 
 use super::log::Log;
+use publish::publish;
 
 pub struct Director {
     pub host: Host,
@@ -48,20 +52,7 @@ impl Director {
     /// Publishes another configuration, as `store` does.
     pub fn configure(&mut self, file: &str) {
         self.generation += 1;
-        let status = StoreStatus {
-            generation: self.generation,
-            source: Source::File,
-            why: "test".to_owned(),
-            node: None,
-            candidates: Vec::new(),
-            slot: "none".to_owned(),
-            life: Default::default(),
-        };
-        let run = self.run_dir();
-        std::fs::write(run.source(), serde_json::to_string(&status).unwrap()).unwrap();
-        let next = self.dir.path().join("active.next");
-        std::fs::write(&next, file).unwrap();
-        std::fs::rename(next, run.active_config()).unwrap();
+        publish(&self.run_dir(), self.generation, file);
     }
 
     /// Starts the worker and waits until it has its configuration.

@@ -209,3 +209,32 @@ fn a_device_outlives_the_worker_and_what_is_left_over_goes() {
     director.stop();
     assert!(!ip(&host, "link show").contains("v4."), "{}", ip(&host, "link show"));
 }
+
+/// Both take over while the path between them is broken. A device that took the other's frames for its own would let both stay master.
+#[test]
+fn two_masters_with_one_virtual_address_hear_each_other() {
+    if skip() {
+        return;
+    }
+    let segment = Segment::new().unwrap();
+    let [first, second] =
+        [1, 2].map(|last| segment.host(&format!("lb{last}"), &format!("10.0.0.{last}/24")).unwrap());
+    let path = |whole: bool| {
+        let to = if whole { "master br0" } else { "nomaster" };
+        segment.namespace().ip(&format!("link set {} {to}", first.port())).unwrap();
+    };
+    let mut greater = Director::new(&first, &file("10.0.0.1/24", &router(51, 200, "all")));
+    let mut lesser = Director::new(&second, &file("10.0.0.2/24", &router(51, 100, "all")));
+    path(false);
+    greater.start();
+    lesser.start();
+    for (director, host) in [(&greater, &first), (&lesser, &second)] {
+        director.wait_for("master", 0, PATIENCE);
+        wait("carried", || is_carried(host, DEVICE, MAC));
+    }
+    let (mark, quiet) = (lesser.log.mark(), greater.log.mark());
+    path(true);
+    lesser.wait_for("backup", mark, PATIENCE);
+    wait("carried by one", || is_carried(&first, DEVICE, MAC) && !is_carried(&second, DEVICE, MAC));
+    assert_eq!(greater.log.count("router state", quiet), 0, "{}", greater.log.text());
+}

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::io::{Read, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -15,7 +16,7 @@ use crate::crowd::Crowd;
 use crate::frame::{Said, said};
 use crate::process::{family, waited_for_processor, was_called_with};
 use crate::router::{Program, Router};
-use crate::segment::Segment;
+use crate::segment::{Host, Segment};
 
 /// Between two advertisements.
 pub const INTERVAL: Duration = Duration::from_millis(20);
@@ -68,12 +69,7 @@ pub fn watch(director: &Path, how: Onlookers) -> Result<Findings> {
     let wire = Capture::start(client.namespace())?;
     let mut router = Router::new(&host, Program::Director(director.to_owned()), &config(how)?)?;
     router.start()?;
-    let everybody = usize::try_from(how.services * IN_ONE)?;
-    let end = Instant::now() + SETTLE;
-    while crowd.seen().servers() < everybody {
-        ensure!(Instant::now() < end, "only {} of {everybody} servers were asked", crowd.seen().servers());
-        std::thread::sleep(Duration::from_millis(200));
-    }
+    all_asked(&crowd, usize::try_from(how.services * IN_ONE)?)?;
     let vrrp = family(router.process()).into_iter().find(|process| was_called_with(*process, "vrrp"));
     let vrrp = vrrp.context("director has no worker vrrp")?;
     let watched = |work: &mut dyn FnMut() -> Result<()>| -> Result<(Vec<Duration>, Duration)> {
@@ -111,21 +107,7 @@ pub fn watch(director: &Path, how: Onlookers) -> Result<Findings> {
     })?;
     let mut hurried = 0;
     let pressed = watched(&mut || {
-        let end = Instant::now() + how.watch;
-        let askers: Vec<_> = ["/metrics", "/status", "/", "/healthz"]
-            .into_iter()
-            .map(|path| {
-                client.namespace().spawn("asker", move || {
-                    let mut count = 0;
-                    while Instant::now() < end && get(path).is_ok() {
-                        count += 1;
-                    }
-                    count
-                })
-            })
-            .collect::<Result<_>>()?;
-        hurried =
-            askers.into_iter().filter_map(|asker: std::thread::JoinHandle<usize>| asker.join().ok()).sum();
+        hurried = in_a_hurry(&client, how.watch)?;
         Ok(())
     })?;
     answers.iter_mut().for_each(|(_, times, _)| times.sort_unstable());
@@ -135,6 +117,29 @@ pub fn watch(director: &Path, how: Onlookers) -> Result<Findings> {
         waited: [quiet.1, asked.1, pressed.1],
         hurried,
     })
+}
+
+/// Waits until each real server was checked once.
+fn all_asked(crowd: &Crowd, everybody: usize) -> Result<()> {
+    let end = Instant::now() + SETTLE;
+    while crowd.seen().servers() < everybody {
+        ensure!(Instant::now() < end, "only {} of {everybody} servers were asked", crowd.seen().servers());
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    Ok(())
+}
+
+/// Four ask without a pause for `time`; how many answers they had.
+fn in_a_hurry(client: &Host, time: Duration) -> Result<usize> {
+    let end = Instant::now() + time;
+    let ask = |path: &'static str| {
+        client.namespace().spawn("asker", move || {
+            std::iter::from_fn(|| (Instant::now() < end && get(path).is_ok()).then_some(())).count()
+        })
+    };
+    let askers = ["/metrics", "/status", "/", "/healthz"].map(ask);
+    let askers: Vec<JoinHandle<usize>> = askers.into_iter().collect::<Result<_>>()?;
+    Ok(askers.into_iter().filter_map(|asker| asker.join().ok()).sum())
 }
 
 /// The answer to a GET, whole.

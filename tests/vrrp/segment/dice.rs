@@ -2,16 +2,17 @@
 
 use std::time::Duration;
 
-/// splitmix64: small, good enough, the same everywhere.
-pub struct Dice(pub u64);
+use director_lab::random::Random;
+
+pub struct Dice(Random);
 
 impl Dice {
-    pub fn roll(&mut self, below: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % below
+    pub const fn new(seed: u64) -> Self {
+        Self(Random::new(seed))
+    }
+
+    pub const fn roll(&mut self, below: u64) -> u64 {
+        self.0.next() % below
     }
 
     pub fn pick<T: Copy>(&mut self, from: &[T]) -> T {

@@ -14,7 +14,7 @@ use super::wire::{Node, QUICK, Segment, eth};
 
 impl Segment {
     pub fn new(seed: u64) -> Self {
-        let mut dice = Dice(seed);
+        let mut dice = Dice::new(seed);
         let common = Common::new(&mut dice);
         let nodes = (1..=common.count).map(|i| common.node(i, &mut dice)).collect();
         let start = Instant::now();

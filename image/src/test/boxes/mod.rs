@@ -9,6 +9,7 @@ mod manual;
 mod menu;
 mod page;
 mod person;
+mod place;
 mod site;
 mod sticks;
 mod trials;

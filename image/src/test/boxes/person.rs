@@ -1,6 +1,7 @@
 //! Somebody at the serial line of a box: reads prompts, answers them, makes noise, and remembers what the menus offered.
 
 use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
@@ -168,8 +169,10 @@ impl<'g> Person<'g> {
                     prompt => self.hear(prompt)?,
                 };
                 // A person takes longer to read what a change does.
-                while shown.contains("Not done: confirm: the change is being applied") {
-                    std::thread::sleep(std::time::Duration::from_millis(500));
+                let end = Instant::now() + PATIENCE;
+                while shown.contains("Not done: confirm: the change is being applied") && Instant::now() < end
+                {
+                    std::thread::sleep(Duration::from_millis(500));
                     self.answer(&turn.prompt, typed)?;
                     shown = self.hear(&turn.prompt)?;
                 }
@@ -194,7 +197,7 @@ impl<'g> Person<'g> {
     pub fn recover(&mut self) -> Result<()> {
         for _ in 0..4 {
             self.press(INTERRUPT)?;
-            std::thread::sleep(std::time::Duration::from_millis(700));
+            std::thread::sleep(Duration::from_millis(700));
         }
         self.guest.serial().skip();
         INVITATION.clone_into(&mut self.at);
