@@ -148,10 +148,10 @@ pub fn run(run_dir: &RunDir, tty: &mut Tty, tool: &Tool) -> Result<String, Box<d
         }
         Tool::Slots => Ok(ctl::update::lines(&update::slots(run_dir)?).join("\n")),
         Tool::Update => {
-            let mut before = None;
+            let mut bar = ctl::update::Bar::default();
             Ok(update::from_stick(run_dir, &mut |progress| {
-                if before.replace(progress) != Some(progress) && progress.percent.is_multiple_of(10) {
-                    tty.write(&format!("{}\n", ctl::update::line(progress)));
+                if let Some(line) = bar.line(progress) {
+                    tty.write(&format!("{line}\n"));
                 }
             })?)
         }

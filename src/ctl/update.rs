@@ -47,10 +47,10 @@ fn options(args: &mut lexopt::Parser) -> Result<Options, Error> {
 pub fn run(mut args: lexopt::Parser) -> Result<ExitCode, Error> {
     let Options { run_dir, json, word } = options(&mut args)?;
     let bar = std::io::stderr().is_terminal() && !json;
-    let mut before = None;
+    let mut bar = bar.then(Bar::default);
     let mut told = |progress: Progress| {
-        if bar && before.replace(progress) != Some(progress) && progress.percent.is_multiple_of(10) {
-            complain(&line(progress));
+        if let Some(line) = bar.as_mut().and_then(|bar| bar.line(progress)) {
+            complain(&line);
         }
     };
     let done = match word.as_deref() {
@@ -61,9 +61,19 @@ pub fn run(mut args: lexopt::Parser) -> Result<ExitCode, Error> {
     print(&if json { ask::json(&json!({ "message": message }))? } else { format!("{message}\n") })
 }
 
-/// How far it is, in a line.
-#[must_use]
-pub fn line(Progress { what, percent }: Progress) -> String {
+/// A line for each tenth that is done.
+#[derive(Debug, Default)]
+pub struct Bar(Option<Progress>);
+
+impl Bar {
+    /// How far it is, in a line; `None` where the last one still says so.
+    pub fn line(&mut self, now: Progress) -> Option<String> {
+        let now = Progress { percent: now.percent / 10 * 10, ..now };
+        (self.0.replace(now) != Some(now)).then(|| line(now))
+    }
+}
+
+fn line(Progress { what, percent }: Progress) -> String {
     let done = usize::try_from(percent / 5).unwrap_or(20).min(20);
     format!("{what:<7} [{}{}] {percent:>3} %", "#".repeat(done), ".".repeat(20 - done))
 }
@@ -93,8 +103,11 @@ pub fn lines(slots: &[Standing]) -> Vec<String> {
         let mut words = Vec::new();
         words.extend(slot.running.then_some("runs"));
         words.extend(slot.next.then_some("is started next"));
-        let starts =
-            if slot.starts == 0 { String::new() } else { format!("{} starts not confirmed", slot.starts) };
+        let starts = match slot.starts {
+            0 => String::new(),
+            1 => "1 start not confirmed".to_owned(),
+            more => format!("{more} starts not confirmed"),
+        };
         vec![format!("slot {}", slot.slot), state.to_owned(), words.join(", "), starts]
     };
     table(slots.iter().map(row).collect())
@@ -105,7 +118,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn slots_and_progress_in_lines() {
+    fn slots_in_lines() {
         let slot = |slot, state: &str, starts, running, next| Standing {
             slot,
             state: state.to_owned(),
@@ -117,6 +130,22 @@ mod tests {
             lines(&[slot('A', "good", 0, true, false), slot('B', "try", 2, false, true)]),
             ["slot A  confirmed  runs", "slot B  on trial   is started next  2 starts not confirmed"]
         );
-        assert_eq!(line(Progress { what: "written", percent: 40 }), "written [########............]  40 %");
+    }
+
+    #[test]
+    fn each_tenth_is_told_once() {
+        let mut bar = Bar::default();
+        let lines: Vec<_> = [39, 41, 42, 57]
+            .into_iter()
+            .map(|percent| bar.line(Progress { what: "written", percent }))
+            .collect();
+        let wanted = [
+            Some("written [######..............]  30 %"),
+            Some("written [########............]  40 %"),
+            None,
+            Some("written [##########..........]  50 %"),
+        ];
+        assert_eq!(lines, wanted.map(|line| line.map(str::to_owned)));
+        assert!(bar.line(Progress { what: "checked", percent: 57 }).is_some());
     }
 }

@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 
 use crate::{WrongUse, build, setup};
 use director_lab::preflight;
@@ -68,6 +68,7 @@ const STEPS: &[Step] = &[
     Step { layer: "image", name: "reset", run: |_| boxes::erased() },
     Step { layer: "image", name: "lost-address", run: |_| boxes::lost_address() },
     Step { layer: "image", name: "slots", run: |_| boxes::slots() },
+    Step { layer: "image", name: "update", run: |_| boxes::update() },
     Step { layer: "image", name: "pair", run: |_| boxes::pair() },
 ];
 
@@ -138,6 +139,13 @@ fn image() -> Result<&'static Path> {
     }
     let path = std::env::var_os("DIRECTOR_IMAGE").map(PathBuf::from).map_or_else(build::image, Ok)?;
     Ok(IMAGE.get_or_init(|| path))
+}
+
+/// What brings the same firmware to a box that has another: it is built beside the image.
+fn update_file() -> Result<PathBuf> {
+    let path = image()?.with_extension("update");
+    ensure!(path.exists(), "{} is missing: it is built with the image", path.display());
+    Ok(path)
 }
 
 fn report(table: &[(String, Outcome, Duration)]) -> Result<()> {

@@ -35,6 +35,18 @@ pub fn over(
     if found == part.sha256 { Ok(()) } else { Err("it is damaged: its checksum is another".to_owned()) }
 }
 
+/// That `part` fits into the partition `to`.
+///
+/// # Errors
+/// "what failed: why".
+pub fn fits(part: &Part, to: &mut File) -> Result<(), String> {
+    let room = to.seek(SeekFrom::End(0)).map_err(|error| format!("find out its size: {error}"))?;
+    if room < part.bytes {
+        return Err(format!("{} bytes do not fit into the {room} of the partition", part.bytes));
+    }
+    Ok(())
+}
+
 /// Writes `part` of `from` to the beginning of `to`, and reads it back from the medium.
 ///
 /// # Errors
@@ -47,10 +59,6 @@ pub fn copy(
     mut told: impl FnMut(u64),
 ) -> Result<(), String> {
     let write = |error: io::Error| format!("write: {error}");
-    let room = to.seek(SeekFrom::End(0)).map_err(write)?;
-    if room < part.bytes {
-        return Err(format!("write: {} bytes do not fit into the {room} of the partition", part.bytes));
-    }
     to.seek(SeekFrom::Start(0)).map_err(write)?;
     over(from, start, part, |piece| {
         to.write_all(piece).map_err(write)?;

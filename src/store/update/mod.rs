@@ -70,7 +70,7 @@ fn only_one(folder: &Path) -> Result<PathBuf, String> {
 trait Medium {
     /// The slot that does not run.
     fn other(&self) -> char;
-    /// Before the first byte: a slot of two halves must never be started.
+    /// Before the first byte is written: a slot of two halves must never be started.
     fn give_up(&self, slot: char) -> Result<(), String>;
     /// The partition for the image `boot` or `root`, and its name.
     fn open(&self, kind: &str, slot: char) -> Result<(String, File), String>;
@@ -104,10 +104,16 @@ fn write(slots: &impl Medium, file: &Path, told: &mut dyn FnMut(Progress)) -> Re
         .map_err(refuse)?;
     }
     let other = slots.other();
-    slots.give_up(other)?;
-    let mut done = 0;
+    // Nor is the other slot given up for what cannot be written.
+    let mut places = Vec::new();
     for (start, part, kind) in parts {
         let (place, mut to) = slots.open(kind, other)?;
+        copy::fits(part, &mut to).map_err(|why| format!("update: {name}: {place}: {why}"))?;
+        places.push((start, part, place, to));
+    }
+    slots.give_up(other)?;
+    let mut done = 0;
+    for (start, part, place, mut to) in places {
         copy::copy(&mut from, start, part, &mut to, |bytes| {
             done += bytes;
             // Written, and read back.

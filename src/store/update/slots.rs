@@ -58,7 +58,7 @@ pub fn start_next(run: &RunDir, wanted: char) -> Result<(), String> {
 /// What the boot loader would do with the slots.
 pub(super) fn standings(env: &GrubEnv, running: char) -> Vec<Standing> {
     let order = env.get("ORDER").unwrap_or("A B").to_owned();
-    let next = order.chars().find(|slot| env.may_start(*slot));
+    let next = order.chars().find(|slot| slot.is_ascii_uppercase() && env.may_start(*slot));
     let one = |slot: char| Standing {
         slot,
         state: env.get(&format!("{slot}_ST")).unwrap_or("good").to_owned(),

@@ -90,7 +90,7 @@ fn both_images_are_written_and_the_slot_is_on_trial() {
     let (boot, root, file) = images();
     let (done, told) = update(&files, &file);
     assert_eq!(done.unwrap(), "Director 0.2.0 is in slot B: the next start tries it.");
-    assert_eq!(files.log.borrow()[..], ["given up", "root-b", "boot-b", "on trial"]);
+    assert_eq!(files.log.borrow()[..], ["root-b", "boot-b", "given up", "on trial"]);
     assert_eq!(files.state(), "B A|good|try|");
     for (name, image) in [("boot-b", &boot), ("root-b", &root)] {
         let written = std::fs::read(folder.path().join(name)).unwrap();
@@ -124,16 +124,30 @@ fn a_damaged_file_is_found_before_anything_is_written() {
 }
 
 #[test]
-fn an_image_that_does_not_fit_leaves_the_slot_given_up() {
-    let folder = tempfile::tempdir().unwrap();
-    let files = Files::new(folder.path(), 2_000_000);
+fn an_image_that_does_not_fit_changes_nothing() {
     let (_, _, file) = images();
-    let (done, _) = update(&files, &file);
-    let why = "update: root-b: write: 2500001 bytes do not fit into the 2000000 of the partition";
-    assert_eq!(done.unwrap_err(), why);
-    assert_eq!(files.state(), "A B|good|bad|");
-    let next = |env: &GrubEnv| standings(env, 'A').into_iter().find(|it| it.next).map(|it| it.slot);
-    assert_eq!(next(&files.env.borrow()), Some('A'));
+    // Both are too large for their partitions, or only the one that is written first.
+    for room in [1_000_000, 2_000_000] {
+        let folder = tempfile::tempdir().unwrap();
+        let files = Files::new(folder.path(), room);
+        let (done, _) = update(&files, &file);
+        let why = format!(
+            "update: director-pc.update: root-b: 2500001 bytes do not fit into the {room} of the partition"
+        );
+        assert_eq!(done.unwrap_err(), why);
+        assert_eq!(files.state(), "A B|good|good|");
+        let root = std::fs::read(folder.path().join("root-b")).unwrap();
+        assert!(root.iter().all(|byte| *byte == 0xff));
+    }
+}
+
+#[test]
+fn a_slot_that_is_given_up_is_not_started() {
+    let mut env = GrubEnv::default();
+    env.prefer('B');
+    env.give_up('B');
+    let next = standings(&env, 'A').into_iter().find(|it| it.next).map(|it| it.slot);
+    assert_eq!(next, Some('A'));
 }
 
 #[test]

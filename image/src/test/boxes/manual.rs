@@ -119,6 +119,9 @@ pub fn agree(manual: &[String], said: &str) -> Result<()> {
     let manual = manual.join("\n");
     // Said a moment after a configuration has come into force.
     let lasting = |text: &str| text.replace("\nkept as the last good one", "");
+    // How many lines tell how far something is depends on its size.
+    let lasting =
+        |text: &str| lasting(text).lines().filter(|line| !is_bar(line)).collect::<Vec<_>>().join("\n");
     let (wanted, found) = (figureless(&lasting(&manual)), figureless(&lasting(said)));
     let differs = wanted.iter().zip(&found).find(|(wanted, found)| wanted != found);
     ensure!(
@@ -162,6 +165,12 @@ fn figureless(text: &str) -> Vec<String> {
     words
 }
 
+/// `written [########............]  40 %`
+fn is_bar(line: &str) -> bool {
+    let bar = line.split_once(" [").and_then(|(_, rest)| rest.split_once(']'));
+    bar.is_some_and(|(bar, rest)| rest.ends_with('%') && bar.chars().all(|c| matches!(c, '#' | '.')))
+}
+
 /// `12`, `1.73`, `2026-11-21`, `18:05:33`; no address of either kind.
 fn is_figure(word: &str) -> bool {
     let count = |wanted: char| word.chars().filter(|c| *c == wanted).count();
@@ -198,6 +207,7 @@ mod tests {
             ("time: 2026-11-21 18:05:33 UTC", "time: 2027-01-02 00:00:00 UTC"),
             ("ready 1.73 s after", "ready 12.1 s after"),
             ("weight 1  15 connections  200 OK", "weight 1  0\n     connections  200 OK"),
+            ("checked [##########..........]  50 %\nDone.", "checked [####................]  20 %\n\nDone."),
             ("lvs  running  102  5 ms  1  SIGTERM", "lvs  running  89  1 m 36 s  2  -"),
         ] {
             agree(&manual(shown), said).unwrap();

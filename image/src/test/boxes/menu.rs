@@ -13,6 +13,7 @@ use super::person::{BELOW, INVITATION, MAIN, PIN, Person};
 use super::place::Place;
 use super::site::{BOOT, PATIENCE};
 use crate::test::outcome::Outcome;
+use crate::test::update_file;
 
 /// The PIN whose hash the manual shows, and another one.
 const RIGHT: &str = "4711";
@@ -26,7 +27,7 @@ const DEEDS: [&str; 5] = ["drain 5m", "usb", "restart", "reboot", "erase"];
 
 /// Played after the others, because it gives the box another address.
 const MOVES: &str = "address";
-/// Needs a newer firmware on the stick, which then runs.
+/// Played with an update on the stick, after the others: the slot that runs stays first.
 const UPDATES: &str = "slots";
 
 /// Played last, because they end what went before.
@@ -80,7 +81,7 @@ fn walk(place: &Place, manual: &Manual, guest: &mut Guest) -> Result<Vec<String>
     tries(&mut person, done)?;
     let done = logs(&mut person).context("logs");
     tries(&mut person, done)?;
-    let done = slots(&mut person, &below).context("update and slots");
+    let done = slots(&mut person, place, manual, &below).context("update and slots");
     tries(&mut person, done)?;
     let done = helps(&mut person).context("help");
     tries(&mut person, done)?;
@@ -289,25 +290,31 @@ fn logs(person: &mut Person<'_>) -> Result<()> {
     person.hear(MAIN).map(drop)
 }
 
-/// Both slots are listed; what is not agreed to is not done.
-fn slots(person: &mut Person<'_>, below: &str) -> Result<()> {
+/// Both slots are listed; what is not agreed to is not done; an update, and the way back to the slot that runs.
+fn slots(person: &mut Person<'_>, place: &Place, manual: &Manual, below: &str) -> Result<()> {
     const WHAT: &str = "u = update from a USB stick, o = the other slot next, an empty line = back: ";
+    const AGREE: &str = "(yes or no, empty line = back): ";
+    disk::put_stick(&place.stick, &update_file()?, "director-pc.update")?;
     person.go(BELOW, below)?;
     person.answer(BELOW, "6")?;
     let list = person.hear(WHAT)?;
     ensure!(list.contains('A') && list.contains('B'), "it does not list both slots:\n{list}");
     for order in ["u", "o"] {
         person.answer(WHAT, order)?;
-        person.hear("(yes or no, empty line = back): ")?;
-        person.answer("", "no")?;
-        match person.hear_any(&[WHAT, BELOW])?.0 {
-            0 => {}
-            _ => {
-                person.answer(BELOW, "6")?;
-                person.hear(WHAT)?;
-            }
-        }
+        person.hear(AGREE)?;
+        person.answer(AGREE, "no")?;
+        let said = person.hear(WHAT)?;
+        ensure!(said.contains("Nothing was changed."), "{order}:\n{said}");
     }
+    person.go(BELOW, below)?;
+    person.noisy(true);
+    person.play(&manual.dialogue(UPDATES)?)?;
+    person.noisy(false);
+    person.answer(WHAT, "o")?;
+    person.hear(AGREE)?;
+    person.answer(AGREE, "yes")?;
+    let said = person.hear(WHAT)?;
+    ensure!(said.contains("The next start takes slot A."), "the way back:\n{said}");
     Ok(())
 }
 

@@ -13,6 +13,7 @@ mod place;
 mod site;
 mod sticks;
 mod trials;
+mod update;
 
 use std::time::{Duration, Instant};
 
@@ -30,6 +31,7 @@ pub use menu::by_manual;
 pub use page::page;
 pub use sticks::sticks;
 pub use trials::slots;
+pub use update::update;
 
 use super::image;
 use super::outcome::Outcome;

@@ -18,7 +18,7 @@ use crate::test::outcome::Outcome;
 const BLOCK: usize = 1024;
 const HEADER: &[u8] = b"# GRUB Environment Block\n";
 /// What a box needs to prove itself, and what it needs to boot.
-const PROOF: Duration = Duration::from_secs(60 + 120);
+pub(super) const PROOF: Duration = Duration::from_secs(60 + 120);
 
 /// Three boxes at a time: they mostly wait.
 ///
@@ -115,11 +115,16 @@ fn on_trial(folder: &Path, name: &str, tried: &str) -> Result<std::path::PathBuf
 }
 
 /// A variable of GRUB's, as the running box has left it on its disk.
-fn variable(disk: &Path, name: &str) -> Result<String> {
-    let block = disk::peek(disk, "state", HEADER, BLOCK)?;
+pub(super) fn variable(disk: &Path, name: &str) -> Result<String> {
+    let block = grub_block(disk)?;
     let text = String::from_utf8_lossy(&block);
     let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
     value.map(str::to_owned).with_context(|| format!("no {name} in {text}"))
+}
+
+/// All of GRUB's variables, likewise.
+pub(super) fn grub_block(disk: &Path) -> Result<Vec<u8>> {
+    disk::peek(disk, "state", HEADER, BLOCK)
 }
 
 fn power_on(name: &str, disk: &Path) -> Result<Guest> {
