@@ -11,6 +11,7 @@ use crate::units::{Cidr, IfName, Mac};
 
 mod check;
 mod gist;
+mod host;
 mod notify;
 mod service;
 pub(super) mod shared;
@@ -18,6 +19,7 @@ mod vrrp;
 
 pub use check::{Check, CheckKind, Database, Dialogue, Http, Login, MailTls, ProbeRoute, Tls};
 pub use gist::Gist;
+pub use host::{Host, HostPort};
 pub use notify::{Mail, Notify, NotifyWay, Webhook};
 pub use service::{
     AddressRange, Ipvs, Listen, Marking, Method, Need, OnFail, Persistence, PersistenceEngine, Protocol,
@@ -54,6 +56,25 @@ pub struct Config {
     pub notify: Vec<Notify>,
 }
 
+impl Config {
+    /// The names of hosts in it, each with the key that has it.
+    pub fn names(&self) -> impl Iterator<Item = (String, &str)> {
+        let system = &self.system;
+        let ntp = system.ntp.iter().map(|host| ("`ntp` in [system]".to_owned(), host));
+        let syslog = system.syslog.iter().map(|it| ("`syslog` in [system]".to_owned(), &it.address.host));
+        let notify = self.notify.iter().filter_map(|receiver| {
+            let (key, host) = match &receiver.way {
+                NotifyWay::Mail(mail) => ("server", &mail.server.host),
+                NotifyWay::Webhook(webhook) => ("url", &webhook.server.host),
+                NotifyWay::Syslog(target) => ("target", &target.address.host),
+                NotifyWay::Exec { .. } => return None,
+            };
+            Some((format!("`{key}` of {} in [[notify]]", receiver.name), host))
+        });
+        ntp.chain(syslog).chain(notify).filter_map(|(key, host)| Some((key, host.name()?)))
+    }
+}
+
 /// What concerns the box as a whole.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct System {
@@ -62,7 +83,7 @@ pub struct System {
     /// Name servers, in the order in which they are asked.
     pub dns: Vec<IpAddr>,
     /// Time servers.
-    pub ntp: Vec<IpAddr>,
+    pub ntp: Vec<Host>,
     /// Where logs go besides the ring.
     pub syslog: Vec<SyslogTarget>,
     /// A changed file is checked and applied by itself.
@@ -93,7 +114,7 @@ pub struct SyslogTarget {
     /// How it is carried.
     pub transport: SyslogTransport,
     /// Where to; the port defaults to 514.
-    pub address: SocketAddr,
+    pub address: HostPort,
 }
 
 /// Transport of syslog messages (RFC 5426, RFC 6587).

@@ -1,9 +1,8 @@
 //! What the console knows of the box: the last status of each role.
 
-use std::net::IpAddr;
-
 use serde::{Deserialize, Serialize};
 
+use crate::config::model::Host;
 use crate::ipc::message::{InitStatus, LvsStatus, NetStatus, Status, StoreStatus, TimeStatus, VrrpStatus};
 use crate::pin::PinHash;
 use crate::role::Role;
@@ -38,7 +37,7 @@ pub struct FileFacts {
     /// Names of its interfaces, in its order; one that is found by its hardware address alone has none.
     pub interfaces: Vec<IfName>,
     /// Time servers.
-    pub ntp: Vec<IpAddr>,
+    pub ntp: Vec<Host>,
     /// The PIN of the console.
     pub pin: Option<PinHash>,
 }

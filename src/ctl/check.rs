@@ -30,7 +30,14 @@ pub fn check(args: lexopt::Parser) -> Result<ExitCode, Error> {
     let Options { file, json, node } = parse(args)?;
     let facts = NodeFacts { node, ..NodeFacts::default() };
     let result = load_file(&file, &facts);
-    let warnings = result.as_ref().map(|checked| hooks(&file, checked)).unwrap_or_default();
+    let warnings = result
+        .as_ref()
+        .map(|checked| {
+            let mut warnings = hooks(&file, checked);
+            warnings.extend(unresolved(checked));
+            warnings
+        })
+        .unwrap_or_default();
     if json {
         print(&format!("{:#}\n", as_json(&file, &result, &warnings)))?;
     } else {
@@ -131,6 +138,25 @@ fn hooks(file: &Path, checked: &Checked) -> Vec<String> {
         Some(format!("hooks/{name} does not run on an appliance: {}: {why}", path.display()))
     });
     judged.collect()
+}
+
+/// Names that only the name servers of a lease can resolve, or those of a host.
+fn unresolved(checked: &Checked) -> Vec<String> {
+    let config = &checked.config;
+    if !config.system.dns.is_empty() {
+        return Vec::new();
+    }
+    let of_lease = if config.interfaces.iter().any(|interface| interface.dhcp) {
+        " but those of a DHCP lease"
+    } else {
+        ""
+    };
+    let one = |(key, name)| {
+        format!(
+            "{key}: the name {name:?} needs a name server, and there is none{of_lease}: `dns` in [system]"
+        )
+    };
+    config.names().map(one).collect()
 }
 
 fn as_json(file: &Path, result: &Result<Checked, LoadError>, warnings: &[String]) -> serde_json::Value {

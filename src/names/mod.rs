@@ -1,7 +1,8 @@
-//! Names of hosts as addresses, for what may wait: tools of the operator, time servers, webhooks.
+//! Names of hosts as addresses, for what may wait: tools of the operator, time servers, receivers of logs and alarms.
 //!
 //! Virtual routers, services, real servers and checks have addresses only: a director must not wait for DNS.
 
+pub mod book; // what a worker has found
 pub mod servers; // who is asked
 
 use std::net::{IpAddr, SocketAddr};

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use crate::ipc::client::ask;
+use crate::ipc::client::{ask, question};
 use crate::ipc::message::{Reply, Request, Status};
 use crate::paths::RunDir;
 use crate::role::Role;
@@ -19,6 +19,11 @@ const HOST: &str = "/etc/resolv.conf";
 #[must_use]
 pub fn known(run: &RunDir) -> Vec<SocketAddr> {
     or_of_host(of(ask(run, Role::Net, &Request::Status, WAIT).ok()))
+}
+
+/// The same for those who must not block.
+pub async fn asked(run: &RunDir) -> Vec<SocketAddr> {
+    or_of_host(of(question(run, Role::Net, &Request::Status, WAIT).await.ok()))
 }
 
 fn of(reply: Option<Reply>) -> Vec<IpAddr> {

@@ -1,5 +1,6 @@
 //! Deliveries to one receiver: in order, one at a time, each with its end in time.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -13,8 +14,9 @@ use super::syslog::wire::Wire;
 use super::{hook, mail, webhook};
 use crate::check::tls::Clients;
 use crate::check::{Outcome, exec};
-use crate::config::model::{self, NotifyWay, SyslogTarget};
+use crate::config::model::{self, HostPort, NotifyWay, SyslogTarget};
 use crate::ipc::message::{Alarm, AlarmKind, Attempt, LogLine};
+use crate::names::book::Book;
 use crate::role::Role;
 
 /// Alarms in one mail, one request, one batch of datagrams.
@@ -44,7 +46,7 @@ impl Shared {
 }
 
 /// Delivers what is in the queue, for as long as this is polled.
-pub async fn forever(target: model::Notify, shared: Shared, hooks: PathBuf) {
+pub async fn forever(target: model::Notify, shared: Shared, hooks: PathBuf, book: Arc<Book>) {
     let clients = Clients::default();
     loop {
         let most = if matches!(target.way, NotifyWay::Exec { .. }) { 1 } else { TOGETHER };
@@ -65,9 +67,12 @@ pub async fn forever(target: model::Notify, shared: Shared, hooks: PathBuf) {
             continue;
         }
         let id = batch.last().map_or(0, |alarm| alarm.id);
-        let sent = timeout(target.timeout, send(&target.way, &clients, &batch, &hooks)).await;
+        let sent = timeout(target.timeout, send(&target.way, &clients, &batch, &hooks, &book)).await;
         let sent = sent.unwrap_or_else(|_| Err(format!("no end within {} s", target.timeout.as_secs_f32())));
         let ok = sent.is_ok();
+        if let (false, Some(server)) = (ok, server(&target.way)) {
+            book.failed(&server.host);
+        }
         let text = sent.unwrap_or_else(|why| why);
         let again = !matches!(target.way, NotifyWay::Exec { .. });
         let failures = shared.with(|queue| {
@@ -107,13 +112,37 @@ fn pause(failures: u32) -> Duration {
         .min(LONGEST_PAUSE)
 }
 
-async fn send(way: &NotifyWay, clients: &Clients, batch: &[Alarm], hooks: &Path) -> Result<String, String> {
+const fn server(way: &NotifyWay) -> Option<&HostPort> {
+    match way {
+        NotifyWay::Mail(mail) => Some(&mail.server),
+        NotifyWay::Webhook(webhook) => Some(&webhook.server),
+        NotifyWay::Syslog(target) => Some(&target.address),
+        NotifyWay::Exec { .. } => None,
+    }
+}
+
+async fn send(
+    way: &NotifyWay,
+    clients: &Clients,
+    batch: &[Alarm],
+    hooks: &Path,
+    book: &Book,
+) -> Result<String, String> {
     let host = nix::unistd::gethostname().unwrap_or_default().to_string_lossy().into_owned();
     match way {
-        NotifyWay::Mail(mail) => mail::send(mail, clients, &host, batch, now_ms()).await.map_err(mail::why),
-        NotifyWay::Webhook(webhook) => webhook::send(webhook, clients, &host, batch).await,
+        NotifyWay::Mail(mail) => {
+            let server = book.socket(&mail.server).await?;
+            mail::send(mail, server, clients, &host, batch, now_ms()).await.map_err(mail::why)
+        }
+        NotifyWay::Webhook(webhook) => {
+            let server = book.socket(&webhook.server).await?;
+            webhook::send(webhook, server, clients, &host, batch).await
+        }
         NotifyWay::Exec { command } => run(command, batch, hooks).await,
-        NotifyWay::Syslog(target) => syslog(target, &host, batch).await.map_err(|error| error.to_string()),
+        NotifyWay::Syslog(target) => {
+            let address = book.socket(&target.address).await?;
+            syslog(target, address, &host, batch).await.map_err(|error| error.to_string())
+        }
     }
 }
 
@@ -144,8 +173,13 @@ async fn placed(path: &Path) -> Result<String, String> {
     }
 }
 
-async fn syslog(target: &SyslogTarget, host: &str, batch: &[Alarm]) -> std::io::Result<String> {
-    let mut wire = Wire::open(target).await?;
+async fn syslog(
+    target: &SyslogTarget,
+    address: SocketAddr,
+    host: &str,
+    batch: &[Alarm],
+) -> std::io::Result<String> {
+    let mut wire = Wire::open(target, address).await?;
     for alarm in batch {
         let Alarm { id, time_ms, kind, subject, state, severity, text, .. } = alarm;
         let text = format!("alarm {kind}: id={id} subject={subject} state={state} text={text}");

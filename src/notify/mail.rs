@@ -1,7 +1,7 @@
 //! Alarms by mail: RFC 5321 with STARTTLS (RFC 3207) and AUTH (RFC 4954), a message by RFC 5322.
 
 use std::fmt::Write;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use base64ct::{Base64, Encoding};
 
@@ -16,12 +16,19 @@ use crate::ipc::message::Alarm;
 /// Characters of a Base64 line (RFC 2045 section 6.8).
 const LINE: usize = 76;
 
-/// Sends one mail with all of `alarms`; what the server said in the end.
+/// Sends one mail with all of `alarms` by the one at `server`; what the server said in the end.
 ///
 /// # Errors
 /// The outcome in words, as a check has it.
-pub async fn send(mail: &Mail, clients: &Clients, host: &str, alarms: &[Alarm], now_ms: u64) -> Step<String> {
-    let target = Target::new(mail.server, std::sync::Arc::new(Check::new(CheckKind::None)));
+pub async fn send(
+    mail: &Mail,
+    server: SocketAddr,
+    clients: &Clients,
+    host: &str,
+    alarms: &[Alarm],
+    now_ms: u64,
+) -> Step<String> {
+    let target = Target::new(server, std::sync::Arc::new(Check::new(CheckKind::None)));
     let mut talk = Talk::open(&target, clients, &mail.tls).await?;
     Reply::expect(&mut talk, &[220]).await?;
     let me = mail.helo.clone().unwrap_or_else(|| name(&talk, host));
@@ -204,6 +211,7 @@ pub fn why(outcome: Outcome) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::model::HostPort;
     use crate::ipc::message::AlarmKind;
 
     #[test]
@@ -219,7 +227,7 @@ mod tests {
             words: Vec::new(),
         };
         let mail = Mail {
-            server: "192.0.2.9:25".parse().unwrap(),
+            server: HostPort::read("192.0.2.9:25").unwrap(),
             from: "lb1@example.com".to_owned(),
             to: vec!["a@example.com".to_owned(), "b@example.com".to_owned()],
             tls: MailTls::Off,

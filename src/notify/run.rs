@@ -19,6 +19,7 @@ use crate::config::model::{self, NotifyWay, Service, SyslogTarget};
 use crate::config::{self, Watcher};
 use crate::ipc::message::{Alarm, AlarmKind, NotifyStatus, Reply, Request, Status, TargetStatus};
 use crate::ipc::server::{self, Call, Subscribers};
+use crate::names::book::Book;
 use crate::paths::RunDir;
 use crate::role::Role;
 use crate::worker::WorkerArgs;
@@ -99,6 +100,8 @@ struct Worker {
     names: Names,
     seen: Option<(mpsc::Receiver<Seen>, JoinSet<()>)>,
     moved: Arc<Notify>,
+    /// Where those are that are called by name.
+    book: Arc<Book>,
     subscribers: Subscribers,
     generation: u64,
 }
@@ -108,6 +111,7 @@ impl Worker {
         let memory = Memory(run.state(Role::Notify));
         let record = memory.recall();
         Self {
+            book: Arc::new(Book::new(run.clone())),
             run,
             memory,
             record,
@@ -164,8 +168,8 @@ impl Worker {
                 let progress = self.record.syslog.get(&name).cloned().unwrap_or_default();
                 let progress = Arc::new(Mutex::new(progress));
                 let mut task = JoinSet::new();
-                let (run, moved) = (self.run.clone(), Arc::clone(&self.moved));
-                task.spawn(Forward::new(target.clone(), run, Arc::clone(&progress), moved).forever());
+                let (run, book, moved) = (self.run.clone(), Arc::clone(&self.book), Arc::clone(&self.moved));
+                task.spawn(Forward::new(target.clone(), run, book, Arc::clone(&progress), moved).forever());
                 Receiver { target, progress, _task: task }
             });
             self.receivers.push(receiver);
@@ -189,7 +193,12 @@ impl Worker {
                         moved: Arc::clone(&self.moved),
                     };
                     let mut task = JoinSet::new();
-                    task.spawn(deliver::forever(model.clone(), shared.clone(), self.run.hooks()));
+                    task.spawn(deliver::forever(
+                        model.clone(),
+                        shared.clone(),
+                        self.run.hooks(),
+                        Arc::clone(&self.book),
+                    ));
                     Target { model, shared, _task: task }
                 }
             };

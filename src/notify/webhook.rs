@@ -1,6 +1,7 @@
 //! Alarms to a webhook: JSON by POST, signed.
 
 use std::fmt::Write;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use hmac::{Hmac, KeyInit, Mac};
@@ -20,12 +21,13 @@ struct Body<'a> {
     alarms: &'a [Alarm],
 }
 
-/// Posts `alarms`; what the server said.
+/// Posts `alarms` to what is at `address`; what the server said.
 ///
 /// # Errors
 /// The same, where it is no 2xx, or nothing.
 pub async fn send(
     webhook: &Webhook,
+    address: SocketAddr,
     clients: &Clients,
     host: &str,
     alarms: &[Alarm],
@@ -49,7 +51,7 @@ pub async fn send(
         tls: webhook.tls.clone(),
         ..Http::get("/")
     };
-    let target = Target::new(webhook.address, Arc::new(Check::new(CheckKind::None)));
+    let target = Target::new(address, Arc::new(Check::new(CheckKind::None)));
     match http::probe(&target, clients, &request).await {
         Outcome::Success(said) | Outcome::Warning(said) => Ok(said.into_owned()),
         other => Err(super::mail::why(other)),

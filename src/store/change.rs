@@ -147,7 +147,10 @@ mod tests {
         assert!(text.starts_with("# mine\nversion = 1\n"), "{text}");
         assert_eq!(config.system.hostname.as_deref(), Some("lb7"));
         assert_eq!(config.system.dns, wish().dns);
-        assert_eq!(config.system.ntp, wish().ntp);
+        assert_eq!(
+            config.system.ntp,
+            wish().ntp.into_iter().map(crate::config::model::Host::Address).collect::<Vec<_>>()
+        );
         let router = config.vrrp.first().unwrap();
         assert_eq!((router.name.as_str(), router.vrid.get()), ("VI_51", 51));
     }

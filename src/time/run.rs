@@ -4,6 +4,7 @@ use std::error::Error;
 use std::fs;
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use log::{error, info, warn};
@@ -14,11 +15,13 @@ use super::choose::{Sample, choose, seconds};
 use super::clock::Clock;
 use super::discipline::{Discipline, Order, STEP_US};
 use super::servers::Servers;
+use crate::config::model::Host;
 use crate::config::{self, Watcher};
 use crate::init::release::Release;
 use crate::ipc::client::question;
 use crate::ipc::message::{Reply, Request, Status, TimeStatus};
 use crate::ipc::server::{self, Call, Subscribers};
+use crate::names::book::Book;
 use crate::paths::RunDir;
 use crate::role::Role;
 use crate::worker::WorkerArgs;
@@ -27,6 +30,10 @@ use crate::worker::WorkerArgs;
 const LEASES: Duration = Duration::from_secs(30);
 /// The same after a change, doubled each time.
 const LEASES_SOON: Duration = Duration::from_secs(1);
+/// How often names of time servers are looked up.
+const NAMES: Duration = Duration::from_secs(300);
+/// The same where one is not found, or does not answer.
+const NAMES_SOON: Duration = Duration::from_secs(5);
 /// How long `net` may take.
 const WAIT: Duration = Duration::from_secs(3);
 /// How often the clock is written to the RTC while it is right.
@@ -51,6 +58,7 @@ async fn serve(run: &RunDir, clock: Clock) -> Result<(), Box<dyn Error>> {
     let mut worker = Worker::new(run.clone(), clock);
     worker.load();
     let (answered, mut answers) = mpsc::channel::<Answers>(1);
+    let (named, mut names) = mpsc::channel::<Vec<(Host, Result<IpAddr, String>)>>(1);
     let (leased, mut leases) = mpsc::channel::<Vec<IpAddr>>(1);
     loop {
         let due = tokio::time::Instant::from_std(worker.next);
@@ -86,6 +94,16 @@ async fn serve(run: &RunDir, clock: Clock) -> Result<(), Box<dyn Error>> {
                 });
             }
             Some(servers) = leases.recv() => worker.lease(servers),
+            () = tokio::time::sleep_until(worker.names_at.into()), if worker.has_names() && !worker.looking => {
+                worker.looking = true;
+                let (book, file, named) = (Arc::clone(&worker.book), worker.file.clone(), named.clone());
+                tokio::spawn(async move {
+                    let one = async |host: Host| (host.clone(), book.address(&host).await);
+                    let found = futures_util::future::join_all(file.into_iter().map(one)).await;
+                    let _ = named.send(found).await;
+                });
+            }
+            Some(found) = names.recv() => worker.resolved(found, Instant::now()),
         }
     }
 }
@@ -104,7 +122,13 @@ struct Worker {
     discipline: Discipline,
     /// Exists while the clock was right once in this boot: the next life of this worker is no boot.
     mark: PathBuf,
-    file: Vec<IpAddr>,
+    file: Vec<Host>,
+    /// Where those of the file are, as far as that is known.
+    found: Vec<(Host, IpAddr)>,
+    book: Arc<Book>,
+    /// When names are looked up; the addresses of most are known until then.
+    names_at: Instant,
+    looking: bool,
     servers: Servers,
     chosen: Option<IpAddr>,
     offset_us: Option<i64>,
@@ -132,8 +156,12 @@ impl Worker {
             // A clock that is only watched is never stepped, and a host's ran before us.
             discipline: Discipline::new(mark.exists() || !clock.sets()),
             mark,
-            run,
             file: Vec::new(),
+            found: Vec::new(),
+            book: Arc::new(Book::new(run.clone())),
+            names_at: Instant::now(),
+            looking: false,
+            run,
             servers: Servers::default(),
             chosen: None,
             offset_us: None,
@@ -163,10 +191,52 @@ impl Worker {
         let wanted = active.checked.config.system.ntp;
         if self.file != wanted {
             info!("configuration taken: generation={} time_servers={}", self.generation, wanted.len());
-            self.file.clone_from(&wanted);
             // Where the file names none, those of a lease come soon.
             (self.lease_at, self.lease_pause) = (Instant::now(), LEASES_SOON);
-            self.follow(wanted);
+            self.names_at = Instant::now();
+            // Who is called by a name comes when that is resolved, or stays where it was.
+            let before = std::mem::take(&mut self.found);
+            let known = |host: &Host| match host {
+                Host::Address(address) => Some(*address),
+                Host::Name(_) => before.iter().find(|(name, _)| name == host).map(|(_, address)| *address),
+            };
+            self.found = wanted.iter().filter_map(|host| Some((host.clone(), known(host)?))).collect();
+            self.file = wanted;
+            self.follow(self.addresses());
+        }
+    }
+
+    /// Whether some of the file's are called by names.
+    fn has_names(&self) -> bool {
+        self.file.iter().any(|host| host.name().is_some())
+    }
+
+    fn addresses(&self) -> Vec<IpAddr> {
+        let mut addresses: Vec<IpAddr> = Vec::new();
+        for (_, address) in &self.found {
+            if !addresses.contains(address) {
+                addresses.push(*address);
+            }
+        }
+        addresses
+    }
+
+    /// Where the servers of the file are.
+    fn resolved(&mut self, found: Vec<(Host, Result<IpAddr, String>)>, now: Instant) {
+        self.looking = false;
+        // The file may have been changed meanwhile.
+        if !found.iter().map(|(host, _)| host).eq(&self.file) {
+            return;
+        }
+        let why = found.iter().find_map(|(_, address)| address.as_ref().err().cloned());
+        self.names_at = now + if why.is_some() { NAMES_SOON } else { NAMES };
+        self.found = found.into_iter().filter_map(|(host, address)| Some((host, address.ok()?))).collect();
+        let addresses = self.addresses();
+        if self.servers.addresses() != addresses {
+            self.follow(addresses);
+        }
+        if let (true, Some(why)) = (self.found.is_empty(), why) {
+            self.tell(Some(why), now);
         }
     }
 
@@ -192,6 +262,13 @@ impl Worker {
         for (address, answer) in answers {
             if let Err(Failure::Banned(why)) = &answer {
                 warn!("time server not asked any more: server={address} reason={why}");
+            }
+            if answer.is_err()
+                && let Some((host, _)) = self.found.iter().find(|(_, known)| *known == address)
+                && host.name().is_some()
+            {
+                self.book.failed(host);
+                self.names_at = now + NAMES_SOON;
             }
             self.servers.note(address, answer, earliest, now);
         }
@@ -276,6 +353,11 @@ impl Worker {
 
     fn status(&self, now: Instant) -> TimeStatus {
         let source = if self.file.is_empty() { "dhcp" } else { "file" };
+        let mut servers = self.servers.status(source, self.chosen);
+        for server in &mut servers {
+            let host = self.found.iter().find(|(_, address)| *address == server.address);
+            server.name = host.and_then(|(host, _)| host.name()).map(str::to_owned);
+        }
         let agreed = self.discipline.agreed().map(|at| now.saturating_duration_since(at));
         TimeStatus {
             synchronised: self.discipline.synchronised(now),
@@ -285,7 +367,7 @@ impl Worker {
             sets: self.clock.sets(),
             steps: self.steps,
             stepped_us: self.stepped_us,
-            servers: self.servers.status(source, self.chosen),
+            servers,
             generation: self.generation,
         }
     }

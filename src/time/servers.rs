@@ -88,6 +88,7 @@ impl Servers {
     pub fn status(&self, source: &str, chosen: Option<IpAddr>) -> Vec<TimeServerStatus> {
         let one = |(address, server): (&IpAddr, &Server)| TimeServerStatus {
             address: *address,
+            name: None,
             source: source.to_owned(),
             chosen: chosen == Some(*address),
             stratum: server.sample.as_ref().map(|sample| sample.stratum),

@@ -9,6 +9,7 @@ mod api;
 #[path = "../check_text/authority.rs"]
 mod authority;
 mod events;
+mod names;
 mod notify;
 mod page;
 mod rig;

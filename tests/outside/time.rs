@@ -16,7 +16,7 @@ const ERA: u64 = 2_208_988_800;
 
 /// What a scripted server does.
 #[derive(Clone, Copy)]
-enum Script {
+pub enum Script {
     /// Says a time that is so many milliseconds ahead.
     Ahead(i64),
     /// Kiss-o'-death.
@@ -41,7 +41,7 @@ fn stamp(ahead: i64) -> [u8; 8] {
 }
 
 /// A server at port 123 of `address`, for as long as the test runs.
-fn serve(ns: &Namespace, address: &'static str, script: Script) {
+pub fn serve(ns: &Namespace, address: &'static str, script: Script) {
     let socket = ns.run(move || UdpSocket::bind((address, 123)).unwrap()).unwrap();
     std::thread::spawn(move || {
         let mut asked = [0; 512];

@@ -1,13 +1,12 @@
 //! `[[notify]]`.
 
 use std::fmt;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::check::{Login, MailTls, Tls};
-use crate::config::model::SyslogTarget;
+use crate::config::model::{HostPort, SyslogTarget};
 use crate::ipc::message::AlarmKind;
 
 /// A receiver of alarms.
@@ -56,7 +55,7 @@ pub enum NotifyWay {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mail {
     /// SMTP server.
-    pub server: SocketAddr,
+    pub server: HostPort,
     /// Envelope and header.
     pub from: String,
     /// Never empty.
@@ -75,7 +74,7 @@ pub struct Mail {
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Webhook {
     /// Where to connect.
-    pub address: SocketAddr,
+    pub server: HostPort,
     /// `Host` header, and the name for TLS.
     pub host: String,
     /// Path with query.
@@ -88,6 +87,6 @@ pub struct Webhook {
 
 impl fmt::Debug for Webhook {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}{} at {}", self.host, self.path, self.address)
+        write!(f, "{}{} at {}", self.host, self.path, self.server)
     }
 }

@@ -25,7 +25,8 @@ pub use vrrp::{
 use super::faults::Faults;
 use super::field::{Field, List, Many};
 use super::model::{
-    Method, OnFail, PersistenceEngine, ProbeRoute, Protocol, RouteKind, Start, SyslogTarget, TunnelChecksum,
+    Host, HostPort, Method, OnFail, PersistenceEngine, ProbeRoute, Protocol, RouteKind, Start, SyslogTarget,
+    TunnelChecksum,
 };
 use super::report::Span;
 use super::schema::{self, Definitions};
@@ -102,7 +103,7 @@ table! {
 
 table! {
     /// `[system]`.
-    System { hostname: String, dns: List<IpAddr>, ntp: List<IpAddr>, syslog: List<SyslogTarget>, autoreload: bool, hooks: bool }
+    System { hostname: String, dns: List<IpAddr>, ntp: List<Host>, syslog: List<SyslogTarget>, autoreload: bool, hooks: bool }
 }
 
 table! {
@@ -122,7 +123,7 @@ table! {
         kind = "type": NotifyType,
         events: List<String>,
         timeout: Duration,
-        server: Endpoint,
+        server: HostPort,
         from: String,
         to: Many<String>,
         starttls: bool,

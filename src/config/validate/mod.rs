@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use super::faults::Faults;
 use super::field::{At, Field, List, Many};
-use super::model::{AddressRange, Config, Console, RouteKind};
+use super::model::{AddressRange, Config, Console, Host, RouteKind};
 use super::raw;
 use super::report::Span;
 use crate::units::show_duration;
@@ -194,6 +194,13 @@ fn host_address(address: IpAddr, span: Span, what: &str, faults: &mut Faults<'_>
             format!("{what} {address} is an IPv4 address in disguise"),
             "write it as IPv4",
         );
+    }
+}
+
+/// The same of what may be a name.
+fn host(host: &Host, span: Span, what: &str, faults: &mut Faults<'_>) {
+    if let Host::Address(address) = host {
+        host_address(*address, span, what, faults);
     }
 }
 

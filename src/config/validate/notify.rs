@@ -1,17 +1,16 @@
 //! `[[notify]]`.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use hyper::Uri;
 
 use super::super::faults::Faults;
 use super::super::field::{At, Field, List};
-use super::super::model::{Login, Mail, MailTls, Notify, NotifyWay, Tls, Webhook};
+use super::super::model::{Host, HostPort, Login, Mail, MailTls, Notify, NotifyWay, Tls, Webhook};
 use super::super::raw::{self, NotifyType};
 use super::super::report::Span;
 use super::check::tls;
-use super::{Bounds, Unique, all, host_address, items, list, name};
+use super::{Bounds, Unique, all, host, items, list, name};
 use crate::ipc::message::AlarmKind;
 use crate::notify::hook;
 
@@ -48,7 +47,7 @@ fn one(
         NotifyType::Syslog => {
             let example = "target = \"udp://192.168.61.9:514\"";
             let At { value, span } = raw.target.required(raw.at, "target", example, faults)?;
-            host_address(value.address.ip(), *span, "syslog server", faults);
+            host(&value.address.host, *span, "syslog server", faults);
             NotifyWay::Syslog(value.clone())
         }
     };
@@ -104,7 +103,7 @@ fn mail(raw: &raw::Notify, faults: &mut Faults<'_>) -> Option<Mail> {
     let from = raw.from.required(raw.at, "from", "from = \"lb1@example.com\"", faults);
     raw.to.required(raw.at, "to", "to = [\"operators@example.com\"]", faults);
     if let Some(At { value, span }) = server {
-        host_address(value.0.ip(), *span, "mail server", faults);
+        host(&value.host, *span, "mail server", faults);
     }
     for At { value, span } in from.into_iter().chain(all(&raw.to)) {
         mailbox(value, *span, faults);
@@ -115,10 +114,14 @@ fn mail(raw: &raw::Notify, faults: &mut Faults<'_>) -> Option<Mail> {
     if let Some(At { value, span }) = raw.helo.set() {
         word("helo", value, *span, faults);
     }
-    let tls = mail_tls(raw, faults);
+    let mut tls = mail_tls(raw, faults);
     let login = login(raw, &tls, faults);
+    let server = server?.value.clone();
+    if let (MailTls::Immediate(tls) | MailTls::Upgrade(tls), Some(called)) = (&mut tls, server.host.name()) {
+        tls.name.get_or_insert_with(|| called.to_owned());
+    }
     Some(Mail {
-        server: server?.value.0,
+        server,
         from: from?.value.clone(),
         to: all(&raw.to).iter().map(|at| at.value.clone()).collect(),
         tls,
@@ -202,19 +205,21 @@ fn webhook(raw: &raw::Notify, faults: &mut Faults<'_>) -> Option<Webhook> {
     }
     let port = authority.port_u16().unwrap_or(if scheme == "https" { 443 } else { 80 });
     let bare = authority.host().trim_start_matches('[').trim_end_matches(']');
-    let ip = match (raw.address.set(), bare.parse()) {
-        (Some(address), _) => Some((address.value, address.span)),
-        (None, Ok(ip)) => Some((ip, *span)),
+    let (found, at) = match (raw.address.set(), bare.parse()) {
+        (Some(address), _) => (Some(Host::Address(address.value)), address.span),
+        (None, Ok(found)) => (Some(found), *span),
         (None, Err(_)) => {
             if !raw.address.is_faulty() {
-                let help = "names are not resolved: `address` says where it is";
-                faults.add_with_help(*span, format!("`url` names the host {bare:?}"), help);
+                faults.add(
+                    *span,
+                    format!("`url` has the host {bare:?}, which is neither an address nor a name"),
+                );
             }
-            None
+            (None, *span)
         }
     };
-    if let Some((ip, span)) = ip {
-        host_address(ip, span, "webhook", faults);
+    if let Some(found) = &found {
+        host(found, at, "webhook", faults);
     }
     let given = tls_of(raw, faults);
     if scheme == "http"
@@ -224,7 +229,7 @@ fn webhook(raw: &raw::Notify, faults: &mut Faults<'_>) -> Option<Webhook> {
     }
     let tls = (scheme == "https").then(|| given.unwrap_or_default());
     Some(Webhook {
-        address: SocketAddr::new(ip?.0, port),
+        server: HostPort { host: found?, port },
         host: authority.as_str().to_owned(),
         path: path.as_str().to_owned(),
         tls,

@@ -4,7 +4,7 @@ use super::super::faults::Faults;
 use super::super::field::At;
 use super::super::model::System;
 use super::super::raw;
-use super::{host_address, items};
+use super::{host, host_address, items};
 
 /// Longest host name of the kernel (HOST_NAME_MAX, utsname(7)).
 const LONGEST_NAME: usize = 64;
@@ -23,15 +23,15 @@ pub(super) fn system(raw: &raw::System, faults: &mut Faults<'_>) -> System {
         host_address(*value, *span, "name server", faults);
     }
     for At { value, span } in items(&raw.ntp) {
-        host_address(*value, *span, "time server", faults);
+        host(value, *span, "time server", faults);
     }
     for At { value, span } in items(&raw.syslog) {
-        host_address(value.address.ip(), *span, "syslog server", faults);
+        host(&value.address.host, *span, "syslog server", faults);
     }
     System {
         hostname: raw.hostname.get().cloned(),
         dns: items(&raw.dns).iter().map(|at| at.value).collect(),
-        ntp: items(&raw.ntp).iter().map(|at| at.value).collect(),
+        ntp: items(&raw.ntp).iter().map(|at| at.value.clone()).collect(),
         hooks: raw.hooks.get().copied().unwrap_or(false),
         syslog: items(&raw.syslog).iter().map(|at| at.value.clone()).collect(),
         autoreload: raw.autoreload.get().copied().unwrap_or(false),

@@ -8,7 +8,7 @@ use crate::time::choose::seconds;
 /// The clock and its servers; nothing where it has none.
 #[must_use]
 pub fn time(status: &TimeStatus) -> Vec<String> {
-    if status.servers.is_empty() {
+    if status.servers.is_empty() && status.problem.is_none() {
         return Vec::new();
     }
     let offset = status.offset_us.map(|us| format!(", offset {:+.6} s", seconds(us))).unwrap_or_default();
@@ -31,7 +31,8 @@ pub fn time(status: &TimeStatus) -> Vec<String> {
 /// In a line, that the clock is not right; nothing where that is as it should be.
 #[must_use]
 pub fn clock(status: &TimeStatus) -> Option<String> {
-    let wrong = !status.servers.is_empty() && !status.synchronised;
+    let expected = !status.servers.is_empty() || status.problem.is_some();
+    let wrong = expected && !status.synchronised;
     let why = status.problem.as_ref().map(|problem| format!(": {problem}")).unwrap_or_default();
     wrong.then(|| format!("! clock not synchronised{why}"))
 }
@@ -44,8 +45,9 @@ fn time_server(server: &TimeServerStatus) -> Vec<String> {
         }
         _ => "not asked yet".to_owned(),
     };
+    let called = server.name.as_ref().map(|name| format!(" ({name})")).unwrap_or_default();
     vec![
-        format!("  {}{}", if server.chosen { "* " } else { "  " }, server.address),
+        format!("  {}{}{}", if server.chosen { "* " } else { "  " }, server.address, called),
         server.source.clone(),
         server.stratum.map_or_else(dash, |stratum| format!("stratum {stratum}")),
         said,

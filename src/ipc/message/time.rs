@@ -33,6 +33,9 @@ pub struct TimeStatus {
 pub struct TimeServerStatus {
     /// Where it is.
     pub address: IpAddr,
+    /// How the file calls it, if by a name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
     /// `file` or `dhcp`.
     pub source: String,
     /// Whether the clock follows it.

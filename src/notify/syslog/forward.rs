@@ -11,6 +11,7 @@ use super::wire::Wire;
 use crate::config::model::{SyslogTarget, SyslogTransport};
 use crate::ipc::client::question;
 use crate::ipc::message::{LogLine, LogPart, Reply, Request, SyslogStatus};
+use crate::names::book::Book;
 use crate::paths::RunDir;
 use crate::role::Role;
 
@@ -79,6 +80,7 @@ pub fn name(target: &SyslogTarget) -> String {
 pub struct Forward {
     target: SyslogTarget,
     run: RunDir,
+    book: Arc<Book>,
     progress: Arc<Mutex<Progress>>,
     /// Told when there is progress to be written down.
     moved: Arc<Notify>,
@@ -90,10 +92,11 @@ impl Forward {
     pub const fn new(
         target: SyslogTarget,
         run: RunDir,
+        book: Arc<Book>,
         progress: Arc<Mutex<Progress>>,
         moved: Arc<Notify>,
     ) -> Self {
-        Self { target, run, progress, moved }
+        Self { target, run, book, progress, moved }
     }
 
     /// Sends every line, for as long as this is polled.
@@ -113,6 +116,7 @@ impl Forward {
                 }
                 Err(error) => {
                     wire = None;
+                    self.book.failed(&self.target.address.host);
                     self.told(Some(error.to_string()));
                     sleep(pause).await;
                     pause = (pause * 2).min(LONGEST_PAUSE);
@@ -140,7 +144,10 @@ impl Forward {
         }
         let open = match wire {
             Some(open) => open,
-            None => wire.insert(Wire::open(&self.target).await?),
+            None => {
+                let address = self.book.socket(&self.target.address).await.map_err(std::io::Error::other)?;
+                wire.insert(Wire::open(&self.target, address).await?)
+            }
         };
         let host = nix::unistd::gethostname().unwrap_or_default().to_string_lossy().into_owned();
         let longest = Wire::longest(&self.target);

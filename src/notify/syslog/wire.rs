@@ -1,7 +1,7 @@
 //! The connection to one receiver.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
@@ -38,24 +38,24 @@ impl Wire {
         }
     }
 
-    /// Connects.
+    /// Connects to `target`, which is at `address`.
     ///
     /// # Errors
     /// There is no way to the receiver, or it does not accept.
-    pub async fn open(target: &SyslogTarget) -> io::Result<Self> {
+    pub async fn open(target: &SyslogTarget, address: SocketAddr) -> io::Result<Self> {
         match target.transport {
             SyslogTransport::Udp => {
-                let any: IpAddr = if target.address.is_ipv4() {
+                let any: IpAddr = if address.is_ipv4() {
                     Ipv4Addr::UNSPECIFIED.into()
                 } else {
                     Ipv6Addr::UNSPECIFIED.into()
                 };
                 let socket = UdpSocket::bind((any, 0)).await?;
-                socket.connect(target.address).await?;
+                socket.connect(address).await?;
                 Ok(Self::Udp(socket, false))
             }
             SyslogTransport::Tcp => {
-                let stream = timeout(PATIENCE, TcpStream::connect(target.address)).await??;
+                let stream = timeout(PATIENCE, TcpStream::connect(address)).await??;
                 stream.set_nodelay(true)?;
                 Ok(Self::Tcp(stream))
             }

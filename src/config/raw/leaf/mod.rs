@@ -1,13 +1,11 @@
 //! Values that are more than one type, or one of a few words.
 
-use std::net::{IpAddr, SocketAddr};
-
 use serde_json::Value as Json;
 use toml::Spanned;
 use toml::de::DeValue;
 
 use crate::config::faults::Faults;
-use crate::config::model::{RouteKind, SyslogTarget, SyslogTransport};
+use crate::config::model::{Host, HostPort, RouteKind, SyslogTarget, SyslogTransport};
 use crate::config::schema::{self, Definitions};
 use crate::config::value::{FromValue, accept, text};
 use crate::units::{Cidr, Refused};
@@ -128,8 +126,39 @@ impl FromValue for Destination {
     }
 }
 
+impl FromValue for Host {
+    const WANTS: &'static str = "an address such as \"192.168.61.1\" or a name such as \"ntp.example.com\"";
+
+    fn from_value(key: &str, value: &Spanned<DeValue<'_>>, faults: &mut Faults<'_>) -> Option<Self> {
+        let text = text(key, value, Self::WANTS, faults)?;
+        let refuse = |_| Refused(format!("`{key}` {text:?} is not {}", Self::WANTS));
+        accept(value, text.parse().map_err(refuse), faults)
+    }
+
+    fn schema(_: &mut Definitions) -> Json {
+        schema::text(Self::WANTS)
+    }
+}
+
+impl FromValue for HostPort {
+    const WANTS: &'static str =
+        "an address or a name with a port such as \"192.168.61.9:25\" or \"mail.example.com:25\"";
+
+    fn from_value(key: &str, value: &Spanned<DeValue<'_>>, faults: &mut Faults<'_>) -> Option<Self> {
+        let text = text(key, value, Self::WANTS, faults)?;
+        let found =
+            Self::read(text).ok_or_else(|| Refused(format!("`{key}` {text:?} is not {}", Self::WANTS)));
+        accept(value, found, faults)
+    }
+
+    fn schema(_: &mut Definitions) -> Json {
+        schema::text(Self::WANTS)
+    }
+}
+
 impl FromValue for SyslogTarget {
-    const WANTS: &'static str = "a target such as \"udp://192.168.61.9:514\" or \"tcp://[2001:db8::9]:514\"";
+    const WANTS: &'static str =
+        "a target such as \"udp://192.168.61.9:514\" or \"tcp://logs.example.com:514\"";
 
     fn from_value(key: &str, value: &Spanned<DeValue<'_>>, faults: &mut Faults<'_>) -> Option<Self> {
         let text = text(key, value, Self::WANTS, faults)?;
@@ -152,7 +181,7 @@ fn parse_syslog(text: &str) -> Option<SyslogTarget> {
         _ => return None,
     };
     let bare = address.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(address);
-    let alone = bare.parse().map(|ip: IpAddr| SocketAddr::new(ip, PORT));
-    let address = address.parse().or(alone).ok().filter(|address| address.port() != 0)?;
+    let alone = || Some(HostPort { host: bare.parse().ok()?, port: PORT });
+    let address = HostPort::read(address).or_else(alone)?;
     Some(SyslogTarget { transport, address })
 }
