@@ -4,15 +4,16 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 
 use hyper::body::Bytes;
-use serde::ser::{Serialize, SerializeMap, Serializer};
 use tokio::sync::Mutex;
 
 use super::devices::{self, Device};
-use crate::ipc::client::question;
+use super::page::FEW_SERVERS;
+use crate::ipc::client::{question, question_report};
 use crate::ipc::message::{
-    InitStatus, LvsStatus, NetStatus, NotifyStatus, Reply, Request, Status, StoreStatus, TimeStatus, VERSION,
-    VrrpStatus,
+    InitStatus, LvsOverview, NetStatus, NotifyStatus, Reply, Request, Status, StoreStatus, TimeStatus,
+    VERSION, VrrpStatus,
 };
+use crate::ipc::report::Report;
 use crate::paths::RunDir;
 use crate::role::Role;
 
@@ -25,17 +26,37 @@ const WAIT: Duration = Duration::from_secs(3);
 pub const ASKED: [Role; 7] =
     [Role::Init, Role::Store, Role::Net, Role::Vrrp, Role::Lvs, Role::Notify, Role::Time];
 
+/// How much is wanted of `lvs`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Depth {
+    /// Its services in a line each, and one of them whole.
+    Overview(Option<String>),
+    /// All real servers, which may be megabytes.
+    Whole,
+}
+
+/// What a role said.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Said {
+    /// Its status; not that of `lvs`.
+    Status(Box<Status>),
+    /// Of `lvs`, for [`Depth::Overview`].
+    Overview(LvsOverview),
+    /// Of `lvs`, for [`Depth::Whole`].
+    Report(Report),
+}
+
 /// What everybody said.
 #[derive(Debug)]
 pub struct Everything {
     /// When, by the box's clock.
     pub time: SystemTime,
-    /// The status of each role, or why there is none.
-    pub roles: Vec<(Role, Result<Status, String>)>,
+    /// What each role said, or why it did not.
+    pub roles: Vec<(Role, Result<Said, String>)>,
     /// Counters of the interfaces, by name.
     pub devices: Vec<Device>,
     /// The metrics of this state, once somebody has asked for them.
-    pub metrics: OnceLock<Bytes>,
+    pub metrics: OnceLock<Vec<Bytes>>,
 }
 
 impl Everything {
@@ -43,14 +64,18 @@ impl Everything {
     #[must_use]
     pub const fn new(
         time: SystemTime,
-        roles: Vec<(Role, Result<Status, String>)>,
+        roles: Vec<(Role, Result<Said, String>)>,
         devices: Vec<Device>,
     ) -> Self {
         Self { time, roles, devices, metrics: OnceLock::new() }
     }
 
+    fn said(&self, role: Role) -> Option<&Said> {
+        self.roles.iter().find(|(it, _)| *it == role).and_then(|(_, said)| said.as_ref().ok())
+    }
+
     fn of(&self, role: Role) -> Option<&Status> {
-        self.roles.iter().find(|(it, _)| *it == role).and_then(|(_, status)| status.as_ref().ok())
+        if let Some(Said::Status(status)) = self.said(role) { Some(status) } else { None }
     }
 
     /// The supervisor and its workers.
@@ -89,25 +114,40 @@ impl Everything {
         if let Some(Status::Time(status)) = self.of(Role::Time) { Some(status) } else { None }
     }
 
+    /// Services in a line each.
+    #[must_use]
+    pub fn overview(&self) -> Option<&LvsOverview> {
+        if let Some(Said::Overview(overview)) = self.said(Role::Lvs) { Some(overview) } else { None }
+    }
+
     /// Services and servers.
     #[must_use]
-    pub fn lvs(&self) -> Option<&LvsStatus> {
-        if let Some(Status::Lvs(status)) = self.of(Role::Lvs) { Some(status) } else { None }
+    pub fn report(&self) -> Option<&Report> {
+        if let Some(Said::Report(report)) = self.said(Role::Lvs) { Some(report) } else { None }
     }
-}
 
-/// As `director status --json` prints it, with `version` beside the roles.
-impl Serialize for Everything {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(self.roles.len() + 1))?;
-        map.serialize_entry("version", &VERSION)?;
-        for (role, status) in &self.roles {
-            match status {
-                Ok(status) => map.serialize_entry(role.name(), status)?,
-                Err(error) => map.serialize_entry(role.name(), &Failed { error })?,
+    /// All as `director status --json` prints it, with `version` beside the roles; in pieces.
+    ///
+    /// # Errors
+    /// Something cannot be encoded.
+    pub fn json(&self) -> serde_json::Result<Vec<Bytes>> {
+        let mut pieces = Vec::new();
+        let mut text = format!("{{\"version\":{VERSION}").into_bytes();
+        for (role, said) in &self.roles {
+            text.extend_from_slice(format!(",\"{role}\":").as_bytes());
+            match said {
+                Ok(Said::Status(status)) => serde_json::to_writer(&mut text, status)?,
+                Ok(Said::Overview(overview)) => serde_json::to_writer(&mut text, overview)?,
+                Ok(Said::Report(report)) => {
+                    // As it came: these are the megabytes.
+                    pieces.extend([std::mem::take(&mut text).into(), report.json()]);
+                }
+                Err(error) => serde_json::to_writer(&mut text, &Failed { error })?,
             }
         }
-        map.end()
+        text.push(b'}');
+        pieces.push(text.into());
+        Ok(pieces)
     }
 }
 
@@ -120,43 +160,71 @@ struct Failed<'a> {
 #[derive(Debug)]
 pub struct Collector {
     run: RunDir,
-    last: Mutex<Option<(Instant, Arc<Everything>)>>,
+    overview: Arc<Last>,
+    whole: Arc<Last>,
 }
+
+/// The last answer, and to what.
+type Last = Mutex<Option<(Instant, Depth, Arc<Everything>)>>;
 
 impl Collector {
     /// Nothing is known yet.
     #[must_use]
     pub fn new(run: RunDir) -> Self {
-        Self { run, last: Mutex::new(None) }
+        Self { run, overview: Arc::default(), whole: Arc::default() }
     }
 
     /// What everybody says; whoever comes while they are being asked waits for the same answers.
-    pub async fn everything(&self) -> Arc<Everything> {
-        let mut last = self.last.lock().await;
-        if let Some((at, everything)) = &*last
+    pub async fn everything(&self, depth: Depth) -> Arc<Everything> {
+        let kept = match depth {
+            Depth::Overview(_) => &self.overview,
+            Depth::Whole => &self.whole,
+        };
+        let mut last = kept.lock().await;
+        if let Some((at, asked, everything)) = &*last
             && at.elapsed() < FRESH
+            && *asked == depth
         {
             return Arc::clone(everything);
         }
-        let everything = Arc::new(self.ask().await);
-        *last = Some((Instant::now(), Arc::clone(&everything)));
+        // Before the next ones come: both may have megabytes.
+        *last = None;
+        let everything = Arc::new(self.ask(&depth).await);
+        *last = Some((Instant::now(), depth, Arc::clone(&everything)));
+        tokio::spawn(forget(Arc::clone(kept)));
         everything
     }
 
-    async fn ask(&self) -> Everything {
-        let one = async |role| (role, status(&self.run, role).await);
+    async fn ask(&self, depth: &Depth) -> Everything {
+        let one = async |role| (role, said(&self.run, role, depth).await);
         let roles = futures_util::future::join_all(ASKED.map(one)).await;
         Everything::new(SystemTime::now(), roles, devices::read())
     }
 }
 
-/// The status of `role`, or why there is none.
-///
-/// # Errors
-/// A sentence for people.
-pub async fn status(run: &RunDir, role: Role) -> Result<Status, String> {
-    match question(run, role, &Request::Status, WAIT).await {
-        Ok(Reply::Status { status }) => Ok(*status),
+/// Lets go of an answer that nobody may have any more.
+async fn forget(kept: Arc<Last>) {
+    tokio::time::sleep(FRESH).await;
+    let mut last = kept.lock().await;
+    if last.as_ref().is_some_and(|(at, ..)| at.elapsed() >= FRESH) {
+        *last = None;
+    }
+}
+
+/// What `role` says, or why it does not, in a sentence for people.
+async fn said(run: &RunDir, role: Role, depth: &Depth) -> Result<Said, String> {
+    let request = match (role, depth) {
+        (Role::Lvs, Depth::Whole) => {
+            return question_report(run, WAIT).await.map(Said::Report).map_err(|error| error.to_string());
+        }
+        (Role::Lvs, Depth::Overview(service)) => {
+            Request::Overview { servers: FEW_SERVERS, service: service.clone() }
+        }
+        _ => Request::Status,
+    };
+    match question(run, role, &request, WAIT).await {
+        Ok(Reply::Status { status }) => Ok(Said::Status(status)),
+        Ok(Reply::Overview { overview }) => Ok(Said::Overview(overview)),
         Ok(_) => Err(format!("status of {role}: it answered something else")),
         Err(error) => Err(error.to_string()),
     }

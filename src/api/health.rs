@@ -59,8 +59,8 @@ fn router(name: &str, everything: &Everything) -> Verdict {
 }
 
 fn service(name: &str, everything: &Everything) -> Verdict {
-    let Some(lvs) = everything.lvs() else { return Verdict::No("lvs does not answer".to_owned()) };
-    match lvs.services.iter().find(|service| service.name == name) {
+    let Some(lvs) = everything.overview() else { return Verdict::No("lvs does not answer".to_owned()) };
+    match lvs.services.iter().map(|it| &it.service).find(|service| service.name == name) {
         None => Verdict::Unknown(format!("no service {name:?}")),
         Some(service) if service.up => Verdict::Yes(format!("{name} has its quorum")),
         Some(_) => Verdict::No(format!("{name} has no quorum")),

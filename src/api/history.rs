@@ -7,7 +7,6 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use super::collect::Everything;
-use crate::ipc::message::Health;
 
 /// Time between two samples at first; 32 times that is [`PERIOD`].
 pub const FIRST_PERIOD: Duration = Duration::from_millis(9_375);
@@ -106,11 +105,11 @@ impl History {
             all.into_iter().chain(self.services.values_mut()).for_each(Series::halve);
             self.period *= 2;
         }
-        let Some(lvs) = everything.lvs() else { return self.gap() };
+        let Some(lvs) = everything.overview() else { return self.gap() };
         let (mut total, mut known) = (0.0, false);
         let mut counted = BTreeMap::new();
         let mut lines = std::mem::take(&mut self.services);
-        for (at, service) in lvs.services.iter().enumerate() {
+        for (at, service) in lvs.services.iter().map(|it| &it.service).enumerate() {
             let before = self.counted.get(&service.name).copied();
             counted.insert(service.name.clone(), service.connections);
             // The counter begins anew when the kernel gets the service anew.
@@ -127,9 +126,8 @@ impl History {
         }
         self.counted = counted;
         self.connections.push(known.then_some(total));
-        let servers = lvs.services.iter().flat_map(|service| &service.servers);
-        self.active.push(Some(float(servers.clone().map(|server| u64::from(server.active)).sum())));
-        let live = servers.filter(|server| server.health == Health::Up && !server.sorry).count();
+        self.active.push(Some(float(lvs.services.iter().map(|it| it.active).sum())));
+        let live: usize = lvs.services.iter().map(|it| it.live).sum();
         self.live.push(Some(float(live.try_into().unwrap_or(u64::MAX))));
     }
 
@@ -152,13 +150,13 @@ const fn float(value: u64) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::page::tests::everything;
+    use crate::api::page::tests::overview;
 
     #[test]
     fn rates_are_of_the_time_between_and_a_new_counter_is_no_fall() {
         let mut history = History::default();
         for (connections, rate) in [(1000, None), (1600, Some(2.0)), (300, Some(1.0)), (300, Some(0.0))] {
-            history.sample(&everything(connections), PERIOD);
+            history.sample(&overview(connections), PERIOD);
             assert_eq!(history.services["web"].values().last(), Some(rate), "{connections}");
             assert_eq!(history.connections.values().last(), Some(rate));
         }
@@ -170,16 +168,16 @@ mod tests {
     fn a_day_is_kept_and_silence_is_a_gap() {
         let mut history = History::default();
         let nobody = Everything::new(std::time::SystemTime::UNIX_EPOCH, Vec::new(), Vec::new());
-        history.sample(&everything(1), PERIOD);
+        history.sample(&overview(1), PERIOD);
         history.sample(&nobody, PERIOD);
-        history.sample(&everything(5), PERIOD);
+        history.sample(&overview(5), PERIOD);
         assert_eq!(
             history.services["web"].values().collect::<Vec<_>>(),
             [None, None, None],
             "unknown, not zero"
         );
         for n in 0..1000 {
-            history.sample(&everything(n), PERIOD);
+            history.sample(&overview(n), PERIOD);
         }
         assert!(history.services["web"].values().len() <= SAMPLES);
         assert_eq!(history.active.values().len(), history.services["web"].values().len());
@@ -193,7 +191,7 @@ mod tests {
         for n in 0..5000_u64 {
             // 2 a second in the first half of each pair, 4 in the other.
             counter += if n % 2 == 0 { 2 } else { 4 } * 300;
-            history.sample(&everything(counter), Duration::from_secs(300));
+            history.sample(&overview(counter), Duration::from_secs(300));
             let span = history.span().as_secs() / 60;
             if spans.last() != Some(&span) {
                 assert_eq!(history.active.values().len(), SAMPLES / 2 + 1);

@@ -8,8 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use http_body_util::Full;
-use hyper::body::{Bytes, Incoming};
+use hyper::body::Incoming;
 use hyper::header::{
     ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue, REFERRER_POLICY,
     X_CONTENT_TYPE_OPTIONS,
@@ -24,6 +23,7 @@ use tokio::task::JoinSet;
 
 use super::collect::Collector;
 use super::history::History;
+use super::pieces::Pieces;
 use super::route::{answer, route};
 use crate::listen::listen;
 use crate::units::Cidr;
@@ -149,17 +149,17 @@ async fn converse(stream: TcpStream, shared: &Arc<Shared>) -> Result<(), hyper::
         .await
 }
 
-async fn respond(request: &Request<Incoming>, shared: &Shared) -> Response<Full<Bytes>> {
+async fn respond(request: &Request<Incoming>, shared: &Shared) -> Response<Pieces> {
     shared.requests.fetch_add(1, Ordering::Relaxed);
     let answer = match route(request.method(), request.uri().path(), request.uri().query()) {
         Ok(route) => {
-            let everything = shared.collector.everything().await;
+            let everything = shared.collector.everything(route.depth()).await;
             let history = shared.history.lock().unwrap_or_else(PoisonError::into_inner);
             answer(&route, &everything, &history)
         }
         Err(refusal) => refusal,
     };
-    let mut response = Response::new(Full::new(answer.body));
+    let mut response = Response::new(answer.body);
     *response.status_mut() = answer.code;
     let headers = response.headers_mut();
     for (name, value) in [

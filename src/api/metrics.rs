@@ -1,17 +1,20 @@
 //! What is told to Prometheus, named by its conventions: base units, `_total` for counters, state as a set of 0 and 1. Pure.
 
+mod services; // services, real servers and checks
+
+use hyper::body::Bytes;
+
 use super::collect::Everything;
 use super::devices::COUNTERS;
 use super::exposition::Kind::{Counter, Gauge};
 use super::exposition::{Exposition, count, flag, labels, seconds};
 use crate::ipc::message::{
-    CheckStatus, Health, LvsStatus, NetStatus, NotifyStatus, RouterState, RouterStatus, ServerStatus,
-    ServiceStatus, StoreStatus, TargetStatus, TimeStatus, VrrpStatus,
+    NetStatus, NotifyStatus, RouterState, RouterStatus, StoreStatus, TargetStatus, TimeStatus, VrrpStatus,
 };
 
-/// The metrics of the box.
+/// The metrics of the box, in pieces.
 #[must_use]
-pub fn text(everything: &Everything) -> String {
+pub fn pieces(everything: &Everything) -> Vec<Bytes> {
     let mut out = Exposition::default();
     workers(everything, &mut out);
     if let Some(status) = everything.store() {
@@ -30,10 +33,10 @@ pub fn text(everything: &Everything) -> String {
     if let Some(status) = everything.vrrp() {
         vrrp(status, &mut out);
     }
-    if let Some(status) = everything.lvs() {
-        lvs(status, &mut out);
+    if let Some(report) = everything.report() {
+        services::services(report, &mut out);
     }
-    out.into_text()
+    out.into_pieces()
 }
 
 fn workers(everything: &Everything, out: &mut Exposition) {
@@ -229,134 +232,6 @@ fn router(it: &RouterStatus, more: &[(&str, &str)]) -> String {
         vec![("instance", it.name.as_str()), ("interface", it.interface.as_str()), ("vrid", &vrid)];
     pairs.extend(more);
     labels(&pairs)
-}
-
-fn lvs(status: &LvsStatus, out: &mut Exposition) {
-    out.single(
-        "director_ipvs_in_sync",
-        Gauge,
-        "Whether the kernel's table is as the file and the checks want it.",
-        flag(status.problem.is_none()),
-    );
-    let help = "Changes of the kernel's table by others that were undone.";
-    out.single("director_ipvs_foreign_changes_total", Counter, help, count(status.foreign_changes));
-    services(&status.services, out);
-    servers(&status.services, out);
-    checks(&status.services, out);
-}
-
-fn services(all: &[ServiceStatus], out: &mut Exposition) {
-    let all: Vec<(String, &ServiceStatus)> =
-        all.iter().map(|it| (labels(&[("service", &it.name)]), it)).collect();
-    let info: Vec<(String, f64)> = all
-        .iter()
-        .map(|(_, it)| {
-            let protocol = it.protocol.map(|p| format!("{p:?}").to_lowercase()).unwrap_or_default();
-            let pairs = [
-                ("service", it.name.as_str()),
-                ("listen", &it.listen),
-                ("protocol", &protocol),
-                ("scheduler", &it.scheduler),
-            ];
-            (labels(&pairs), 1.0)
-        })
-        .collect();
-    family(out, "director_service_info", Gauge, "The service's address and scheduler.", &info, |it| it.1);
-    family(out, "director_service_up", Gauge, "Whether the service has its quorum.", &all, |it| {
-        flag(it.1.up)
-    });
-    family(out, "director_service_sorry", Gauge, "Whether sorry servers answer.", &all, |it| {
-        flag(it.1.sorry)
-    });
-    let help = "What lives, in the unit of the quorum.";
-    family(out, "director_service_live", Gauge, help, &all, |it| count(it.1.live_weight));
-    let help = "What must live for the quorum.";
-    family(out, "director_service_quorum", Gauge, help, &all, |it| count(it.1.quorum));
-    let help = "Connections scheduled.";
-    family(out, "director_service_connections_total", Counter, help, &all, |it| count(it.1.connections));
-    let help = "Packets from clients.";
-    family(out, "director_service_receive_packets_total", Counter, help, &all, |it| {
-        count(it.1.traffic.packets_in)
-    });
-    let help = "Packets to clients; none with DR and tunnels, whose answers take another way.";
-    family(out, "director_service_transmit_packets_total", Counter, help, &all, |it| {
-        count(it.1.traffic.packets_out)
-    });
-    let help = "Bytes from clients.";
-    family(out, "director_service_receive_bytes_total", Counter, help, &all, |it| {
-        count(it.1.traffic.bytes_in)
-    });
-    let help = "Bytes to clients; none with DR and tunnels, whose answers take another way.";
-    family(out, "director_service_transmit_bytes_total", Counter, help, &all, |it| {
-        count(it.1.traffic.bytes_out)
-    });
-}
-
-fn servers(all: &[ServiceStatus], out: &mut Exposition) {
-    let all: Vec<(String, &ServerStatus)> = all
-        .iter()
-        .flat_map(|service| service.servers.iter().map(|it| (server(service, it, &[]), it)))
-        .collect();
-    let known: Vec<_> =
-        all.iter().filter(|it| it.1.health != Health::Unknown).map(|it| (it.0.clone(), it.1)).collect();
-    let help = "Whether the checks find the server alive; absent while they have no verdict.";
-    family(out, "director_server_up", Gauge, help, &known, |it| flag(it.1.health == Health::Up));
-    let help = "Whether the server is in the kernel's table.";
-    family(out, "director_server_in_table", Gauge, help, &all, |it| flag(it.1.kernel_weight.is_some()));
-    let help = "Weight in the kernel, 0 also for a server that is not in its table.";
-    family(out, "director_server_weight", Gauge, help, &all, |it| {
-        count(it.1.kernel_weight.unwrap_or(0).into())
-    });
-    let help = "Active connections.";
-    family(out, "director_server_active_connections", Gauge, help, &all, |it| count(it.1.active.into()));
-    let help = "Inactive connections.";
-    family(out, "director_server_inactive_connections", Gauge, help, &all, |it| count(it.1.inactive.into()));
-    let help = "Connections scheduled since the server is in the table.";
-    family(out, "director_server_connections_total", Counter, help, &all, |it| count(it.1.connections));
-    let help = "Bytes from clients since the server is in the table.";
-    family(out, "director_server_receive_bytes_total", Counter, help, &all, |it| {
-        count(it.1.traffic.bytes_in)
-    });
-    let help = "Bytes to clients since the server is in the table; none with DR and tunnels.";
-    family(out, "director_server_transmit_bytes_total", Counter, help, &all, |it| {
-        count(it.1.traffic.bytes_out)
-    });
-}
-
-fn server(service: &ServiceStatus, it: &ServerStatus, more: &[(&str, &str)]) -> String {
-    let address = it.address.to_string();
-    let mut pairs = vec![("service", service.name.as_str()), ("server", &address)];
-    if it.sorry {
-        pairs.push(("sorry", "true"));
-    }
-    pairs.extend(more);
-    labels(&pairs)
-}
-
-fn checks(all: &[ServiceStatus], out: &mut Exposition) {
-    let mut checks: Vec<(String, &CheckStatus)> = Vec::new();
-    for service in all {
-        for it in &service.servers {
-            for (number, check) in it.checks.iter().enumerate() {
-                let (address, number) = (check.address.to_string(), (number + 1).to_string());
-                let more = [("check", number.as_str()), ("type", &check.kind), ("address", &address)];
-                checks.push((server(service, it, &more), check));
-            }
-        }
-    }
-    let known: Vec<_> = checks.iter().filter(|it| it.1.health != Health::Unknown).cloned().collect();
-    let help = "Verdict of the check; absent while there is none.";
-    family(out, "director_check_up", Gauge, help, &known, |it| flag(it.1.health == Health::Up));
-    let timed: Vec<_> =
-        checks.iter().filter_map(|(labels, check)| Some((labels.clone(), check.latency_us?))).collect();
-    let help = "Time that the last probe took.";
-    family(out, "director_check_duration_seconds", Gauge, help, &timed, |it| count(it.1) / 1e6);
-    let late = checks.iter().filter(|it| it.1.overdue).count();
-    let help = "Checks whose last answer is older than it may be: this box is too slow.";
-    out.single("director_checks_overdue", Gauge, help, count(late.try_into().unwrap_or(u64::MAX)));
-    let warned = checks.iter().filter(|it| it.1.warning.is_some()).count();
-    let help = "Checks whose last answer warned of something, such as a certificate that is about to expire.";
-    out.single("director_checks_warning", Gauge, help, count(warned.try_into().unwrap_or(u64::MAX)));
 }
 
 /// One family of samples whose labels are made already.

@@ -11,6 +11,7 @@ pub mod history; // the last day in a ring
 pub mod http; // listeners and connections, bounded
 pub mod metrics; // what is told to Prometheus
 pub mod page; // the status page
+pub mod pieces; // a body that is sent from where it lies
 pub mod route; // which path is answered by what
 mod rows; // services and real servers on the page
 pub mod run; // the loop

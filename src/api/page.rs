@@ -6,20 +6,20 @@ use std::time::{Duration, SystemTime};
 use super::collect::Everything;
 use super::history::History;
 use super::spark::{Spark, number};
-use super::trouble::troubles;
+use super::trouble::{Troubles, troubles};
 use super::{rows, tables};
 use crate::ctl::logs::moment;
 use crate::ctl::status::age;
-use crate::ipc::message::{Health, ServiceStatus};
+use crate::ipc::message::{MOST_DOWN, ServiceOverview};
 
 /// The browser asks again after so many seconds.
 const REFRESH: u32 = 10;
 /// Alarms that are written out.
-const MOST_ALARMS: usize = 30;
+const MOST_ALARMS: usize = MOST_DOWN;
 /// Services in the table; a box with more is for a program to watch.
 pub const MOST_SERVICES: usize = 1000;
 /// A box with at most so many real servers shows all of them at once.
-const FEW_SERVERS: usize = 100;
+pub const FEW_SERVERS: usize = 100;
 
 /// The page; of one service with all of its servers where `service` names it, `None` if there is no such service.
 #[must_use]
@@ -27,15 +27,14 @@ pub fn page(everything: &Everything, history: &History, service: Option<&str>) -
     let mut out = String::with_capacity(64 * 1024);
     let host = everything.init().map_or("director", |init| init.hostname.as_str());
     let found = troubles(everything);
-    begin(&mut out, host, found.len());
-    head(&mut out, everything, host, found.len());
+    begin(&mut out, host, found.count);
+    head(&mut out, everything, host, found.count);
     match service {
         Some(name) => {
-            let services = everything.lvs().map(|lvs| lvs.services.as_slice()).unwrap_or_default();
-            let service = services.iter().find(|service| service.name == name)?;
+            let service = services(everything).iter().find(|it| it.service.name == name)?;
             out.push_str("<p><a href=\"/\">All services</a></p>\n");
             rows::services(&mut out, std::slice::from_ref(service), history);
-            rows::servers(&mut out, [service], false);
+            rows::servers(&mut out, [&service.service], false);
         }
         None => overview(&mut out, everything, history, &found),
     }
@@ -92,19 +91,18 @@ fn head(out: &mut String, everything: &Everything, host: &str, troubles: usize) 
     );
 }
 
-fn overview(out: &mut String, everything: &Everything, history: &History, troubles: &[String]) {
+fn overview(out: &mut String, everything: &Everything, history: &History, troubles: &Troubles) {
     alarms(out, troubles);
-    let services = everything.lvs().map(|lvs| lvs.services.as_slice()).unwrap_or_default();
+    let services = services(everything);
     day(out, services, history);
     if let Some(vrrp) = everything.vrrp().filter(|vrrp| !vrrp.instances.is_empty()) {
         tables::routers(out, &vrrp.instances);
     }
-    if everything.lvs().is_some() {
+    if everything.overview().is_some() {
         rows::services(out, services, history);
     }
-    let count: usize = services.iter().map(|service| service.servers.len()).sum();
-    if (1..=FEW_SERVERS).contains(&count) {
-        rows::servers(out, services, true);
+    if services.iter().any(|it| !it.service.servers.is_empty()) {
+        rows::servers(out, services.iter().map(|it| &it.service), true);
     }
     if let Some(net) = everything.net() {
         tables::links(out, net);
@@ -114,17 +112,21 @@ fn overview(out: &mut String, everything: &Everything, history: &History, troubl
     }
 }
 
+fn services(everything: &Everything) -> &[ServiceOverview] {
+    everything.overview().map(|lvs| lvs.services.as_slice()).unwrap_or_default()
+}
+
 /// The box as a whole, in four numbers.
-fn day(out: &mut String, services: &[ServiceStatus], history: &History) {
-    let real = || services.iter().flat_map(|service| &service.servers).filter(|server| !server.sorry);
-    let live = real().filter(|server| server.health == Health::Up).count();
-    let up = services.iter().filter(|service| service.up).count();
-    let active: u64 = real().map(|server| u64::from(server.active)).sum();
+fn day(out: &mut String, services: &[ServiceOverview], history: &History) {
+    let real: usize = services.iter().map(|it| it.servers).sum();
+    let live: usize = services.iter().map(|it| it.live).sum();
+    let up = services.iter().filter(|it| it.service.up).count();
+    let active: u64 = services.iter().map(|it| it.active).sum();
     let rate = history.connections.values().last().flatten();
     out.push_str("<section class=\"day\">\n");
     for (title, value, series) in [
         ("Services with quorum", format!("{up} of {}", services.len()), None),
-        ("Live real servers", format!("{live} of {}", real().count()), Some(&history.live)),
+        ("Live real servers", format!("{live} of {real}"), Some(&history.live)),
         ("Active connections", active.to_string(), Some(&history.active)),
         (
             "New connections a second",
@@ -165,15 +167,15 @@ pub(super) fn span(time: Duration) -> String {
 }
 
 /// What somebody should look at.
-fn alarms(out: &mut String, found: &[String]) {
-    if found.is_empty() {
+fn alarms(out: &mut String, found: &Troubles) {
+    if found.count == 0 {
         return;
     }
     out.push_str("<ul class=\"alarms\">\n");
-    for trouble in found.iter().take(MOST_ALARMS) {
+    for trouble in found.named.iter().take(MOST_ALARMS) {
         put(out, format_args!("<li>{}</li>\n", Escaped(trouble)));
     }
-    if let Some(more) = found.len().checked_sub(MOST_ALARMS).filter(|more| *more > 0) {
+    if let Some(more) = found.count.checked_sub(MOST_ALARMS).filter(|more| *more > 0) {
         put(out, format_args!("<li class=\"dim\">and {more} more</li>\n"));
     }
     out.push_str("</ul>\n");
@@ -203,26 +205,40 @@ impl fmt::Display for Escaped<'_> {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::api::collect::{Depth, Said};
     use crate::api::history::PERIOD;
+    use crate::ipc::message::{LvsOverview, LvsStatus, Status};
+    use crate::ipc::report::Report;
+    use crate::role::Role;
     use std::time::SystemTime;
 
     /// A box with a virtual router, a service with a live and a dead server, and `connections` scheduled so far.
-    pub(crate) fn everything(connections: u64) -> Everything {
+    pub(crate) fn everything(depth: Depth, connections: u64) -> Everything {
         let text = include_str!("../../tests/outside/status.json")
             .replace("\"@CONNECTIONS@\"", &connections.to_string());
         let whole: serde_json::Map<String, serde_json::Value> = serde_json::from_str(&text).unwrap();
-        let roles = crate::api::collect::ASKED
-            .into_iter()
-            .map(|role| (role, Ok(serde_json::from_value(whole[role.name()].clone()).unwrap())))
-            .collect();
+        let said = |role: Role| match (serde_json::from_value(whole[role.name()].clone()).unwrap(), &depth) {
+            (Status::Lvs(lvs), Depth::Overview(name)) => {
+                let LvsStatus { services, problem, .. } = lvs;
+                Said::Overview(LvsOverview::of(services, problem, FEW_SERVERS, name.as_deref()))
+            }
+            (Status::Lvs(lvs), Depth::Whole) => Said::Report(Report::of(lvs).unwrap()),
+            (status, _) => Said::Status(Box::new(status)),
+        };
+        let roles = crate::api::collect::ASKED.into_iter().map(|role| (role, Ok(said(role)))).collect();
         Everything::new(SystemTime::UNIX_EPOCH, roles, Vec::new())
+    }
+
+    /// The same as the status page needs it.
+    pub(crate) fn overview(connections: u64) -> Everything {
+        everything(Depth::Overview(None), connections)
     }
 
     #[test]
     fn it_tells_what_is_wrong_and_nothing_comes_from_elsewhere() {
         let mut history = History::default();
-        (0..5).for_each(|n| history.sample(&everything(n * 900), PERIOD));
-        let page = page(&everything(5000), &history, None).unwrap();
+        (0..5).for_each(|n| history.sample(&overview(n * 900), PERIOD));
+        let page = page(&overview(5000), &history, None).unwrap();
         for part in [
             "server 192.168.61.33:80 of web is down: connection refused",
             "the clock is not synchronised: no time server answers",
@@ -242,9 +258,9 @@ pub(crate) mod tests {
     #[test]
     fn a_service_has_a_page_of_its_own() {
         let history = History::default();
-        let page = page(&everything(1), &history, Some("web")).unwrap();
+        let page = page(&overview(1), &history, Some("web")).unwrap();
         assert!(page.contains("192.168.61.22:80") && page.contains("200 OK"), "{page}");
-        assert_eq!(super::page(&everything(1), &history, Some("nope")), None);
+        assert_eq!(super::page(&overview(1), &history, Some("nope")), None);
     }
 
     #[test]

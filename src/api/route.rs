@@ -1,11 +1,11 @@
 //! Which path is answered by what. Pure but for the question whether somebody has to be asked first.
 
-use hyper::body::Bytes;
 use hyper::{Method, StatusCode};
 
-use super::collect::Everything;
+use super::collect::{Depth, Everything};
 use super::health::{self, Question, Verdict};
 use super::history::History;
+use super::pieces::Pieces;
 use super::{exposition, metrics, page};
 
 /// What a path means.
@@ -21,6 +21,18 @@ pub enum Route {
     Health(Question),
 }
 
+impl Route {
+    /// How much of `lvs` the answer needs.
+    #[must_use]
+    pub fn depth(&self) -> Depth {
+        match self {
+            Self::Metrics | Self::Status => Depth::Whole,
+            Self::Health(_) => Depth::Overview(None),
+            Self::Page(service) => Depth::Overview(service.clone()),
+        }
+    }
+}
+
 /// An answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
@@ -29,7 +41,7 @@ pub struct Answer {
     /// Content type.
     pub kind: &'static str,
     /// Body.
-    pub body: Bytes,
+    pub body: Pieces,
 }
 
 const TEXT: &str = "text/plain; charset=utf-8";
@@ -68,9 +80,9 @@ pub fn answer(route: &Route, everything: &Everything, history: &History) -> Answ
         Route::Metrics => Answer {
             code: StatusCode::OK,
             kind: exposition::CONTENT_TYPE,
-            body: everything.metrics.get_or_init(|| metrics::text(everything).into()).clone(),
+            body: everything.metrics.get_or_init(|| metrics::pieces(everything)).clone().into(),
         },
-        Route::Status => match serde_json::to_vec(everything) {
+        Route::Status => match everything.json() {
             Ok(body) => Answer { code: StatusCode::OK, kind: JSON, body: body.into() },
             Err(error) => line(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
         },
@@ -97,9 +109,11 @@ mod tests {
 
     fn get(path: &str) -> (u16, String) {
         let (path, query) = path.split_once('?').map_or((path, None), |(path, query)| (path, Some(query)));
-        let answer = route(&Method::GET, path, query)
-            .map_or_else(|answer| answer, |route| answer(&route, &everything(7), &History::default()));
-        (answer.code.as_u16(), String::from_utf8(answer.body.to_vec()).unwrap())
+        let answer = route(&Method::GET, path, query).map_or_else(
+            |answer| answer,
+            |route| answer(&route, &everything(route.depth(), 7), &History::default()),
+        );
+        (answer.code.as_u16(), answer.body.text())
     }
 
     #[test]

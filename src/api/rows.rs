@@ -5,20 +5,17 @@ use super::page::{Escaped, MOST_SERVICES, put};
 use super::spark::{Spark, number};
 use super::tables::{begin, end};
 use crate::ctl::services::{answer, order, quorum};
-use crate::ipc::message::{Admin, Health, ServerStatus, ServiceStatus};
+use crate::ipc::message::{Admin, Health, ServerStatus, ServiceOverview, ServiceStatus};
 
 /// Services, a line each.
-pub fn services(out: &mut String, services: &[ServiceStatus], history: &History) {
+pub fn services(out: &mut String, services: &[ServiceOverview], history: &History) {
     if services.is_empty() {
         return out.push_str("<h2>Services</h2>\n<p class=\"dim\">no service is configured</p>\n");
     }
     let head = ["Name", "Address", "State", "-Live", "-Active", "*New/s", "+", "+Quorum", "+Scheduler"];
     begin(out, "Services", &head);
     let none = Series::default();
-    for service in services.iter().take(MOST_SERVICES) {
-        let real = || service.servers.iter().filter(|server| !server.sorry);
-        let live = real().filter(|server| server.health == Health::Up).count();
-        let active: u64 = service.servers.iter().map(|server| u64::from(server.active)).sum();
+    for ServiceOverview { service, servers, live, active } in services.iter().take(MOST_SERVICES) {
         let (class, word) = match (service.up, service.sorry) {
             (true, _) => ("ok", "up"),
             (false, true) => ("bad", "DOWN, sorry"),
@@ -30,11 +27,10 @@ pub fn services(out: &mut String, services: &[ServiceStatus], history: &History)
             out,
             format_args!(
                 "<tr><td><a href=\"/?service={0}\">{0}</a></td><td>{1}</td><td><span class=\"s {class}\">{word}</span></td>\
-                 <td class=\"n\">{live} of {2}</td><td class=\"n\">{active}</td><td class=\"n opt\">{last}</td><td class=\"opt\">{3}</td>\
-                 <td class=\"opt\">{4}</td><td class=\"opt\">{5}</td></tr>\n",
+                 <td class=\"n\">{live} of {servers}</td><td class=\"n\">{active}</td><td class=\"n opt\">{last}</td><td class=\"opt\">{2}</td>\
+                 <td class=\"opt\">{3}</td><td class=\"opt\">{4}</td></tr>\n",
                 Escaped(&service.name),
                 Escaped(&service.listen),
-                real().count(),
                 Spark(line),
                 quorum(service),
                 Escaped(&service.scheduler)
@@ -94,7 +90,7 @@ fn said(server: &ServerStatus) -> String {
     let mut parts: Vec<String> = server.admin.iter().map(order).collect();
     parts.extend(server.checks.iter().map(|check| format!("{} {}", check.kind, answer(check))));
     if server.checks.is_empty() {
-        parts.push(server.reason.clone());
+        parts.push(server.reason.to_string());
     }
     parts.join("; ")
 }
@@ -102,13 +98,12 @@ fn said(server: &ServerStatus) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::page::tests::everything;
+    use crate::api::page::tests::overview;
     use crate::ipc::message::AdminStatus;
 
     #[test]
     fn an_order_of_the_operator_is_shown_before_the_verdict() {
-        let everything = everything(1);
-        let mut server = everything.lvs().unwrap().services[0].servers[0].clone();
+        let mut server = overview(1).overview().unwrap().services[0].service.servers[0].clone();
         assert_eq!(state(&server), ("ok", "up"));
         server.admin = Some(AdminStatus { state: Admin::Draining, since_ms: 12_000, left_ms: Some(1000) });
         assert_eq!(state(&server), ("warn", "draining"));

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use log::{error, info, warn};
 
-use super::collect::Collector;
+use super::collect::{Collector, Depth};
 use super::history::{History, PERIOD};
 use super::http::{Listeners, Shared};
 use crate::config::model::Api;
@@ -55,7 +55,7 @@ async fn serve(args: &WorkerArgs) -> Result<(), Box<dyn Error>> {
                 worker.sampled = Some(Instant::now());
                 sample = Instant::now() + period;
                 tokio::spawn(async move {
-                    let everything = shared.collector.everything().await;
+                    let everything = shared.collector.everything(Depth::Overview(None)).await;
                     shared.history.lock().unwrap_or_else(PoisonError::into_inner).sample(&everything, since);
                 });
             }

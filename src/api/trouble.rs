@@ -2,11 +2,20 @@
 
 use super::collect::Everything;
 use crate::init::supervise::ALARM;
-use crate::ipc::message::{Health, RouterState};
+use crate::ipc::message::RouterState;
 
-/// Everything that is not as it should be, in a line each, the gravest first.
+/// Everything that is not as it should be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Troubles {
+    /// In a line each, the gravest first; of a crowd of real servers only some.
+    pub named: Vec<String>,
+    /// How much it is.
+    pub count: usize,
+}
+
+/// Everything that is not as it should be.
 #[must_use]
-pub fn troubles(everything: &Everything) -> Vec<String> {
+pub fn troubles(everything: &Everything) -> Troubles {
     let mut found: Vec<String> =
         everything.roles.iter().filter_map(|(_, status)| status.as_ref().err().cloned()).collect();
     let workers = everything.init().map(|init| init.workers.as_slice()).unwrap_or_default();
@@ -27,25 +36,16 @@ pub fn troubles(everything: &Everything) -> Vec<String> {
             vrrp.sync_problem.iter().map(|problem| format!("synchronisation of connections: {problem}")),
         );
     }
-    if let Some(lvs) = everything.lvs() {
+    let mut unnamed = 0;
+    if let Some(lvs) = everything.overview() {
         found.extend(lvs.problem.iter().map(|problem| format!("the kernel's table: {problem}")));
-        let down = lvs.services.iter().filter(|service| !service.up);
+        let down = lvs.services.iter().map(|it| &it.service).filter(|service| !service.up);
         found.extend(down.map(|service| format!("service {} has no quorum", service.name)));
-        for service in &lvs.services {
-            let down = service.servers.iter().filter(|server| server.health == Health::Down);
-            found.extend(down.map(|server| {
-                format!("server {} of {} is down: {}", server.address, service.name, server.reason)
-            }));
-        }
-        let late = lvs
-            .services
-            .iter()
-            .flat_map(|s| &s.servers)
-            .flat_map(|s| &s.checks)
-            .filter(|c| c.overdue)
-            .count();
-        if late > 0 {
-            found.push(format!("{late} checks are overdue: this box is too slow for them"));
+        let down = lvs.down.iter();
+        found.extend(down.map(|it| format!("server {} of {} is down: {}", it.server, it.service, it.reason)));
+        unnamed = lvs.servers_down.saturating_sub(lvs.down.len());
+        if lvs.overdue > 0 {
+            found.push(format!("{} checks are overdue: this box is too slow for them", lvs.overdue));
         }
     }
     if let Some(time) = everything.time().filter(|time| !time.servers.is_empty() && !time.synchronised) {
@@ -55,5 +55,5 @@ pub fn troubles(everything: &Everything) -> Vec<String> {
     if let Some(net) = everything.net() {
         found.extend(net.pending.iter().map(|pending| format!("network: {pending}")));
     }
-    found
+    Troubles { count: found.len() + unnamed, named: found }
 }

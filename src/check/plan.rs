@@ -41,6 +41,22 @@ pub struct Standing {
     pub overdue: bool,
 }
 
+/// That of a target that is not in the plan.
+impl Default for Standing {
+    fn default() -> Self {
+        Self {
+            health: Health::Unknown,
+            reason: NOT_ASKED,
+            against: 0,
+            answered: None,
+            latency: None,
+            feedback: None,
+            warning: None,
+            overdue: false,
+        }
+    }
+}
+
 /// A verdict that changed, or what the server says that it can take.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verdict {

@@ -10,7 +10,7 @@ use lexopt::Arg::{Long, Short, Value};
 use serde_json::{Map, Value as Json};
 
 use super::{Error, closest, logs, print, status};
-use crate::ipc::client::{AskError, ask};
+use crate::ipc::client::{AskError, ask, ask_report};
 use crate::ipc::message::{LogLine, PowerAction, Reply, Request, Status};
 use crate::paths::RunDir;
 use crate::role::Role;
@@ -81,29 +81,60 @@ fn role(word: &OsString) -> Result<Role, Error> {
 pub fn status(mut args: lexopt::Parser) -> Result<ExitCode, Error> {
     let options = options(&mut args, Takes { role: true, json: true, lines: false })?;
     if let Some(role) = options.role {
-        let status = status_of(&options.run_dir, role).map_err(Error::Failed)?;
-        let text = if options.json { json(&status)? } else { text(&status::lines(&status)) };
-        return print(&text);
+        return print(&if options.json {
+            json(&status_of(&options.run_dir, role).map_err(Error::Failed)?)?
+        } else {
+            lines_of(&options.run_dir, role).map_err(Error::Failed)?
+        });
     }
-    let all = everybody(&options.run_dir);
+    if options.json {
+        let all = everybody(&options.run_dir, status_of);
+        somebody(&all)?;
+        return print(&json(&together(&all)?)?);
+    }
+    let all = everybody(&options.run_dir, lines_of);
+    somebody(&all)?;
+    print(&in_turn(&all))
+}
+
+/// Refuses where nobody has answered.
+fn somebody<T>(all: &[(Role, Result<T, String>)]) -> Result<(), Error> {
     if let Some(why) = all.first().and_then(|(_, answer)| answer.as_ref().err())
         && all.iter().all(|(_, answer)| answer.is_err())
     {
         return Err(Error::Failed(why.clone()));
     }
-    print(&if options.json { json(&together(&all)?)? } else { in_turn(&all) })
+    Ok(())
 }
 
-/// The status of each role that the supervisor has; of each there could be when it does not answer.
-fn everybody(run_dir: &RunDir) -> Vec<(Role, Result<Status, String>)> {
+/// What `tell` says of each role that the supervisor has; of each there could be when it does not answer.
+fn everybody<T>(
+    run_dir: &RunDir,
+    tell: impl Fn(&RunDir, Role) -> Result<T, String>,
+) -> Vec<(Role, Result<T, String>)> {
     let init = status_of(run_dir, Role::Init);
     let has = |role: Role| match &init {
-        Ok(Status::Init(status)) => status.workers.iter().any(|worker| worker.role == role),
+        Ok(Status::Init(status)) => role == Role::Init || status.workers.iter().any(|it| it.role == role),
         _ => true,
     };
-    let others: Vec<Role> = SHOWN.into_iter().filter(|role| *role != Role::Init && has(*role)).collect();
-    let others: Vec<_> = others.into_iter().map(|role| (role, status_of(run_dir, role))).collect();
-    std::iter::once((Role::Init, init)).chain(others).collect()
+    SHOWN.into_iter().filter(|role| has(*role)).map(|role| (role, tell(run_dir, role))).collect()
+}
+
+/// The status of a role in lines. That of `lvs` becomes lines a service at a time: with 10,000 servers it has megabytes.
+fn lines_of(run_dir: &RunDir, role: Role) -> Result<String, String> {
+    if role != Role::Lvs {
+        return status_of(run_dir, role).map(|status| text(&status::lines(&status)));
+    }
+    let report = ask_report(run_dir, WAIT).map_err(|error| explain(run_dir, error).to_string())?;
+    let mut out = String::new();
+    let mut services = 0;
+    let rest = report.read(|service| {
+        services += 1;
+        status::service(&service).iter().for_each(|line| out.extend([line.as_str(), "\n"]));
+    });
+    let rest = rest.map_err(|error| format!("status of lvs: {error}"))?;
+    out.push_str(&text(&status::beside_services(&rest, services)));
+    Ok(out)
 }
 
 fn status_of(run_dir: &RunDir, role: Role) -> Result<Status, String> {
@@ -153,9 +184,9 @@ fn together(all: &[(Role, Result<Status, String>)]) -> Result<Json, Error> {
     Ok(Json::Object(object))
 }
 
-fn in_turn(all: &[(Role, Result<Status, String>)]) -> String {
+fn in_turn(all: &[(Role, Result<String, String>)]) -> String {
     let parts = all.iter().map(|(_, answer)| match answer {
-        Ok(status) => text(&status::lines(status)),
+        Ok(lines) => lines.clone(),
         Err(error) => format!("{error}\n"),
     });
     parts.filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n")

@@ -9,7 +9,15 @@ use crate::ipc::message::{
 #[must_use]
 pub fn lvs(status: &LvsStatus) -> Vec<String> {
     let mut out: Vec<String> = status.services.iter().flat_map(service).collect();
-    if status.services.is_empty() {
+    out.extend(beside_services(status, status.services.len()));
+    out
+}
+
+/// What is said below the services, of which there are so many.
+#[must_use]
+pub fn beside_services(status: &LvsStatus, services: usize) -> Vec<String> {
+    let mut out = Vec::new();
+    if services == 0 {
         out.push("no service is configured".to_owned());
     }
     if let Some(problem) = &status.problem {
@@ -68,7 +76,9 @@ fn said(reason: &str, health: Health, latency_us: Option<u64>, checked_ms: Optio
     format!("{reason}{latency}{checked}")
 }
 
-fn service(service: &ServiceStatus) -> Vec<String> {
+/// A service and its servers.
+#[must_use]
+pub fn service(service: &ServiceStatus) -> Vec<String> {
     let state = match (service.up, service.sorry) {
         (true, _) => "UP",
         (false, true) => "DOWN (sorry)",

@@ -42,7 +42,7 @@ fn decision(why: &Why) -> String {
     let (server, service, weight) = (why.server.address, &why.service.name, why.server.weight);
     let failing = why.server.checks.iter().find(|check| check.health == Health::Down);
     let reason = failing.map_or_else(
-        || why.server.reason.clone(),
+        || why.server.reason.to_string(),
         |check| format!("the check {} says: {}", check.kind, check.reason),
     );
     let ordered = why.server.admin.as_ref().map(order).unwrap_or_default();

@@ -58,6 +58,7 @@ impl Init {
             | Request::Export
             | Request::FactoryReset
             | Request::Administer { .. }
+            | Request::Overview { .. }
             | Request::Summary
             | Request::Why { .. }
             | Request::Router { .. }

@@ -1,20 +1,24 @@
 //! The asking side: one question and one answer, or a subscription that outlives its publisher.
 
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
 
 use super::decode;
 use super::message::{Event, Reply, Request};
+use super::report::Report;
 use crate::paths::RunDir;
 use crate::role::Role;
 
 /// How long a lost publisher is left alone before the next attempt.
 const RECONNECT: Duration = Duration::from_millis(200);
+
+/// What is read at once: of a table of 10,000 servers as much as the kernel keeps for us.
+const PIECE: usize = 256 * 1024;
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -58,25 +62,18 @@ pub enum AskError {
 /// # Errors
 /// [`AskError`]; a [`Reply::Error`] becomes [`AskError::Refused`].
 pub fn ask(run: &RunDir, role: Role, request: &Request, wait: Duration) -> Result<Reply, AskError> {
-    let path = run.socket(role);
-    let deadline = Instant::now() + wait;
-    let trouble = |source: io::Error| match source.kind() {
-        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => AskError::Silent { role, waited: wait },
-        _ => AskError::Absent { role, path: path.clone(), source },
-    };
-    let mut line = serde_json::to_string(request).map_err(|source| AskError::Garbled { role, source })?;
-    line.push('\n');
-    let mut stream = UnixStream::connect(&path).map_err(trouble)?;
-    stream.set_write_timeout(Some(wait.max(Duration::from_millis(1)))).map_err(trouble)?;
-    stream.write_all(line.as_bytes()).map_err(trouble)?;
-    let answer = read_line(&stream, deadline).map_err(trouble)?;
-    match decode::reply(&answer).map_err(|source| AskError::Garbled { role, source })? {
-        Reply::Error { message } => Err(AskError::Refused { message }),
-        reply => Ok(reply),
-    }
+    understood(role, exchange(run, role, request, wait)?)
 }
 
-/// The same without blocking, for workers.
+/// Asks `lvs` for its status and waits at most `wait` for it. Blocking.
+///
+/// # Errors
+/// As [`ask`].
+pub fn ask_report(run: &RunDir, wait: Duration) -> Result<Report, AskError> {
+    report(exchange(run, Role::Lvs, &Request::Status, wait)?)
+}
+
+/// As [`ask`] without blocking, for workers.
 ///
 /// # Errors
 /// As [`ask`].
@@ -86,54 +83,111 @@ pub async fn question(
     request: &Request,
     wait: Duration,
 ) -> Result<Reply, AskError> {
-    let path = run.socket(role);
-    let exchange = async {
-        let mut line = serde_json::to_string(request)?;
-        line.push('\n');
-        let mut stream = tokio::net::UnixStream::connect(&path).await?;
-        stream.write_all(line.as_bytes()).await?;
-        let mut answer = Vec::new();
-        tokio::io::BufReader::with_capacity(64 * 1024, stream).read_until(b'\n', &mut answer).await?;
-        if answer.is_empty() {
-            return Err(io::Error::new(io::ErrorKind::ConnectionReset, "connection closed before the reply"));
-        }
-        Ok(answer)
-    };
-    let answer = match tokio::time::timeout(wait, exchange).await {
-        Ok(Ok(answer)) => answer,
-        Ok(Err(source)) => return Err(AskError::Absent { role, path, source }),
-        Err(_) => return Err(AskError::Silent { role, waited: wait }),
-    };
-    match decode::reply(&answer).map_err(|source| AskError::Garbled { role, source })? {
+    understood(role, exchange_async(run, role, request, wait).await?)
+}
+
+/// As [`ask_report`] without blocking, for workers.
+///
+/// # Errors
+/// As [`ask`].
+pub async fn question_report(run: &RunDir, wait: Duration) -> Result<Report, AskError> {
+    report(exchange_async(run, Role::Lvs, &Request::Status, wait).await?)
+}
+
+fn understood(role: Role, line: Vec<u8>) -> Result<Reply, AskError> {
+    match decode::reply(line).map_err(|source| AskError::Garbled { role, source })? {
         Reply::Error { message } => Err(AskError::Refused { message }),
         reply => Ok(reply),
     }
 }
 
-fn read_line(stream: &UnixStream, deadline: Instant) -> io::Result<Vec<u8>> {
-    let mut reader = BufReader::new(stream);
+fn report(line: Vec<u8>) -> Result<Report, AskError> {
+    Report::take(line).or_else(|line| {
+        understood(Role::Lvs, line)?;
+        Err(AskError::Refused { message: "status of lvs: it answered something else".to_owned() })
+    })
+}
+
+fn exchange(run: &RunDir, role: Role, request: &Request, wait: Duration) -> Result<Vec<u8>, AskError> {
+    let path = run.socket(role);
+    let deadline = Instant::now() + wait;
+    let trouble = |source: io::Error| match source.kind() {
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => AskError::Silent { role, waited: wait },
+        _ => AskError::Absent { role, path: path.clone(), source },
+    };
+    let line = encoded(role, request)?;
+    let mut stream = UnixStream::connect(&path).map_err(trouble)?;
+    stream.set_write_timeout(Some(wait.max(Duration::from_millis(1)))).map_err(trouble)?;
+    stream.write_all(line.as_bytes()).map_err(trouble)?;
+    read_line(&stream, deadline).map_err(trouble)
+}
+
+async fn exchange_async(
+    run: &RunDir,
+    role: Role,
+    request: &Request,
+    wait: Duration,
+) -> Result<Vec<u8>, AskError> {
+    let path = run.socket(role);
+    let line = encoded(role, request)?;
+    let exchange = async {
+        let mut stream = tokio::net::UnixStream::connect(&path).await?;
+        stream.write_all(line.as_bytes()).await?;
+        // One question has one answer, so nothing comes behind it.
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"\n") {
+            make_room(&mut answer);
+            if stream.read_buf(&mut answer).await? == 0 {
+                return Err(cut_off());
+            }
+        }
+        Ok(answer)
+    };
+    match tokio::time::timeout(wait, exchange).await {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(source)) => Err(AskError::Absent { role, path, source }),
+        Err(_) => Err(AskError::Silent { role, waited: wait }),
+    }
+}
+
+fn encoded(role: Role, request: &Request) -> Result<String, AskError> {
+    let line = serde_json::to_string(request).map_err(|source| AskError::Garbled { role, source })?;
+    Ok(line + "\n")
+}
+
+fn read_line(mut stream: &UnixStream, deadline: Instant) -> io::Result<Vec<u8>> {
     let mut line = Vec::new();
-    loop {
+    while !line.ends_with(b"\n") {
         let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
             return Err(io::ErrorKind::TimedOut.into());
         }
         stream.set_read_timeout(Some(left))?;
-        let chunk = match reader.fill_buf() {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+        make_room(&mut line);
+        let had = line.len();
+        line.resize(line.capacity().min(had + PIECE), 0);
+        let read = match stream.read(line.get_mut(had..).unwrap_or_default()) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                line.truncate(had);
+                continue;
+            }
             other => other?,
         };
-        if chunk.is_empty() {
-            return Err(io::Error::new(io::ErrorKind::ConnectionReset, "connection closed before the reply"));
-        }
-        let end = chunk.iter().position(|byte| *byte == b'\n');
-        let used = end.map_or(chunk.len(), |at| at + 1);
-        line.extend(chunk.iter().take(used));
-        reader.consume(used);
-        if end.is_some() {
-            return Ok(line);
+        line.truncate(had + read);
+        if read == 0 {
+            return Err(cut_off());
         }
     }
+    Ok(line)
+}
+
+/// Little for a short answer, and soon enough for a long one.
+fn make_room(line: &mut Vec<u8>) {
+    line.reserve(line.len().clamp(1024, PIECE));
+}
+
+fn cut_off() -> io::Error {
+    io::Error::new(io::ErrorKind::ConnectionReset, "connection closed before the reply")
 }
 
 /// What a subscription brings.

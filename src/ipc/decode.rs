@@ -1,28 +1,18 @@
 //! An answer as it came over the socket. Pure.
 
-use serde::Deserialize;
-
-use super::message::{LvsStatus, Reply, Status};
-
-/// How the one answer begins that may have megabytes. serde keeps the whole of a tagged value in an intermediate form, twice here,
-/// before it knows what it is.
-const LARGE: &[u8] = br#"{"reply":"status","status":{"role":"lvs","#;
-
-#[derive(Deserialize)]
-struct Large {
-    status: LvsStatus,
-}
+use super::message::{Reply, Status};
+use super::report::Report;
 
 /// Reads an answer.
 ///
 /// # Errors
 /// It is none.
-pub fn reply(line: &[u8]) -> serde_json::Result<Reply> {
-    if line.starts_with(LARGE) {
-        let Large { status } = serde_json::from_slice(line)?;
-        return Ok(Reply::Status { status: Box::new(Status::Lvs(status)) });
+pub fn reply(line: Vec<u8>) -> serde_json::Result<Reply> {
+    // serde keeps the whole of a tagged value in an intermediate form, twice here, before it knows what it is.
+    match Report::take(line) {
+        Ok(report) => Ok(Reply::Status { status: Box::new(Status::Lvs(report.status()?)) }),
+        Err(line) => serde_json::from_slice(&line),
     }
-    serde_json::from_slice(line)
 }
 
 #[cfg(test)]
@@ -35,12 +25,12 @@ mod tests {
         let whole: serde_json::Value = serde_json::from_str(&text).unwrap();
         for role in ["lvs", "vrrp", "net"] {
             let status: Status = serde_json::from_value(whole[role].clone()).unwrap();
-            let line = serde_json::to_vec(&Reply::Status { status: Box::new(status) }).unwrap();
-            assert_eq!(line.starts_with(LARGE), role == "lvs", "{role}");
-            let read = reply(&line).unwrap();
-            assert_eq!(read, serde_json::from_slice::<Reply>(&line).unwrap(), "{role}");
-            assert!(reply(&line[..line.len() - 2]).is_err());
+            let line = serde_json::to_string(&Reply::Status { status: Box::new(status) }).unwrap() + "\n";
+            assert_eq!(Report::take(line.clone().into_bytes()).is_ok(), role == "lvs", "{role}");
+            let read = reply(line.clone().into_bytes()).unwrap();
+            assert_eq!(read, serde_json::from_str::<Reply>(&line).unwrap(), "{role}");
+            assert!(reply(line.as_bytes()[..line.len() - 3].to_vec()).is_err());
         }
-        assert_eq!(reply(br#"{"reply":"ok"}"#).unwrap(), Reply::Ok);
+        assert_eq!(reply(br#"{"reply":"ok"}"#.to_vec()).unwrap(), Reply::Ok);
     }
 }

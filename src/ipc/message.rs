@@ -12,6 +12,7 @@ pub use lvs::{
 };
 pub use net::{LinkStatus, NetStatus};
 pub use notify::{Alarm, AlarmKind, Attempt, NotifyStatus, SyslogStatus, TargetStatus};
+pub use overview::{DownServer, LvsOverview, MOST_DOWN, ServiceOverview};
 pub use store::{
     Candidate, Card, Change, ChangeAction, ChangeStep, Changed, Difference, Generation, LifeStatus,
     PendingStatus, SetManagement, SetUp, SharedAddress, Source, StickStatus, StoreStatus,
@@ -28,6 +29,7 @@ mod init;
 mod lvs;
 mod net;
 mod notify;
+mod overview;
 mod store;
 mod time;
 mod vrrp;
@@ -111,6 +113,13 @@ pub enum Request {
     },
     /// To `lvs`: how much there is, in a few numbers; [`Reply::Summary`].
     Summary,
+    /// To `lvs`: all services, and how many of their real servers live; [`Reply::Overview`].
+    Overview {
+        /// With real servers, where there are at most so many.
+        servers: usize,
+        /// With those of this one at any rate.
+        service: Option<String>,
+    },
     /// To `vrrp`: about one virtual router, and those of its group with it.
     Router {
         /// What.
@@ -195,6 +204,11 @@ pub enum Reply {
     Summary {
         /// In numbers.
         summary: LvsSummary,
+    },
+    /// All services.
+    Overview {
+        /// In a line each.
+        overview: LvsOverview,
     },
     /// What decides about real servers.
     Why {

@@ -10,4 +10,5 @@
 pub mod client; // one question, one answer (blocking); a subscription that outlives its publisher (async)
 pub mod decode; // an answer as it came (pure)
 pub mod message; // requests, replies, events, status: the vocabulary
+pub mod report; // the status of `lvs`, which may have megabytes, a service at a time (pure)
 pub mod server; // the socket of a worker; every call is answered by the worker's own loop

@@ -10,7 +10,7 @@ use super::ramp::STEPS;
 use super::state::address_at;
 use super::watched::{Watched, scale, sorry_servers};
 use crate::check::plan::{Plan, Standing};
-use crate::check::{Feedback, Target};
+use crate::check::{Feedback, Reason, Target};
 use crate::config::model::{Listen, Method, Need, Server, ServiceKey};
 use crate::ipc::message::{
     Admin, AdminStatus, CheckStatus, Health, LvsSummary, QuorumUnit, ServerStatus, ServiceStatus,
@@ -18,16 +18,16 @@ use crate::ipc::message::{
 };
 use crate::ipvs::{ServerEntry, ServiceEntry, ServiceId, Stats};
 
-/// The services of the file as they stand at `now`, with the kernel's counters from `table`.
-#[must_use]
-pub fn services(
-    watched: &[Watched],
-    table: &[ServiceEntry],
-    checks: &Plan,
+/// The services of the file as they stand at `now`, with the kernel's counters from `table`; one after the other, so that they
+/// never are all here.
+pub fn services<'a>(
+    watched: &'a [Watched],
+    table: &'a [ServiceEntry],
+    checks: &'a Plan,
     now: Instant,
-) -> Vec<ServiceStatus> {
+) -> impl Iterator<Item = ServiceStatus> + 'a {
     let entries: HashMap<ServiceId, &ServiceEntry> = table.iter().map(|entry| (entry.id, entry)).collect();
-    watched.iter().map(|it| service(it, |id| entries.get(id).copied(), checks, now)).collect()
+    watched.iter().map(move |it| service(it, |id| entries.get(id).copied(), checks, now))
 }
 
 /// How much there is, and how much of it lives; with the kernel's counters from `table`.
@@ -187,7 +187,7 @@ fn shown(server: &Server, member: &Member, there: Option<There>, plan: &Plan, no
         kernel_weight: there.map(|there| there.weight),
         sorry: false,
         health: member.health,
-        reason: decides.map_or_else(|| "not checked".to_owned(), |check| check.reason.clone()),
+        reason: decides.map_or(Reason::Borrowed("not checked"), |check| check.reason.clone()),
         checked_ms: decides.and_then(|check| check.checked_ms),
         latency_us: decides.and_then(|check| check.latency_us),
         active: there.map_or(0, |there| there.active),
@@ -210,19 +210,19 @@ fn shown(server: &Server, member: &Member, there: Option<There>, plan: &Plan, no
 }
 
 fn check(target: &Target, standing: Option<Standing>, now: Instant) -> CheckStatus {
-    let health = standing.as_ref().map_or(Health::Unknown, |standing| standing.health);
-    let answered = standing.as_ref().and_then(|standing| standing.answered);
+    let standing = standing.unwrap_or_default();
+    let Standing { health, reason, against, answered, latency, warning, overdue, .. } = standing;
     CheckStatus {
-        kind: target.check.kind.name().to_owned(),
+        kind: target.check.kind.name().into(),
         address: target.address,
         health,
-        reason: standing.as_ref().map_or_else(|| "not asked yet".to_owned(), |s| s.reason.to_string()),
+        reason,
         checked_ms: answered.map(|at| millis(now.saturating_duration_since(at))),
-        latency_us: standing.as_ref().and_then(|standing| standing.latency).map(micros),
-        against: standing.as_ref().map_or(0, |standing| standing.against),
+        latency_us: latency.map(micros),
+        against,
         turns_at: if health == Health::Up { target.check.fall } else { target.check.rise },
-        warning: standing.as_ref().and_then(|standing| standing.warning.as_ref()).map(ToString::to_string),
-        overdue: standing.is_some_and(|standing| standing.overdue),
+        warning: warning.map(Reason::into_owned),
+        overdue,
     }
 }
 
@@ -259,7 +259,7 @@ fn built_in_page(there: &ServerEntry) -> ServerStatus {
         kernel_weight: Some(there.server.weight),
         sorry: true,
         health: Health::Up,
-        reason: "built-in page".to_owned(),
+        reason: Reason::Borrowed("built-in page"),
         checked_ms: None,
         latency_us: None,
         active: there.connections.active,

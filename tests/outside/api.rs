@@ -39,13 +39,21 @@ fn prometheus_takes_the_metrics() {
 
 /// The metrics of a box that has everything.
 fn full_metrics() -> String {
-    use director::api::collect::{ASKED, Everything};
+    use director::api::collect::{ASKED, Everything, Said};
+    use director::ipc::report::Report;
     let whole: serde_json::Map<String, serde_json::Value> =
         serde_json::from_str(&include_str!("status.json").replace("\"@CONNECTIONS@\"", "7")).unwrap();
-    let roles = ASKED.map(|role| (role, Ok(serde_json::from_value(whole[role.name()].clone()).unwrap())));
+    let roles = ASKED.map(|role| {
+        let said = match serde_json::from_value(whole[role.name()].clone()).unwrap() {
+            Status::Lvs(status) => Said::Report(Report::of(status).unwrap()),
+            status => Said::Status(Box::new(status)),
+        };
+        (role, Ok(said))
+    });
     let devices = vec![director::api::devices::Device { name: "eth0".to_owned(), counters: [1; 8] }];
     let everything = Everything::new(std::time::SystemTime::UNIX_EPOCH, roles.into(), devices);
-    let text = director::api::metrics::text(&everything);
+    let pieces = director::api::metrics::pieces(&everything);
+    let text: String = pieces.iter().map(|piece| std::str::from_utf8(piece).unwrap()).collect();
     assert!(text.matches("# TYPE ").count() > 50, "{text}");
     text
 }

@@ -245,7 +245,7 @@ fn server(service: &ServiceStatus, server: &ServerStatus, rates: &Rates) -> Vec<
     words.extend(server.slow_start.as_ref().map(|it| format!("slow start at {}%", it.percent)));
     words.extend(server.feedback.iter().map(|it| format!("takes {it}")));
     words.extend(server.checks.iter().filter_map(|check| check.warning.clone()));
-    words.push(server.reason.clone());
+    words.push(server.reason.to_string());
     vec![
         (format!("    {}{sorry}", server.address), Tone::Plain),
         (format!("{:?}", server.method).to_lowercase(), Tone::Plain),

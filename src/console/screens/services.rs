@@ -142,7 +142,7 @@ fn servers(service: &ServiceStatus) -> Vec<String> {
             state(server),
             format!("weight {}", server.weight),
             format!("{} connections", server.active.saturating_add(server.inactive)),
-            if server.sorry { "sorry server".to_owned() } else { server.reason.clone() },
+            if server.sorry { "sorry server".to_owned() } else { server.reason.to_string() },
         ]
     });
     let title = format!("{}  {}", service.name, service.listen);

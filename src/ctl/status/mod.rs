@@ -13,7 +13,7 @@ pub use self::net::{link_addresses, link_state, net};
 pub use self::routers::{router_state, vrrp};
 pub use self::store::{life, source, store};
 pub use self::words::{age, latency, table};
-pub use super::services::lvs;
+pub use super::services::{beside_services, lvs, service};
 
 use self::words::dash;
 use crate::init::supervise::ALARM;

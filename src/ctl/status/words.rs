@@ -36,13 +36,23 @@ pub fn table(rows: Vec<Vec<String>>) -> Vec<String> {
             *width = (*width).max(cell.chars().count());
         }
     }
-    rows.iter()
-        .map(|row| {
-            let cells: Vec<String> =
-                row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
-            cells.join("  ").trim_end().to_owned()
-        })
-        .collect()
+    let wide = widths.iter().map(|width| width + 2).sum();
+    let line = |row: &Vec<String>| {
+        let mut line = String::with_capacity(wide);
+        // Where the next column begins; blanks are written when something follows them.
+        let (mut at, mut written) = (0, 0);
+        for (cell, width) in row.iter().zip(&widths) {
+            let cell = cell.trim_end();
+            if !cell.is_empty() {
+                line.extend(std::iter::repeat_n(' ', at - written));
+                line.push_str(cell);
+                written = at + cell.chars().count();
+            }
+            at += width + 2;
+        }
+        line
+    };
+    rows.iter().map(line).collect()
 }
 
 pub(super) fn join<T: ToString>(items: &[T]) -> String {

@@ -1,5 +1,6 @@
 //! Of `lvs`: services and real servers.
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
@@ -23,7 +24,7 @@ pub enum AdminOrder {
 }
 
 /// Services and real servers.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct LvsStatus {
     /// In the order of the file.
     pub services: Vec<ServiceStatus>,
@@ -179,7 +180,7 @@ pub struct ServerStatus {
     /// Verdict of all checks together.
     pub health: Health,
     /// The last answer in words: `200 OK`, `connection refused`, `no answer within 1s`; of the check that fails, or of the first.
-    pub reason: String,
+    pub reason: Cow<'static, str>,
     /// Age of that answer, milliseconds.
     pub checked_ms: Option<u64>,
     /// Time that its probe took, microseconds.
@@ -249,13 +250,13 @@ pub struct SlowStartStatus {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CheckStatus {
     /// The word of the file: `http`, `tcp`.
-    pub kind: String,
+    pub kind: Cow<'static, str>,
     /// Who is asked.
     pub address: SocketAddr,
     /// Verdict.
     pub health: Health,
     /// The last answer in words.
-    pub reason: String,
+    pub reason: Cow<'static, str>,
     /// Age of the last answer, milliseconds.
     pub checked_ms: Option<u64>,
     /// Time that the last probe took, microseconds.

@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use super::Worker;
-use crate::ipc::message::{AdminOrder, Event, Health, LvsStatus, Reply, Request, Status};
+use crate::ipc::message::{AdminOrder, Event, Health, LvsOverview, LvsStatus, Reply, Request, ServiceStatus};
+use crate::ipc::report::Report;
 use crate::ipc::server::{self, Answer, Call};
 use crate::lvs::admin::{select, select_among};
 use crate::lvs::status;
@@ -19,8 +20,14 @@ impl Worker {
         match call.request {
             Request::Hello => call.answer.reply(&server::hello(Role::Lvs)),
             Request::Status => {
-                let status = Status::Lvs(self.status());
-                call.answer.reply(&Reply::Status { status: Box::new(status) });
+                let status = self.status();
+                call.answer.encoded(Report::line(&status, self.services()));
+            }
+            Request::Overview { servers, service } => {
+                self.refresh();
+                let problem = self.problem.clone();
+                let overview = LvsOverview::of(self.services(), problem, servers, service.as_deref());
+                call.answer.reply(&Reply::Overview { overview });
             }
             Request::Subscribe => {
                 let present: Vec<Event> = self.present();
@@ -110,14 +117,19 @@ impl Worker {
         }
     }
 
+    /// But for the services.
     fn status(&mut self) -> LvsStatus {
         self.refresh();
         LvsStatus {
-            services: status::services(self.core.services(), &self.table, self.checks.plan(), Instant::now()),
+            services: Vec::new(),
             problem: self.problem.clone(),
             foreign_changes: self.core.foreign(),
             generation: self.generation,
             table_size: self.kernel.table_size(self.table_bits),
         }
+    }
+
+    fn services(&self) -> impl Iterator<Item = ServiceStatus> {
+        status::services(self.core.services(), &self.table, self.checks.plan(), Instant::now())
     }
 }
