@@ -37,6 +37,7 @@ pub mod pattern; // what must be found in an answer: a regular expression, compi
 pub mod pin; // the PIN of the console as a hash
 pub mod realserver; // what a real server needs for DR and TUN: planned, shown, done and taken back
 pub mod role; // the processes that one binary can be, as data
+pub mod secret; // what stands for a secret that lies in a file of its own
 pub mod store; // which configuration counts; clock, seed and boot slot: what outlives a boot
 pub mod support; // everything that helps others to help, as one file
 pub mod sys; // the only `unsafe`: what nix does not offer

@@ -208,7 +208,7 @@ fn manual() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("doc/manual.md");
     let manual = std::fs::read_to_string(&path).unwrap();
     let mut shown = BTreeMap::new();
-    for script in ["manual.txt", "full.txt", "slots.txt"] {
+    for script in ["manual.txt", "full.txt", "slots.txt", "power.txt"] {
         shown.extend(play(&std::fs::read_to_string(folder().join(script)).unwrap()).dialogues);
     }
     // The view that fills the screen is no dialogue: `console_live` shows that it looks like this.

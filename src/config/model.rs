@@ -7,6 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use serde::{Deserialize, Serialize};
 
 use crate::pin::PinHash;
+use crate::secret;
 use crate::units::{Cidr, IfName, Mac};
 
 mod check;
@@ -57,6 +58,21 @@ pub struct Config {
 }
 
 impl Config {
+    /// What the secrets are called that lie in files of their own: names, or whole paths.
+    pub fn secrets(&self) -> impl Iterator<Item = &str> {
+        let keys = self.vrrp.iter().filter_map(|router| match &router.auth {
+            Some(VrrpAuth::Hmac(auth)) => Some(&auth.keys),
+            _ => None,
+        });
+        let keys = keys.flatten().filter_map(|key| key.file.as_deref());
+        let notify = self.notify.iter().filter_map(|receiver| match &receiver.way {
+            NotifyWay::Mail(mail) => secret::file(&mail.login.as_ref()?.password),
+            NotifyWay::Webhook(webhook) => secret::file(webhook.secret.as_deref()?),
+            NotifyWay::Exec { .. } | NotifyWay::Syslog(_) => None,
+        });
+        keys.chain(notify)
+    }
+
     /// The names of hosts in it, each with the key that has it.
     pub fn names(&self) -> impl Iterator<Item = (String, &str)> {
         let system = &self.system;

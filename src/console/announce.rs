@@ -145,6 +145,9 @@ pub fn banner(snapshot: &Snapshot) -> Vec<String> {
         }
         None => format!("Director {}   {}", env!("CARGO_PKG_VERSION"), snapshot.absence(Role::Init)),
     });
+    if snapshot.init.as_ref().is_some_and(|init| init.mode == "safe") {
+        out.push("SAFE MODE: no virtual address, no service; the next start is a normal one".to_owned());
+    }
     match &snapshot.store {
         Some(store) => out.extend(chosen(store)),
         None => out.push(snapshot.absence(Role::Store)),

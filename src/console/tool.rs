@@ -44,6 +44,8 @@ pub enum Tool {
     Update,
     /// Lets the next start take the slot that it would not have taken.
     OtherSlot,
+    /// Starts the box again, in safe mode.
+    SafeMode,
 }
 
 impl fmt::Display for Tool {
@@ -62,6 +64,7 @@ impl fmt::Display for Tool {
             Self::Slots => f.write_str("slots"),
             Self::Update => f.write_str("update from a USB stick"),
             Self::OtherSlot => f.write_str("the other slot next"),
+            Self::SafeMode => f.write_str("safe mode"),
         }
     }
 }
@@ -160,6 +163,10 @@ pub fn run(run_dir: &RunDir, tty: &mut Tty, tool: &Tool) -> Result<String, Box<d
             let other = slots.iter().find(|it| !it.next).ok_or("both slots are given up")?;
             update::start_next(run_dir, other.slot)?;
             Ok(format!("The next start takes slot {}.", other.slot))
+        }
+        Tool::SafeMode => {
+            ctl::power::safe_mode(run_dir)?;
+            Ok(String::new())
         }
     }
 }

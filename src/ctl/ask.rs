@@ -62,6 +62,11 @@ fn options(args: &mut lexopt::Parser, takes: Takes) -> Result<Options, Error> {
     Ok(options)
 }
 
+/// The run directory, of a verb that takes nothing else.
+pub(super) fn run_dir_of(args: &mut lexopt::Parser) -> Result<RunDir, Error> {
+    options(args, Takes::default()).map(|options| options.run_dir)
+}
+
 fn number(word: &OsString) -> Result<usize, Error> {
     let word = word.to_string_lossy();
     word.parse().map_err(|_| Error::Usage(format!("number of lines `{word}`: a whole number is needed")))

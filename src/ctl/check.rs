@@ -10,8 +10,9 @@ use serde_json::json;
 
 use super::{Error, complain, print};
 use crate::config::model::NotifyWay;
-use crate::config::{Before, Checked, LoadError, NodeFacts, load_file, load_text};
+use crate::config::{Before, Checked, LoadError, NodeFacts, explain, load_file, load_text, read_file};
 use crate::notify::hook;
+use crate::secret;
 
 /// A file that cannot be used, for whatever reason.
 const FAULTY: u8 = 2;
@@ -35,6 +36,7 @@ pub fn check(args: lexopt::Parser) -> Result<ExitCode, Error> {
         .map(|checked| {
             let mut warnings = hooks(&file, checked);
             warnings.extend(unresolved(checked));
+            warnings.extend(secrets(&file, checked));
             warnings
         })
         .unwrap_or_default();
@@ -138,6 +140,16 @@ fn hooks(file: &Path, checked: &Checked) -> Vec<String> {
         Some(format!("hooks/{name} does not run on an appliance: {}: {why}", path.display()))
     });
     judged.collect()
+}
+
+/// Secrets that are not where a box would look for them.
+fn secrets(file: &Path, checked: &Checked) -> Vec<String> {
+    let folder = file.parent().unwrap_or_else(|| Path::new("")).join("secrets");
+    let path = |name: &str| if secret::is_name(name) { folder.join(name) } else { PathBuf::from(name) };
+    let names = checked.config.secrets().filter_map(|name| Some((name, read_file(&path(name)).err()?)));
+    names
+        .map(|(name, error)| format!("secret file:{name}: {}: {}", path(name).display(), explain(&error)))
+        .collect()
 }
 
 /// Names that only the name servers of a lease can resolve, or those of a host.

@@ -15,6 +15,7 @@ pub mod notify;
 pub mod peers;
 mod pin;
 mod ping;
+pub mod power;
 mod realserver;
 pub mod services;
 pub mod status;
@@ -257,6 +258,12 @@ pub const VERBS: &[Verb] = &[
         run: support::run,
     },
     Verb {
+        name: "safe-mode",
+        usage: "",
+        summary: "start the box again with the built-in configuration, once",
+        run: power::run,
+    },
+    Verb {
         name: "slots",
         usage: update::SLOTS_USAGE,
         summary: "show the two slots of firmware, or let the next start take one of them",
@@ -386,6 +393,7 @@ fn explain(verb: &Verb) -> String {
         "why" | "drain" | "disable" | "enable" => format!("\n{}", admin::DETAILS),
         "notify" => format!("\n{}", notify::DETAILS),
         "realserver" => format!("\n{}", realserver::DETAILS),
+        "safe-mode" => format!("\n{}", power::DETAILS),
         "update" | "slots" => format!("\n{}", update::DETAILS),
         "vrrp" => format!("\n{}", vrrp::DETAILS),
         "diff" | "apply" | "confirm" | "rollback" | "history" | "show" => format!("\n{}", life::DETAILS),

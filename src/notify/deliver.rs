@@ -1,7 +1,7 @@
 //! Deliveries to one receiver: in order, one at a time, each with its end in time.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -14,10 +14,12 @@ use super::syslog::wire::Wire;
 use super::{hook, mail, webhook};
 use crate::check::tls::Clients;
 use crate::check::{Outcome, exec};
-use crate::config::model::{self, HostPort, NotifyWay, SyslogTarget};
+use crate::config::model::{self, HostPort, Login, NotifyWay, SyslogTarget};
 use crate::ipc::message::{Alarm, AlarmKind, Attempt, LogLine};
 use crate::names::book::Book;
+use crate::paths::RunDir;
 use crate::role::Role;
+use crate::secret;
 
 /// Alarms in one mail, one request, one batch of datagrams.
 const TOGETHER: usize = 100;
@@ -46,7 +48,7 @@ impl Shared {
 }
 
 /// Delivers what is in the queue, for as long as this is polled.
-pub async fn forever(target: model::Notify, shared: Shared, hooks: PathBuf, book: Arc<Book>) {
+pub async fn forever(target: model::Notify, shared: Shared, run: RunDir, book: Arc<Book>) {
     let clients = Clients::default();
     loop {
         let most = if matches!(target.way, NotifyWay::Exec { .. }) { 1 } else { TOGETHER };
@@ -67,7 +69,7 @@ pub async fn forever(target: model::Notify, shared: Shared, hooks: PathBuf, book
             continue;
         }
         let id = batch.last().map_or(0, |alarm| alarm.id);
-        let sent = timeout(target.timeout, send(&target.way, &clients, &batch, &hooks, &book)).await;
+        let sent = timeout(target.timeout, send(&target.way, &clients, &batch, &run, &book)).await;
         let sent = sent.unwrap_or_else(|_| Err(format!("no end within {} s", target.timeout.as_secs_f32())));
         let ok = sent.is_ok();
         if let (false, Some(server)) = (ok, server(&target.way)) {
@@ -125,20 +127,27 @@ async fn send(
     way: &NotifyWay,
     clients: &Clients,
     batch: &[Alarm],
-    hooks: &Path,
+    run: &RunDir,
     book: &Book,
 ) -> Result<String, String> {
     let host = nix::unistd::gethostname().unwrap_or_default().to_string_lossy().into_owned();
     match way {
         NotifyWay::Mail(mail) => {
             let server = book.socket(&mail.server).await?;
-            mail::send(mail, server, clients, &host, batch, now_ms()).await.map_err(mail::why)
+            let login = match &mail.login {
+                Some(login) => {
+                    Some(Login { password: secret::reveal(run, &login.password)?, ..login.clone() })
+                }
+                None => None,
+            };
+            mail::send(mail, server, login.as_ref(), clients, &host, batch, now_ms()).await.map_err(mail::why)
         }
         NotifyWay::Webhook(webhook) => {
             let server = book.socket(&webhook.server).await?;
-            webhook::send(webhook, server, clients, &host, batch).await
+            let secret = webhook.secret.as_ref().map(|text| secret::reveal(run, text)).transpose()?;
+            webhook::send(webhook, server, secret.as_deref(), clients, &host, batch).await
         }
-        NotifyWay::Exec { command } => run(command, batch, hooks).await,
+        NotifyWay::Exec { command } => program(command, batch, &run.hooks()).await,
         NotifyWay::Syslog(target) => {
             let address = book.socket(&target.address).await?;
             syslog(target, address, &host, batch).await.map_err(|error| error.to_string())
@@ -147,7 +156,7 @@ async fn send(
 }
 
 /// Runs the program with its own arguments and the words of the first alarm.
-async fn run(command: &[String], batch: &[Alarm], hooks: &Path) -> Result<String, String> {
+async fn program(command: &[String], batch: &[Alarm], hooks: &Path) -> Result<String, String> {
     let (Some((program, own)), Some(alarm)) = (command.split_first(), batch.first()) else {
         return Err("no program".to_owned());
     };

@@ -16,13 +16,14 @@ use crate::ipc::message::Alarm;
 /// Characters of a Base64 line (RFC 2045 section 6.8).
 const LINE: usize = 76;
 
-/// Sends one mail with all of `alarms` by the one at `server`; what the server said in the end.
+/// Sends one mail with all of `alarms` by the one at `server`, logged in by `login`; what the server said in the end.
 ///
 /// # Errors
 /// The outcome in words, as a check has it.
 pub async fn send(
     mail: &Mail,
     server: SocketAddr,
+    login: Option<&Login>,
     clients: &Clients,
     host: &str,
     alarms: &[Alarm],
@@ -42,7 +43,7 @@ pub async fn send(
         talk = talk.upgrade(clients, tls).await?;
         offers = hello(&mut talk, &me).await?;
     }
-    if let Some(login) = &mail.login {
+    if let Some(login) = login {
         authenticate(&mut talk, &offers, login).await?;
     }
     talk.say("MAIL", &format!("MAIL FROM:<{}>", mail.from)).await?;

@@ -196,7 +196,7 @@ impl Worker {
                     task.spawn(deliver::forever(
                         model.clone(),
                         shared.clone(),
-                        self.run.hooks(),
+                        self.run.clone(),
                         Arc::clone(&self.book),
                     ));
                     Target { model, shared, _task: task }

@@ -21,13 +21,14 @@ struct Body<'a> {
     alarms: &'a [Alarm],
 }
 
-/// Posts `alarms` to what is at `address`; what the server said.
+/// Posts `alarms` to what is at `address`, signed with `secret`; what the server said.
 ///
 /// # Errors
 /// The same, where it is no 2xx, or nothing.
 pub async fn send(
     webhook: &Webhook,
     address: SocketAddr,
+    secret: Option<&str>,
     clients: &Clients,
     host: &str,
     alarms: &[Alarm],
@@ -39,7 +40,7 @@ pub async fn send(
         ("content-type".to_owned(), "application/json".to_owned()),
         ("x-director-delivery".to_owned(), id.to_string()),
     ];
-    if let Some(secret) = &webhook.secret {
+    if let Some(secret) = secret {
         headers.push(("x-director-signature".to_owned(), format!("sha256={}", signature(secret, &body))));
     }
     let request = Http {

@@ -1,6 +1,6 @@
 //! The sources of the appliance: USB sticks, the partition `config`, the last good one on `data`, the built-in one. Blocking.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,8 @@ use super::files::{replace, replace_keeping};
 use super::keepsakes::Keepsakes;
 use super::mounts::{Access, Mounted};
 use super::select::{Found, Offer};
-use super::{hooks, safe};
+use super::{hooks, safe, secrets};
+use crate::config::model::Config;
 use crate::config::{explain, read_file};
 use crate::ipc::message::Source;
 use crate::paths::RunDir;
@@ -180,7 +181,7 @@ impl Appliance {
     pub const fn set_aside(&self) -> Option<&'static str> {
         match self.args.mode {
             Mode::Normal | Mode::Reset => None,
-            Mode::Safe => Some("safe mode was chosen at the boot menu"),
+            Mode::Safe => Some("this start is in safe mode"),
             Mode::Rescue => Some("no slot came up by itself, so this is the rescue mode"),
         }
     }
@@ -246,6 +247,38 @@ impl Appliance {
         let count = self.on_config(Access::Read, |folder| hooks::stage(&folder.join("hooks")))??;
         log::info!("hooks in place: programs={count}");
         hooks::link(&self.run, Path::new(crate::notify::hook::HOME))
+    }
+
+    /// Brings the secrets of `configs` to where the workers read them. With `stick`: one that is on the USB stick whose file counts comes
+    /// before that of the partition.
+    ///
+    /// # Errors
+    /// "what failed: on what: why".
+    pub fn bring_secrets(&self, configs: &[&Config], stick: bool) -> Result<(), String> {
+        let failed = |error| format!("bring secrets: {}: {error}", self.run.path().display());
+        if configs.iter().all(|config| config.secrets().next().is_none()) {
+            return secrets::forget(&self.run).map_err(failed);
+        }
+        let of_stick = if stick { self.stick_secrets(configs) } else { BTreeMap::new() };
+        self.on_config(Access::Read, |folder| {
+            secrets::bring(&self.run, configs.iter().copied(), |name| match of_stick.get(name) {
+                Some(bytes) => Ok(bytes.clone()),
+                None => secrets::on_volume(folder, name),
+            })
+        })?
+        .map_err(failed)
+    }
+
+    /// Writes the secrets of `config`, as the workers have them, to the partition.
+    ///
+    /// # Errors
+    /// "what failed: on what: why".
+    pub fn keep_secrets(&self, config: &Config) -> Result<(), String> {
+        if config.secrets().next().is_none() {
+            return Ok(());
+        }
+        self.on_config(Access::Write, |folder| secrets::keep(&self.run, config, folder))?
+            .map_err(|error| format!("write secrets: partition DIRECTOR: {}", no_room(&error)))
     }
 
     fn mount_data(&self) -> Option<PathBuf> {

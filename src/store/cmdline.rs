@@ -10,7 +10,7 @@ pub enum Mode {
     /// By the operator's file.
     #[default]
     Normal,
-    /// By the built-in configuration: chosen at the boot menu.
+    /// By the built-in configuration, for one start: chosen at the boot menu, or asked for while the box ran.
     Safe,
     /// By the built-in configuration: no slot came up.
     Rescue,

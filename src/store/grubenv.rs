@@ -2,7 +2,7 @@
 //!
 //! `ORDER` lists the slots, preferred first. For each slot `_ST` is `good`, `try` or `bad`, and `_N` has one `x` for each boot
 //! since the system last cleared it. GRUB leaves a slot whose counter is full; see board/common/grub/grub.cfg. `TABLE_BITS` is the
-//! size of the table of connections that the kernel is started with.
+//! size of the table of connections that the kernel is started with. `NEXT` is `safe` where one start is to be in safe mode; GRUB clears it.
 
 use std::collections::BTreeMap;
 
@@ -134,6 +134,11 @@ impl GrubEnv {
     /// To be started before the other one, from now on.
     pub fn prefer(&mut self, slot: char) {
         self.0.insert("ORDER".to_owned(), if slot == 'A' { "A B" } else { "B A" }.to_owned());
+    }
+
+    /// The next start, and no other, is in safe mode.
+    pub fn start_safe(&mut self) {
+        self.0.insert("NEXT".to_owned(), "safe".to_owned());
     }
 
     /// Sets with how many buckets, as a power of two, the kernel's table of connections begins.

@@ -25,7 +25,6 @@ pub fn publish(run: &RunDir, status: &StoreStatus, active: Option<&Before>) -> i
     let source = serde_json::to_vec_pretty(status).map_err(io::Error::other)?;
     super::files::replace(&run.source(), &source)?;
     if let Some(active) = active {
-        super::secrets::bring(run, &active.checked.config)?;
         prepare(run, active, &told(status))?;
         super::files::replace(&run.active_config(), &active.text)?;
     }

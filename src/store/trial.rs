@@ -145,6 +145,9 @@ impl Plan {
     /// Makes a change that runs final: the operator's file first, so that a power cut leaves a change that was confirmed, or
     /// one that was not.
     pub(super) fn confirm(&mut self, pending: &Pending) -> Result<Outcome, String> {
+        if pending.on_stick {
+            self.keep_secrets().map_err(|why| format!("confirm: {why}"))?;
+        }
         if !pending.in_place {
             self.write_in_place(pending.text.as_bytes()).map_err(|why| format!("confirm: {why}"))?;
         }

@@ -94,6 +94,11 @@ pub fn redactor(run: &RunDir) -> Redactor {
             redactor.learn(&String::from_utf8_lossy(&text));
         }
     }
+    for entry in std::fs::read_dir(run.secrets()).into_iter().flatten().flatten() {
+        if let Ok(secret) = read(&entry.path()) {
+            redactor.remember(&String::from_utf8_lossy(&secret));
+        }
+    }
     redactor
 }
 

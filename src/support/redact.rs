@@ -40,12 +40,21 @@ impl Redactor {
         if let Ok(document) = configuration.trim_start_matches('\u{feff}').parse::<DocumentMut>() {
             let mut found = Vec::new();
             look(document.as_item(), false, &mut found);
-            self.values
-                .extend(found.into_iter().filter(|value| value.len() >= TELLING).map(String::into_bytes));
-            // The longest first: one may be the beginning of another.
-            self.values.sort_by_key(|value| std::cmp::Reverse(value.len()));
-            self.values.dedup();
+            self.add(found);
         }
+    }
+
+    /// Remembers a secret that lies in a file of its own: each line of it.
+    pub fn remember(&mut self, file: &str) {
+        let lines = file.lines().map(str::trim).flat_map(|line| [line, line.trim_start_matches("hex:")]);
+        self.add(lines.map(str::to_owned).collect());
+    }
+
+    fn add(&mut self, found: Vec<String>) {
+        self.values.extend(found.into_iter().filter(|value| value.len() >= TELLING).map(String::into_bytes));
+        // The longest first: one may be the beginning of another.
+        self.values.sort_by_key(|value| std::cmp::Reverse(value.len()));
+        self.values.dedup();
     }
 
     /// The text without secrets.
@@ -169,6 +178,8 @@ monkey = "banana"
         );
         let text = redactor.clean(b"sent hunter22, got hunter22-longer, 1111 times\n");
         assert_eq!(text, b"sent (removed), got (removed), 1111 times\n");
+        redactor.remember("hex:00112233\r\ncorrect horse\n");
+        assert_eq!(redactor.clean(b"00112233, correct horse battery\n"), b"(removed), (removed) battery\n");
     }
 
     #[test]

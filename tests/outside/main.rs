@@ -13,5 +13,6 @@ mod names;
 mod notify;
 mod page;
 mod rig;
+mod secrets;
 mod syslog;
 mod time;

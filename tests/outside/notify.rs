@@ -24,10 +24,10 @@ use crate::rig::{Director, PATIENCE, namespace};
 const SECRET: &str = "correct horse";
 
 /// A request that a webhook got, and how it answered.
-struct Post {
-    status: u16,
-    head: String,
-    body: Vec<u8>,
+pub struct Post {
+    pub status: u16,
+    pub head: String,
+    pub body: Vec<u8>,
 }
 
 #[derive(serde::Deserialize)]
@@ -37,7 +37,7 @@ struct Body {
 }
 
 /// A webhook that answers 500 twice and then 200.
-fn webhook(ns: &Namespace) -> Arc<Mutex<Vec<Post>>> {
+pub fn webhook(ns: &Namespace) -> Arc<Mutex<Vec<Post>>> {
     let posts = Arc::new(Mutex::new(Vec::new()));
     let kept = Arc::clone(&posts);
     let listener = ns.run(|| TcpListener::bind("127.0.0.1:8080").unwrap()).unwrap();

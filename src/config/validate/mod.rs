@@ -27,6 +27,7 @@ use super::field::{At, Field, List, Many};
 use super::model::{AddressRange, Config, Console, Host, RouteKind};
 use super::raw;
 use super::report::Span;
+use crate::secret;
 use crate::units::show_duration;
 
 /// Judges a whole file.
@@ -202,6 +203,16 @@ fn host(host: &Host, span: Span, what: &str, faults: &mut Faults<'_>) {
     if let Host::Address(address) = host {
         host_address(*address, span, what, faults);
     }
+}
+
+/// That a secret can be called so, behind `file:`.
+fn secret_place(place: &str, span: Span, faults: &mut Faults<'_>) -> bool {
+    let good = secret::is_place(place);
+    if !good {
+        let help = "a name such as \"file:vrrp.key\", of a file in the folder `secrets` beside this one; or, on a host, a whole path";
+        faults.add_with_help(span, format!("{place:?} is not the name of a secret"), help);
+    }
+    good
 }
 
 /// `a`, `b` or `none`, for help lines; of many, the first few.

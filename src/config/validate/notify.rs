@@ -10,9 +10,10 @@ use super::super::model::{Host, HostPort, Login, Mail, MailTls, Notify, NotifyWa
 use super::super::raw::{self, NotifyType};
 use super::super::report::Span;
 use super::check::tls;
-use super::{Bounds, Unique, all, host, items, list, name};
+use super::{Bounds, Unique, all, host, items, list, name, secret_place};
 use crate::ipc::message::AlarmKind;
 use crate::notify::hook;
+use crate::secret;
 
 const MS: Duration = Duration::from_millis(1);
 const TIMEOUT: Bounds = Bounds::new(Duration::from_secs(1), Duration::from_secs(300), MS);
@@ -147,6 +148,9 @@ fn login(raw: &raw::Notify, tls: &MailTls, faults: &mut Faults<'_>) -> Option<Lo
                 let help = "`starttls = true`, or `tls = true` for a server that begins with it";
                 faults.add_with_help(password.span, "`password` would be sent in clear text", help);
             }
+            if let Some(place) = secret::file(&password.value) {
+                secret_place(place, password.span, faults);
+            }
             Some(Login { user: user.value.clone(), password: password.value.clone() })
         }
         (Some(At { span, .. }), None) if !raw.password.is_faulty() => {
@@ -220,6 +224,11 @@ fn webhook(raw: &raw::Notify, faults: &mut Faults<'_>) -> Option<Webhook> {
     };
     if let Some(found) = &found {
         host(found, at, "webhook", faults);
+    }
+    if let Some(At { value, span }) = raw.secret.set()
+        && let Some(place) = secret::file(value)
+    {
+        secret_place(place, *span, faults);
     }
     let given = tls_of(raw, faults);
     if scheme == "http"

@@ -77,7 +77,7 @@ const MAIN: [Entry; 10] = [
     Entry {
         key: "0",
         label: "System",
-        help: "support bundle, time, reboot, power off, factory reset, update and slots",
+        help: "support bundle, time, reboot, factory reset, update, safe mode",
         enter: system_menu,
     },
 ];
@@ -110,7 +110,7 @@ const NETWORK: [Entry; 5] = [
     },
 ];
 
-const SYSTEM: [Entry; 6] = [
+const SYSTEM: [Entry; 7] = [
     Entry {
         key: "1",
         label: "Support bundle",
@@ -131,6 +131,12 @@ const SYSTEM: [Entry; 6] = [
         label: "Update and slots",
         help: "new firmware from a USB stick, and which slot is started next",
         enter: slots::enter,
+    },
+    Entry {
+        key: "7",
+        label: "Safe mode",
+        help: "starts again with the built-in configuration, once; asked twice",
+        enter: power::safe,
     },
 ];
 

@@ -3,6 +3,7 @@
 //! [`tree`]: lines and blocks · [`include`]: files in files · `vrrp`: virtual routers · `way`: their routes and rules · `track`:
 //! what they track · `service`: virtual servers and their groups · `check`: checkers.
 
+mod auth;
 mod check;
 pub mod include;
 mod service;

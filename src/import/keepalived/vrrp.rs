@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::auth::{authentication, hmac};
 use super::track::track;
 use super::tree::Node;
 use super::way::{routes, rules};
@@ -15,6 +16,7 @@ const KNOWN: &[&str] = &[
     "priority",
     "advert_int",
     "authentication",
+    "auth_hmac",
     "virtual_ipaddress",
     "virtual_ipaddress_excluded",
     "nopreempt",
@@ -92,7 +94,9 @@ pub(super) fn instance(
         let more: Vec<String> = more.block.iter().map(|vip| address(draft, vip)).collect();
         table.set("also", format!("[{}]", more.join(", ")));
     }
-    if let Some(auth) = node.find("authentication") {
+    if let Some(auth) = node.find("auth_hmac") {
+        hmac(draft, auth, &mut table);
+    } else if let Some(auth) = node.find("authentication") {
         authentication(draft, auth, version, &mut table);
     }
     if let Some(peers) = node.find("unicast_peer") {
@@ -172,21 +176,6 @@ fn address(draft: &mut Draft, vip: &Node<'_>) -> String {
     }
     let long = table.has("interface") || table.has("label") || table.has("scope");
     if long { table.inline() } else { crate::import::draft::quoted(&cidr) }
-}
-
-fn authentication(draft: &mut Draft, node: &Node<'_>, version: u8, table: &mut Table) {
-    let kind = node.find("auth_type").map(Node::value).unwrap_or_default().to_ascii_lowercase();
-    let key = node.find("auth_pass").map(Node::value).unwrap_or_default();
-    if version != 2 || !matches!(kind.as_str(), "pass" | "ah") {
-        return draft.warn(node.line, format!("authentication by {kind} in version {version}: left out"));
-    }
-    let mut auth = Table::default();
-    auth.text("type", &kind);
-    // keepalived cuts it at eight bytes, too.
-    let cut =
-        key.char_indices().map(|(at, c)| at + c.len_utf8()).take_while(|end| *end <= 8).last().unwrap_or(0);
-    auth.text("key", key.get(..cut).unwrap_or_default());
-    table.set("auth", auth.inline());
 }
 
 /// `lvs_sync_daemon INTERFACE INSTANCE [id NUM] [maxlen LEN] [port NUM] [ttl NUM] [group ADDRESS]` of `global_defs`.

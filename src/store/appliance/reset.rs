@@ -7,6 +7,7 @@ use std::path::Path;
 use super::{Appliance, Data, FACTORY, FILE};
 use crate::store::files::replace;
 use crate::store::mounts::Access;
+use crate::store::secrets;
 
 /// In `data`: a factory reset is under way, which the next boot ends.
 const RESETTING: &str = "resetting";
@@ -48,6 +49,11 @@ impl Appliance {
     fn deliver(&mut self) -> Result<(), String> {
         let write = |directory: &Path| {
             let _ = fs::remove_file(directory.join(format!("{FILE}.prev")));
+            if let Err(error) = fs::remove_dir_all(directory.join(secrets::FOLDER))
+                && error.kind() != ErrorKind::NotFound
+            {
+                log::warn!("factory reset: {}: {error}", secrets::FOLDER);
+            }
             replace(&directory.join(FILE), FACTORY.as_bytes())
         };
         let written = self.on_config(Access::Write, write).map_err(|why| format!("factory reset: {why}"))?;

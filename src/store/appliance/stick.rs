@@ -1,5 +1,6 @@
 //! USB sticks: the file on one, what the box says on it, and the running configuration for taking away.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::Read;
 use std::os::unix::fs::DirBuilderExt;
@@ -7,12 +8,14 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::{Appliance, FILE, LABEL, device, no_room, place, read};
+use crate::config::model::Config;
 use crate::config::{NodeFacts, check};
 use crate::ipc::message::{Source, StickStatus};
 use crate::store::disk::Sys;
 use crate::store::fat;
 use crate::store::files::{replace, replace_keeping};
 use crate::store::mounts::{Access, Mounted};
+use crate::store::secrets;
 use crate::store::select::{Found, Offer};
 
 /// What the box has to say to who brings a stick.
@@ -155,6 +158,21 @@ impl Appliance {
         self.factory = Some(false);
         log::info!("taken from the USB stick: it is on the partition DIRECTOR now");
         self.tell_stick("director.toml: taken, and written to the box\n")
+    }
+
+    /// The secrets beside the file that counts, as far as they are there.
+    pub(super) fn stick_secrets(&self, configs: &[&Config]) -> BTreeMap<String, Vec<u8>> {
+        let names: BTreeSet<&str> = configs.iter().flat_map(|config| config.secrets()).collect();
+        let mut found = BTreeMap::new();
+        for volume in fat_volumes(&self.sys, self.disk.as_deref()) {
+            let read = self.on_stick(&volume, Access::Read, |folder| {
+                let has_file = !matches!(read(&folder.join(FILE)), Found::Absent(_));
+                let one = |name: &&str| Some(((*name).to_owned(), secrets::on_volume(folder, name).ok()?));
+                names.iter().filter(|_| has_file).filter_map(one).collect::<BTreeMap<_, _>>()
+            });
+            found.extend(read.unwrap_or_default());
+        }
+        found
     }
 
     fn on_stick<T>(&self, volume: &str, access: Access, work: impl FnOnce(&Path) -> T) -> Result<T, String> {

@@ -11,7 +11,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-pub use self::slots::{Standing, slots, start_next};
+pub use self::slots::{Standing, slots, start_next, start_safe};
 
 use self::bundle::{Bundle, ENDING, HEADER};
 use self::slots::Slots;

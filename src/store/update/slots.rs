@@ -55,6 +55,16 @@ pub fn start_next(run: &RunDir, wanted: char) -> Result<(), String> {
     Ok(())
 }
 
+/// Lets the next start, and no other, be in safe mode.
+///
+/// # Errors
+/// "what failed: on what: why"; outside the appliance there is none.
+pub fn start_safe(run: &RunDir) -> Result<(), String> {
+    Slots::find(run)?.environment(|path| slot::rewrite(path, GrubEnv::start_safe).map(|_| ()))?;
+    log::info!("the next start is in safe mode");
+    Ok(())
+}
+
 /// What the boot loader would do with the slots.
 pub(super) fn standings(env: &GrubEnv, running: char) -> Vec<Standing> {
     let order = env.get("ORDER").unwrap_or("A B").to_owned();

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, ensure};
 
 /// What ends each prompt that takes a line.
-const PROMPTS: [&str; 8] = [
+const PROMPTS: [&str; 9] = [
     "empty line = back): ",
     "empty line = back: ",
     "empty line to leave: ",
@@ -11,6 +11,7 @@ const PROMPTS: [&str; 8] = [
     "type reboot: ",
     "type poweroff: ",
     "type erase: ",
+    "type safe: ",
     "PIN: ",
 ];
 

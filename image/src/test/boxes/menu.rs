@@ -23,7 +23,7 @@ const WRONG: &str = "4712";
 const CONFIGURATION: &str = "; ? explains them (empty line = back): ";
 
 /// After these answers of the manual something happens; before them nothing has.
-const DEEDS: [&str; 5] = ["drain 5m", "usb", "restart", "reboot", "erase"];
+const DEEDS: [&str; 6] = ["drain 5m", "usb", "restart", "reboot", "erase", "safe"];
 
 /// Played after the others, because it gives the box another address.
 const MOVES: &str = "address";
@@ -31,9 +31,9 @@ const MOVES: &str = "address";
 const UPDATES: &str = "slots";
 
 /// Played last, because they end what went before.
-const LAST: [&str; 3] = ["pin", "reboot", "reset"];
+const LAST: [&str; 4] = ["pin", "reboot", "safe-mode", "reset"];
 
-/// The console by its manual, with three boots.
+/// The console by its manual, with five boots.
 ///
 /// # Errors
 /// What differs from the manual, or what noise has changed.
@@ -460,7 +460,7 @@ fn unlocked(person: &mut Person<'_>) -> Result<u32> {
     bail!("the PIN is not asked for again")
 }
 
-/// Reboot, with the same file and the PIN afterwards; factory reset, with neither; power off.
+/// Reboot, with the same file and the PIN afterwards; safe mode, with neither, and out of it; factory reset; power off.
 fn ends(person: &mut Person<'_>, place: &Place, manual: &Manual, below: &str) -> Result<()> {
     let file = place.file()?;
     let again = |person: &mut Person<'_>, name: &str, last: &str| -> Result<()> {
@@ -476,6 +476,21 @@ fn ends(person: &mut Person<'_>, place: &Place, manual: &Manual, below: &str) ->
     };
     again(person, "reboot", "Going down.").context("reboot")?;
     ensure!(place.file()? == file, "the reboot changed the file");
+    person.press("\r")?;
+    person.hear(PIN)?;
+    person.answer("", RIGHT)?;
+    person.hear(MAIN)?;
+    again(person, "safe-mode", "Going down.").context("safe mode")?;
+    let said = person.guest().serial().text();
+    let banner = said.rsplit_once("\nDirector ").map_or("", |(_, banner)| banner);
+    for words in ["mode safe", "SAFE MODE: no virtual address", ": built-in safe one"] {
+        ensure!(banner.contains(words), "the banner of the safe mode does not say {words:?}:\n{banner}");
+    }
+    // It knows no PIN, leaves the file alone, and lasts for one start.
+    person.press("\r")?;
+    person.hear(MAIN)?;
+    ensure!(place.file()? == file, "the safe mode changed the file");
+    again(person, "reboot", "Going down.").context("reboot out of safe mode")?;
     person.press("\r")?;
     person.hear(PIN)?;
     person.answer("", RIGHT)?;

@@ -33,7 +33,7 @@ pub struct HmacKey {
     pub id: u8,
     /// 32..=64 bytes; none, where they are in `file` and it was not read yet.
     pub secret: Vec<u8>,
-    /// Absolute path of the file that holds it.
+    /// What the file is called that holds it: a name, or a whole path.
     pub file: Option<String>,
 }
 

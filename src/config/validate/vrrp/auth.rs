@@ -8,7 +8,8 @@ use super::super::super::model::{HmacAuth, HmacKey, HmacMode, Replay, VrrpAuth, 
 use super::super::super::raw;
 use super::super::super::raw::AuthKind;
 use super::super::super::report::Span;
-use super::super::{Bounds, Unique, items};
+use super::super::{Bounds, Unique, items, secret_place};
+use crate::secret;
 
 const WINDOW: Bounds = Bounds::new(Duration::from_secs(1), Duration::from_secs(300), Duration::from_secs(1));
 /// The identifier of a key that stands alone.
@@ -118,10 +119,8 @@ fn keys(auth: &raw::Auth, faults: &mut Faults<'_>) -> Vec<HmacKey> {
 
 /// `file:` and a path, `hex:` and digits, or the text itself.
 fn key(id: u8, text: &str, span: Span, faults: &mut Faults<'_>) -> Option<HmacKey> {
-    if let Some(path) = text.strip_prefix("file:") {
-        if path.len() < 2 || !path.starts_with('/') || path.contains('\0') {
-            let help = "the whole path, for example \"file:/etc/director/vrrp.key\"";
-            faults.add_with_help(span, format!("{path:?} is not the path of a key"), help);
+    if let Some(path) = secret::file(text) {
+        if !secret_place(path, span, faults) {
             return None;
         }
         return Some(HmacKey { file: Some(path.to_owned()), ..HmacKey::new(id, Vec::new()) });
@@ -129,7 +128,7 @@ fn key(id: u8, text: &str, span: Span, faults: &mut Faults<'_>) -> Option<HmacKe
     let found = HmacKey::read(text);
     if found.is_none() {
         let (least, most) = (HmacKey::LENGTHS.start(), HmacKey::LENGTHS.end());
-        let help = "\"hex:\" and two digits for each byte, that many characters, or \"file:\" and the path of a file with either";
+        let help = "\"hex:\" and two digits for each byte, that many characters, or \"file:\" and the name of a file with either";
         faults.add_with_help(span, format!("a key of the trailer has {least} to {most} bytes"), help);
     }
     found.map(|secret| HmacKey::new(id, secret))
