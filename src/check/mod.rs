@@ -25,6 +25,7 @@ pub mod plan;
 pub mod pop3;
 pub mod probe;
 pub mod proxy;
+mod pulse;
 pub mod radius;
 pub mod random;
 pub mod reason;

@@ -100,6 +100,11 @@ impl Crowd {
         Ok(Self { seen, ended, thread: Some(thread) })
     }
 
+    /// How many servers were asked since the start.
+    pub fn asked(&self) -> usize {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).servers()
+    }
+
     /// What was seen since the start or since [`Crowd::forget`].
     pub fn seen(&self) -> Seen {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()

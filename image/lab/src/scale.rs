@@ -1,11 +1,15 @@
 //! Director checking very many servers: in a namespace of this host, with the checks of `lvs` and without IPVS.
 
 use std::fmt::Write;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 use crate::crowd::{Crowd, Seen};
 use crate::namespace::Namespace;
@@ -69,7 +73,7 @@ pub fn watch(director: &Path, scale: Scale) -> Result<Findings> {
     run.stdin(Stdio::null()).stdout(Stdio::null()).stderr(std::fs::File::create(&log)?);
     let mut life = Life(namespace.run(move || run.spawn())?.context("starting director")?);
     let everybody = usize::try_from(scale.servers)?;
-    life.until(Duration::from_secs(120), "everybody is asked", || crowd.seen().servers() >= everybody)?;
+    life.until(Duration::from_secs(120), "everybody is asked", || crowd.asked() >= everybody)?;
     std::thread::sleep(scale.period * 2); // the second check of each gives it its phase
 
     let lvs = family(life.0.id()).into_iter().find(|process| was_called_with(*process, "lvs"));
@@ -97,17 +101,23 @@ pub fn watch(director: &Path, scale: Scale) -> Result<Findings> {
 fn reloads(life: &mut Life, file: &Path, log: &Path, scale: Scale) -> Result<Vec<Duration>> {
     const TIMES: u32 = 5;
     let text = config(scale)?;
-    let taken = || {
-        let log = std::fs::read_to_string(log).unwrap_or_default();
-        log.lines().filter(|line| line.contains(" lvs ") && line.contains("configuration taken:")).count()
+    let process = Pid::from_raw(i32::try_from(life.0.id())?);
+    let taken = |from: u64| {
+        let mut new = String::new();
+        let read = File::open(log).and_then(|mut file| {
+            file.seek(SeekFrom::Start(from))?;
+            file.read_to_string(&mut new)
+        });
+        read.is_ok()
+            && new.lines().any(|line| line.contains(" lvs ") && line.contains("configuration taken:"))
     };
     let mut took = Vec::new();
     for weight in 2..2 + TIMES {
         std::fs::write(file, format!("{text}weight = {weight}\n"))?;
-        let before = taken();
+        let from = std::fs::metadata(log)?.len();
         let begun = Instant::now();
-        command::output("kill", &["-HUP".to_owned(), life.0.id().to_string()])?;
-        life.until_soon(Duration::from_secs(30), "the file is read again", || taken() > before)?;
+        kill(process, Signal::SIGHUP)?;
+        life.until_soon(Duration::from_secs(30), "the file is read again", || taken(from))?;
         took.push(begun.elapsed());
         std::thread::sleep(Duration::from_millis(500)); // what it causes besides is done
     }
