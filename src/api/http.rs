@@ -17,6 +17,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -32,6 +33,9 @@ use crate::units::Cidr;
 const CONNECTIONS: usize = 16;
 /// Connections that wait in the kernel for each listener.
 const BACKLOG: i32 = 64;
+/// Bytes of an answer that the kernel has of us at one time. It sends what it has without a pause, in which no other process gets that
+/// processor, not even a real-time one: by megabytes of metrics an advertisement would be late by milliseconds.
+const BURST: usize = 128 * 1024;
 /// Most bytes of a request's header.
 const HEADER_LIMIT: usize = 8 * 1024;
 /// Time for a request's header.
@@ -118,6 +122,8 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>, permits: Arc<Semapho
                 shared.refused.fetch_add(1, Ordering::Relaxed);
             }
             Ok((stream, _)) => {
+                // Without that it is as much as the kernel likes.
+                let _ = SockRef::from(&stream).set_send_buffer_size(BURST);
                 let shared = Arc::clone(&shared);
                 connections.spawn(async move {
                     // A client that is slow, gone or speaks nonsense is of no interest here.

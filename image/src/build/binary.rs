@@ -34,8 +34,7 @@ pub fn build_in(target: &Path) -> Result<PathBuf> {
     Ok(binary)
 }
 
-/// Paths of this machine end up in panic messages; each gets a name that is the same everywhere. Sequences of instructions
-/// that occur again and again become functions (LLVM's machine outliner): 4 % less.
+/// Paths of this machine end up in panic messages; each gets a name that is the same everywhere.
 fn flags(target: &Path) -> Result<Vec<String>> {
     let cargo_home = std::env::var_os("CARGO_HOME")
         .map(PathBuf::from)
@@ -48,7 +47,6 @@ fn flags(target: &Path) -> Result<Vec<String>> {
         remap(target, "/target"),
         remap(&cargo_home, "/cargo"),
         remap(Path::new(sysroot.trim()), "/rust"),
-        "-Cllvm-args=-enable-machine-outliner=always".to_owned(),
     ])
 }
 

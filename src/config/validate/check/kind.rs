@@ -75,27 +75,27 @@ pub(super) fn kind(
         },
         CheckType::Mysql => CheckKind::Mysql(database(table, faults)),
         CheckType::Pgsql => CheckKind::Pgsql(database(table, faults)),
-        CheckType::Radius => {
-            let example = "secret = \"…\", the one that the server knows for this box";
-            let secret = table.secret.required(table.at, "secret", example, faults);
-            let login = login(table, true, faults);
-            let At { value: secret, span } = secret?;
-            if secret.is_empty() {
-                faults.add(*span, "`secret` is empty");
-            }
-            for (key, text, most) in
-                [("user", table.user.set(), 253), ("password", table.password.set(), 128)]
-            {
-                if let Some(At { value, span }) = text
-                    && value.len() > most
-                {
-                    faults.add(*span, format!("`{key}` of RADIUS is at most {most} bytes long"));
-                }
-            }
-            CheckKind::Radius { login, secret: secret.clone() }
-        }
+        CheckType::Radius => radius(table, faults)?,
         CheckType::Sip => sip(table, faults),
     })
+}
+
+fn radius(table: &CheckTable, faults: &mut Faults<'_>) -> Option<CheckKind> {
+    let example = "secret = \"…\", the one that the server knows for this box";
+    let secret = table.secret.required(table.at, "secret", example, faults);
+    let login = login(table, true, faults);
+    let At { value: secret, span } = secret?;
+    if secret.is_empty() {
+        faults.add(*span, "`secret` is empty");
+    }
+    for (key, text, most) in [("user", table.user.set(), 253), ("password", table.password.set(), 128)] {
+        if let Some(At { value, span }) = text
+            && value.len() > most
+        {
+            faults.add(*span, format!("`{key}` of RADIUS is at most {most} bytes long"));
+        }
+    }
+    Some(CheckKind::Radius { login, secret: secret.clone() })
 }
 
 /// ASCII without blanks and control characters.
