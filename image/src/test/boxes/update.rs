@@ -40,7 +40,7 @@ const SLOTS: &str = "6";
 pub fn update() -> Result<Outcome> {
     let bench = Bench::new()?;
     let mut guest = bench.power_on("box-update")?;
-    let done = bench.from_a_to_b(&mut guest);
+    let done = bench.updates(&mut guest);
     let proof = guest.explain(done)?;
     guest.cut_power()?;
     let mut guest = bench.power_on("box-update-cut")?;
@@ -72,7 +72,7 @@ impl Bench {
         disk::put_config(&disk, &file, "director.toml")?;
         disk::empty_stick(&stick, STICK)?;
         let good = std::fs::read(update_file()?)?;
-        let good = with_header(&good, |header| header["version"] = "0.2.0".into())?;
+        let good = with_header(&good, |header| set(header, "/version", "0.2.0".into()))?;
         Ok(Bench { folder, disk, stick, manual: Manual::read()?, good })
     }
 
@@ -83,7 +83,7 @@ impl Bench {
     }
 
     /// Until the power may be cut.
-    fn from_a_to_b(&self, guest: &mut Guest) -> Result<String> {
+    fn updates(&self, guest: &mut Guest) -> Result<String> {
         starts(guest, 'A')?;
         let mut person = Person::new(guest);
         self.refusals(&mut person)?;
@@ -132,7 +132,7 @@ impl Bench {
         let said = order(&mut person, "o")?;
         ensure!(said.contains("it was given up: write an update into it first"), "{said}");
         person.guest().qmp().plug_in("update", &self.stick, false)?;
-        let said = self.from_stick(&mut person)?;
+        let said = self.take_stick(&mut person)?;
         ensure!(said.contains("Director 0.2.0 is in slot A: the next start tries it."), "{said}");
         let said = order(&mut person, "o")?;
         ensure!(said.contains("The next start takes slot B."), "the way back:\n{said}");
@@ -158,7 +158,7 @@ impl Bench {
             let files: Vec<(&str, &[u8])> =
                 bad.files.iter().map(|(name, text)| (*name, text.as_slice())).collect();
             self.put(&files)?;
-            let said = self.from_stick(person)?;
+            let said = self.take_stick(person)?;
             let lacks = bad.why.iter().find(|why| !said.contains(why.as_str()));
             ensure!(lacks.is_none(), "{name}: it does not say {lacks:?}:\n{said}");
             ensure!(block()? == before.0, "{name}: the boot loader's variables have changed");
@@ -177,8 +177,8 @@ impl Bench {
         }
         let cut = good.get(..good.len() / 2).unwrap_or(&[]).to_vec();
         let short = format!("it has {} bytes in place of {}: was it copied whole?", cut.len(), good.len());
-        let board = with_header(good, |header| header["board"] = "rack".into())?;
-        let form = with_header(good, |header| header["director_update"] = 2.into())?;
+        let board = with_header(good, |header| set(header, "/board", "rack".into()))?;
+        let form = with_header(good, |header| set(header, "/director_update", 2.into()))?;
         let two = Bad {
             files: vec![(NAME, good.clone()), ("older.update", good.clone())],
             why: vec!["several files there end in .update".to_owned()],
@@ -210,12 +210,14 @@ impl Bench {
         std::fs::write(&file, &boot)?;
         let (header, images) = self.good.split_at(HEADER);
         let header = parse(header)?;
-        let root = images.get(usize::try_from(header["boot"]["bytes"].as_u64().context("no length")?)?..);
+        let root = images.get(
+            usize::try_from(header.pointer("/boot/bytes").and_then(Value::as_u64).context("no length")?)?..,
+        );
         let sum = sha256(&file)?;
-        let large = [&self.good.get(..HEADER).unwrap_or(&[]), boot.as_slice(), root.unwrap_or(&[])].concat();
+        let large = [self.good.get(..HEADER).unwrap_or(&[]), boot.as_slice(), root.unwrap_or(&[])].concat();
         with_header(&large, |header| {
-            header["boot"]["bytes"] = boot.len().into();
-            header["boot"]["sha256"] = sum.as_str().into();
+            set(header, "/boot/bytes", boot.len().into());
+            set(header, "/boot/sha256", sum.as_str().into());
         })
     }
 
@@ -231,7 +233,7 @@ impl Bench {
     }
 
     /// Asks for the update, as soon as the box has found the stick that was plugged in.
-    fn from_stick(&self, person: &mut Person<'_>) -> Result<String> {
+    fn take_stick(&self, person: &mut Person<'_>) -> Result<String> {
         let begun = Instant::now();
         loop {
             let said = order(person, "u")?;
@@ -288,6 +290,12 @@ fn starts(guest: &Guest, slot: char) -> Result<()> {
     guest.serial().expect(": partition DIRECTOR", BOOT).map(drop)
 }
 
+fn set(header: &mut Value, place: &str, value: Value) {
+    if let Some(found) = header.pointer_mut(place) {
+        *found = value;
+    }
+}
+
 fn parse(header: &[u8]) -> Result<Value> {
     let text = header.split(|byte| *byte == b'\n').next().unwrap_or(&[]);
     serde_json::from_slice(text).context("the update's header")
@@ -313,7 +321,7 @@ mod tests {
         let mut update = b"{\"board\":\"pc\"}\n".to_vec();
         update.resize(HEADER, 0);
         update.extend(b"images");
-        let other = with_header(&update, |header| header["board"] = "rack".into()).unwrap();
+        let other = with_header(&update, |header| set(header, "/board", "rack".into())).unwrap();
         assert_eq!(parse(&other[..HEADER]).unwrap()["board"], "rack");
         assert_eq!(&other[HEADER..], b"images");
         assert!(with_header(b"short", |_| {}).is_err());
