@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::order::{Kind, Order};
 use super::watched::Watched;
+use crate::store::files::swap;
 
 /// What is known at the start of a life.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -148,9 +149,7 @@ impl Memory {
     /// The directory cannot be written.
     pub fn keep(&self, services: &[Watched]) -> io::Result<()> {
         let bytes = serde_json::to_vec(&Record::of(services, &Clock::read())).map_err(io::Error::other)?;
-        let next = self.0.with_extension("next");
-        std::fs::write(&next, bytes)?;
-        std::fs::rename(next, &self.0)
+        swap(&self.0, &bytes)
     }
 }
 

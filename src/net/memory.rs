@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::dhcp::lease::Lease;
 use super::sysctl::Forwarding;
+use crate::store::files::swap;
 use crate::units::{IfName, Mac};
 
 /// Everything that the kernel does not keep for us.
@@ -55,9 +56,7 @@ impl Memory {
     /// # Errors
     /// When the directory cannot be written.
     pub fn save(&self, path: &Path) -> io::Result<()> {
-        let new = path.with_extension("json.new");
-        std::fs::write(&new, serde_json::to_vec(self)?)?;
-        std::fs::rename(&new, path)
+        swap(path, &serde_json::to_vec(self)?)
     }
 }
 

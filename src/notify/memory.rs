@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -11,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::queue::Queue;
 use super::syslog::forward::Progress;
 use super::watch::Known;
+use crate::store::files::swap;
 
 /// What is written down, on tmpfs: the box forgets it when it starts again, as it does its log.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,10 +43,6 @@ impl Memory {
     /// # Errors
     /// There is no room.
     pub fn keep(&self, record: &Record) -> io::Result<()> {
-        let fresh = self.0.with_extension("json.new");
-        let mut file =
-            fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
-        file.write_all(&serde_json::to_vec(record)?)?;
-        fs::rename(&fresh, &self.0)
+        swap(&self.0, &serde_json::to_vec(record)?)
     }
 }

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let (temporary, directory) = (temporary(path), parent(path)?);
     discard(&temporary, &directory)?;
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+    let mut file = create(&temporary)?;
     if let Err(error) = file.write_all(bytes).and_then(|()| file.sync_all()) {
         // On a full disk it would take the last room.
         let _ = discard(&temporary, &directory);
@@ -37,6 +37,21 @@ pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
         file.sync_all()?;
         directory.sync_all()
     }
+}
+
+/// Writes `bytes` beside `path` and renames them to it: for what other processes read or a later life of this one, as the run
+/// directory is, and no later boot. Nobody waits for a disk. Mode 0600.
+///
+/// # Errors
+/// Any step failed; `path` is as it was.
+pub fn swap(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let temporary = temporary(path);
+    create(&temporary)?.write_all(bytes)?;
+    fs::rename(&temporary, path)
+}
+
+fn create(path: &Path) -> io::Result<File> {
+    OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)
 }
 
 /// Removes what a power cut has left of an earlier attempt, for good, before anything else is written: on FAT its entry may name

@@ -7,6 +7,7 @@ use crate::config::{Before, NodeFacts, check, pack, prepared};
 use crate::ipc::message::StoreStatus;
 use crate::paths::RunDir;
 use crate::role::Role;
+use crate::store::files::swap;
 
 /// What was published by an earlier life of this worker under the same supervisor.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,12 +24,12 @@ pub struct Published {
 /// The run directory cannot be written.
 pub fn publish(run: &RunDir, status: &StoreStatus, active: Option<&Before>) -> io::Result<()> {
     let source = serde_json::to_vec_pretty(status).map_err(io::Error::other)?;
-    super::files::replace(&run.source(), &source)?;
+    swap(&run.source(), &source)?;
     if let Some(active) = active {
         prepare(run, active, &told(status))?;
-        super::files::replace(&run.active_config(), &active.text)?;
+        swap(&run.active_config(), &active.text)?;
     }
-    super::files::replace(&run.state(Role::Store), supervisor().as_bytes())
+    swap(&run.state(Role::Store), supervisor().as_bytes())
 }
 
 /// Leaves what a text says for those who read it next with the same `facts`; only saves them time.
@@ -37,7 +38,7 @@ pub fn publish(run: &RunDir, status: &StoreStatus, active: Option<&Before>) -> i
 /// The run directory cannot be written.
 pub fn prepare(run: &RunDir, before: &Before, facts: &NodeFacts) -> io::Result<()> {
     match pack(before, facts) {
-        Some(packed) => super::files::replace(&run.packed(), &packed),
+        Some(packed) => swap(&run.packed(), &packed),
         None => Ok(()),
     }
 }

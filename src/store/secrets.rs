@@ -6,7 +6,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
 
-use super::files::replace;
+use super::files::{replace, swap};
 use crate::config::model::Config;
 use crate::config::{explain, read_file};
 use crate::paths::RunDir;
@@ -57,7 +57,7 @@ fn put(run: &RunDir, name: &str, bytes: &[u8]) -> io::Result<()> {
     if fs::read(run.secret(name)).is_ok_and(|known| known == bytes) {
         return Ok(());
     }
-    replace(&run.secret(name), bytes)
+    swap(&run.secret(name), bytes)
 }
 
 /// What is in the file: of the name, in the folder `secrets` below `beside`; or of the whole path, on a host.
