@@ -254,10 +254,10 @@ impl Appliance {
     ///
     /// # Errors
     /// "what failed: on what: why".
-    pub fn bring_secrets(&self, configs: &[&Config], stick: bool) -> Result<(), String> {
+    pub fn bring_secrets(&self, configs: &[&Config], stick: bool) -> Result<bool, String> {
         let failed = |error| format!("bring secrets: {}: {error}", self.run.path().display());
         if configs.iter().all(|config| config.secrets().next().is_none()) {
-            return secrets::forget(&self.run).map_err(failed);
+            return secrets::forget(&self.run).map(|()| false).map_err(failed);
         }
         let of_stick = if stick { self.stick_secrets(configs) } else { BTreeMap::new() };
         self.on_config(Access::Read, |folder| {

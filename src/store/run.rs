@@ -218,7 +218,8 @@ impl Store {
 
     fn done(&mut self, done: Option<(Done, Work, Option<Answer>)>) {
         let Some((done, work, answer)) = done else { return };
-        let Done { sources, plugged, choice, slot, problem, outcome, stick, factory, seen, erased } = done;
+        let Done { sources, plugged, choice, slot, problem, outcome, stick, factory, seen, erased, secrets } =
+            done;
         if erased {
             self.queue.retain(|(work, _)| !matches!(work, Work::Keep(_) | Work::Adopt(_) | Work::Record(..)));
         }
@@ -241,7 +242,7 @@ impl Store {
             if refused && answer.is_none() && self.running.is_some() {
                 self.tell(ChangeStep::Refused, choice.why.clone());
             }
-            if let Err(error) = self.take(choice, &work) {
+            if let Err(error) = self.take(choice, &work, secrets) {
                 let message = format!("publish configuration: {}: {error}", self.run.path().display());
                 log::error!("{message}");
                 reply = Reply::Error { message };
@@ -258,8 +259,8 @@ impl Store {
         self.come_to(outcome, &work, reply, answer);
     }
 
-    /// Publishes what was chosen, if it is not what runs already.
-    fn take(&mut self, choice: Choice, work: &Work) -> std::io::Result<()> {
+    /// Publishes what was chosen, if it is not what runs already: with the same `secrets` in files of their own.
+    fn take(&mut self, choice: Choice, work: &Work, secrets: bool) -> std::io::Result<()> {
         for Candidate { place, verdict, report, .. } in &choice.candidates {
             match verdict.as_str() {
                 "faulty" => {
@@ -279,10 +280,14 @@ impl Store {
             return publish(&self.run, &self.status, None);
         };
         self.status.source = source;
-        let running = self.running.as_ref();
-        if running.is_some_and(|before| before.text == text && before.checked.node == checked.node) {
-            log::info!("configuration unchanged: source={place:?} why={}", self.status.why);
+        let same = |before: &&Arc<Before>| before.text == text && before.checked.node == checked.node;
+        if let Some(running) = self.running.as_ref().filter(same).map(Arc::clone) {
             self.place_hooks();
+            if secrets {
+                log::info!("secrets changed: source={place:?}");
+                return self.announce(&running);
+            }
+            log::info!("configuration unchanged: source={place:?} why={}", self.status.why);
             return publish(&self.run, &self.status, None);
         }
         self.activate(Arc::new(Before { text, checked }))?;
@@ -292,14 +297,10 @@ impl Store {
 
     /// Makes `running` what the workers have.
     fn activate(&mut self, running: Arc<Before>) -> std::io::Result<()> {
-        self.status.generation += 1;
         self.status.node.clone_from(&running.checked.node);
         self.status.life.number = None;
         self.status.life.kept = false;
-        publish(&self.run, &self.status, Some(&running))?;
-        let (generation, node) = (self.status.generation, running.checked.node.as_deref().unwrap_or("-"));
-        log::info!("configuration active: generation={generation} node={node} why={}", self.status.why);
-        self.subscribers.emit(&Event::Config { generation });
+        self.announce(&running)?;
         let system = &running.checked.config.system;
         if let Sources::Appliance(_) = &self.sources {
             self.queue.push_back((Work::TableBits(running.checked.config.ipvs.table_bits), None));
@@ -310,6 +311,16 @@ impl Store {
         }
         self.running = Some(running);
         self.place_hooks();
+        Ok(())
+    }
+
+    /// Publishes `running` for all workers to read, also those who have read the same text before.
+    fn announce(&mut self, running: &Before) -> std::io::Result<()> {
+        self.status.generation += 1;
+        publish(&self.run, &self.status, Some(running))?;
+        let (generation, node) = (self.status.generation, running.checked.node.as_deref().unwrap_or("-"));
+        log::info!("configuration active: generation={generation} node={node} why={}", self.status.why);
+        self.subscribers.emit(&Event::Config { generation });
         Ok(())
     }
 

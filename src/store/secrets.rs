@@ -18,7 +18,7 @@ const LONGEST: usize = 4096;
 pub const FOLDER: &str = "secrets";
 
 /// What each name of `configs` stands for, as `read` finds it, goes into the run directory; what none of them names goes out of it. What
-/// cannot be read is said, and is not there.
+/// cannot be read is said, and is not there. Whether one is another than before.
 ///
 /// # Errors
 /// The run directory cannot be written.
@@ -26,20 +26,23 @@ pub fn bring<'c>(
     run: &RunDir,
     configs: impl IntoIterator<Item = &'c Config>,
     mut read: impl FnMut(&str) -> io::Result<Vec<u8>>,
-) -> io::Result<()> {
+) -> io::Result<bool> {
     let names: BTreeSet<&str> = configs.into_iter().flat_map(Config::secrets).collect();
     if names.is_empty() {
-        return forget(run);
+        return forget(run).map(|()| false);
     }
     fs::DirBuilder::new().mode(0o700).recursive(true).create(run.secrets())?;
-    let mut there = BTreeSet::new();
+    let (mut there, mut changed) = (BTreeSet::new(), false);
     for name in names {
         match read(name) {
             Ok(bytes) => {
                 there.insert(run.secret(name));
-                put(run, name, &bytes)?;
+                changed |= put(run, name, &bytes)?;
             }
-            Err(error) => log::error!("cannot read secret: {name}: {}", explain(&error)),
+            Err(error) => {
+                log::error!("cannot read secret: {name}: {}", explain(&error));
+                changed |= run.secret(name).exists();
+            }
         }
     }
     // A worker that starts meanwhile has had the others all the time.
@@ -49,15 +52,16 @@ pub fn bring<'c>(
             fs::remove_file(path)?;
         }
     }
-    Ok(())
+    Ok(changed)
 }
 
-fn put(run: &RunDir, name: &str, bytes: &[u8]) -> io::Result<()> {
+/// Whether it is another than before.
+fn put(run: &RunDir, name: &str, bytes: &[u8]) -> io::Result<bool> {
     let bytes = bytes.get(..bytes.len().min(LONGEST)).unwrap_or_default();
     if fs::read(run.secret(name)).is_ok_and(|known| known == bytes) {
-        return Ok(());
+        return Ok(false);
     }
-    swap(&run.secret(name), bytes)
+    swap(&run.secret(name), bytes).map(|()| true)
 }
 
 /// What is in the file: of the name, in the folder `secrets` below `beside`; or of the whole path, on a host.

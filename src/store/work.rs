@@ -107,6 +107,8 @@ pub(super) struct Done {
     pub seen: Option<String>,
     /// A factory reset that was cut short was ended: what waits to be kept must not be.
     pub erased: bool,
+    /// A secret that the configuration has in a file of its own is another one than before.
+    pub secrets: bool,
 }
 
 /// Where configurations come from.
@@ -169,6 +171,7 @@ impl Plan {
             factory: None,
             seen: None,
             erased: false,
+            secrets: false,
         };
         match self.perform(work, &mut done) {
             Ok(outcome) => done.outcome = outcome,
@@ -181,7 +184,7 @@ impl Plan {
             done.choice = Some(self.choose());
             done.erased = true;
         }
-        self.bring_secrets(work, &done);
+        done.secrets = self.bring_secrets(work, &done);
         if let Sources::Appliance(Some(appliance)) = &self.sources {
             done.factory = appliance.factory();
         }
@@ -237,17 +240,17 @@ impl Plan {
         Ok(Outcome::Nothing)
     }
 
-    /// The secrets of what may run next, and of what may run again. Whoever lacks one says so.
-    fn bring_secrets(&self, work: &Work, done: &Done) {
+    /// The secrets of what may run next, and of what may run again. Whoever lacks one says so. Whether one is another than before.
+    fn bring_secrets(&self, work: &Work, done: &Done) -> bool {
         let chosen = done.choice.as_ref().and_then(|choice| choice.chosen.as_ref());
         let (new, old): (Option<&Before>, Option<&Before>) = match &done.outcome {
             Outcome::Proposed(proposal) => (Some(&proposal.new), None),
             Outcome::Resumed(resumed) => match &resumed.pending {
                 Some((_, new, previous)) => (Some(new), previous.as_deref()),
-                None => return,
+                None => return false,
             },
             _ if chosen.is_some() => (None, None),
-            _ => return,
+            _ => return false,
         };
         let before = [new, old, self.running.as_deref()].into_iter().flatten().map(|it| &it.checked);
         let configs: Vec<&Config> =
@@ -262,7 +265,7 @@ impl Plan {
                     .map_err(|error| format!("bring secrets: {}: {error}", self.run.path().display()))
             }
             Sources::Appliance(Some(appliance)) => {
-                appliance.bring_secrets(&configs, of_stick).and_then(|()| {
+                appliance.bring_secrets(&configs, of_stick).and_then(|changed| {
                     // What is final is written at once; a trial when it is confirmed.
                     let last = match &done.outcome {
                         Outcome::Proposed(proposal) if proposal.pending.is_none() => {
@@ -270,14 +273,16 @@ impl Plan {
                         }
                         _ => None,
                     };
-                    last.filter(|_| of_stick).map_or(Ok(()), |last| appliance.keep_secrets(&last.config))
+                    last.filter(|_| of_stick).map_or(Ok(()), |last| appliance.keep_secrets(&last.config))?;
+                    Ok(changed)
                 })
             }
-            Sources::Appliance(None) => Ok(()),
+            Sources::Appliance(None) => Ok(false),
         };
-        if let Err(why) = brought {
+        brought.unwrap_or_else(|why| {
             log::error!("{why}");
-        }
+            false
+        })
     }
 
     /// Those of what runs, and was taken from a stick, become the box's own.

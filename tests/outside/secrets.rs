@@ -60,6 +60,10 @@ fn a_key_and_a_signature_come_from_files_and_are_in_no_bundle() {
             })
             .then_some(())
     });
+    director.until("the key is there without a restart", |it| {
+        let told = it.status(Role::Vrrp).is_some();
+        (told && lacks(it).is_none()).then_some(())
+    });
     // A worker that is started anew finds its key where `store` has put it.
     ask(&director.run_dir, Role::Init, &Request::Restart { role: Role::Vrrp }, PATIENCE).unwrap();
     director.until("the key is there", |it| {
