@@ -37,6 +37,15 @@ pub struct Peer {
     pub priority: u8,
 }
 
+impl Peer {
+    /// Whether this one stays master where both are: the greater priority, or among equals the greater address (RFC 9568
+    /// section 6.4.3).
+    #[must_use]
+    pub fn beats(&self, other: &Self) -> bool {
+        (self.priority, self.address) > (other.priority, other.address)
+    }
+}
+
 /// What may happen to a virtual router.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Event {

@@ -141,6 +141,12 @@ fn one_master_the_right_one() {
     });
 }
 
+/// Overtaken by the first word of a slower winner, the last one of a quick loser had a third router take over in between.
+#[test]
+fn segments_that_once_found_no_peace() {
+    [249_139, 666_716].into_iter().for_each(one_run);
+}
+
 /// The gap that a client sees when the master dies silently: three intervals and the backup's skew, to the microsecond.
 #[test]
 fn a_dead_master_is_replaced_when_the_formula_says() {

@@ -63,13 +63,17 @@ impl Router {
 
     /// RFC 9568 section 6.4.2, receipt of an advertisement.
     fn backup_hears(&mut self, now: Instant, backup: Backup, peer: Peer, interval: Duration) -> Backup {
-        self.heard = Some(peer);
+        let before = self.heard.replace(peer);
         if peer.priority == 0 {
             // A resigning Director names a short interval: should its last advertisement but one be lost, this one counts.
             let interval = backup.interval.min(self.adopted(interval));
             Backup { since: now, resigned: true, interval, ..backup }
         } else if peer.priority >= self.params.priority || !self.preempts() {
-            let interval = self.adopted(interval);
+            let mut interval = self.adopted(interval);
+            if before.is_some_and(|before| before.address != peer.address && before.beats(&peer)) {
+                // Of two masters, of whom the better one has just spoken, the other will give way: his shorter interval hastens nobody.
+                interval = interval.max(backup.interval);
+            }
             Backup { since: now, resigned: false, interval, patient_until: None, ..backup }
         } else {
             let until = backup.patient_until.unwrap_or(now + self.params.preempt_delay);
