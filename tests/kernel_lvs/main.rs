@@ -10,6 +10,8 @@ mod crowd;
 mod fate;
 mod flapping;
 mod rig;
+#[path = "../common/witness.rs"]
+mod witness;
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
@@ -23,6 +25,7 @@ use director_lab::prober::Prober;
 
 use common::{PATIENCE, hindrance, until};
 use rig::{Rig, TUN4, VIP4, VIP6, service, web};
+use witness::Witness;
 
 macro_rules! rig_or_skip {
     () => {
@@ -191,6 +194,7 @@ fn foreign_changes_are_undone_and_told() {
         "-a -t 10.79.0.100:80 -r 10.79.0.22:80 -g -w 2",
     ];
     rig.await_table(&right);
+    let mut witness = Witness::start(PATIENCE);
     for (foreign, told, count) in [
         ("-C", "delete service tcp 10.79.0.100:80", 1),
         ("-A -t 10.9.9.9:80 -s rr", "add service tcp 10.9.9.9:80 scheduler=rr", 2),
@@ -202,8 +206,10 @@ fn foreign_changes_are_undone_and_told() {
         rig.ipvsadm(foreign);
         rig.await_table(&right);
         let took = begun.elapsed();
-        println!("ipvsadm {foreign}: undone after {took:?}");
-        assert!(took <= Duration::from_secs(5), "ipvsadm {foreign}: {took:?}");
+        // A processor that the host keeps for itself stands still in the guest.
+        let stood_still = witness.worst();
+        println!("ipvsadm {foreign}: undone after {took:?}, processors stood still for {stood_still:?}");
+        assert!(took <= Duration::from_secs(5) + stood_still, "ipvsadm {foreign}: {took:?}");
         assert!(
             rig.logged().contains(&format!("foreign change is undone: {told}"))
                 || rig.logged().contains(told)

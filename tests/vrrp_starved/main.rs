@@ -20,6 +20,7 @@ mod load;
 #[allow(dead_code, reason = "the other program needs more of it")]
 #[path = "../vrrp_keepalived/log.rs"]
 mod log;
+#[path = "../common/witness.rs"]
 mod witness;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -38,7 +39,7 @@ use nix::unistd::Pid;
 
 use self::director::{Director, file};
 use self::load::{Hogs, number};
-use self::witness::{Witness, stolen};
+use self::witness::Witness;
 
 const PATIENCE: Duration = Duration::from_secs(10);
 /// When a processor was missing for so long of the 36 ms for which a backup waits, a change in that second or the next is not counted
@@ -200,4 +201,11 @@ fn load() -> f64 {
 
 fn processors() -> f64 {
     u32::try_from(std::thread::available_parallelism().unwrap().get()).unwrap().into()
+}
+
+/// What the hypervisor has given to others while a processor had work, all processors together (proc_stat(5), in hundredths of a second).
+fn stolen() -> Duration {
+    let stat = std::fs::read_to_string("/proc/stat").unwrap();
+    let ticks = stat.lines().next().unwrap().split_whitespace().nth(8).unwrap();
+    Duration::from_millis(ticks.parse::<u64>().unwrap() * 10)
 }

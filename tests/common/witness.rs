@@ -79,13 +79,6 @@ fn missing(pauses: &[Pause], from: Instant, to: Instant) -> Duration {
     sum
 }
 
-/// What the hypervisor has given to others while a processor had work, all processors together (proc_stat(5), in hundredths of a second).
-pub fn stolen() -> Duration {
-    let stat = std::fs::read_to_string("/proc/stat").unwrap();
-    let ticks = stat.lines().next().unwrap().split_whitespace().nth(8).unwrap();
-    Duration::from_millis(ticks.parse::<u64>().unwrap() * 10)
-}
-
 impl Drop for Witness {
     fn drop(&mut self) {
         self.ended.store(true, Ordering::Relaxed);
