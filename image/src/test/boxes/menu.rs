@@ -482,7 +482,7 @@ fn ends(person: &mut Person<'_>, place: &Place, manual: &Manual, below: &str) ->
     person.hear(MAIN)?;
     again(person, "safe-mode", "Going down.").context("safe mode")?;
     let said = person.guest().serial().text();
-    let banner = said.rsplit_once("\nDirector ").map_or("", |(_, banner)| banner);
+    let banner = said.rsplit_once("Going down.").map_or("", |(_, banner)| banner);
     for words in ["mode safe", "SAFE MODE: no virtual address", ": built-in safe one"] {
         ensure!(banner.contains(words), "the banner of the safe mode does not say {words:?}:\n{banner}");
     }
