@@ -245,6 +245,20 @@ mod tests {
         assert!(matches!(answer.outcome, Some(Outcome::Success(_))), "{:?}", answer.outcome);
     }
 
+    #[tokio::test]
+    async fn few_start_between_two_looks_however_many_are_due() {
+        let check = Arc::new(Check::new(CheckKind::Tcp(Dialogue::default())));
+        let targets: Vec<Target> = (1..=200_u16)
+            .map(|port| Target::new(([127, 0, 0, 1], port).into(), Arc::clone(&check)))
+            .collect();
+        let mut runner = Runner::new(4096);
+        let past = Instant::now().checked_sub(Duration::from_secs(60)).unwrap();
+        runner.set(past, &targets);
+        // All are refused, so a verdict comes with the next look.
+        let _ = runner.next().now_or_never();
+        assert_eq!(runner.plan.start(Instant::now(), usize::MAX).len(), 200 - BURST);
+    }
+
     #[test]
     fn a_server_is_not_blamed_for_a_box_that_does_not_listen() {
         let second = Duration::from_secs(1);

@@ -80,6 +80,18 @@ pub fn accept<T>(
     result.map_err(|Refused(why)| faults.add(value.span().into(), why)).ok()
 }
 
+/// What `read` makes of a string value; else a fault was noted, with the words of what is wanted.
+pub fn read_text<T: FromValue>(
+    key: &str,
+    value: &Spanned<DeValue<'_>>,
+    faults: &mut Faults<'_>,
+    read: impl FnOnce(&str) -> Option<T>,
+) -> Option<T> {
+    let text = text(key, value, T::WANTS, faults)?;
+    let found = read(text).ok_or_else(|| Refused(format!("`{key}` {text:?} is not {}", T::WANTS)));
+    accept(value, found, faults)
+}
+
 impl FromValue for bool {
     const WANTS: &'static str = "true or false";
 
@@ -125,9 +137,7 @@ impl FromValue for IpAddr {
     const WANTS: &'static str = "an address such as \"192.168.61.1\" or \"2001:db8::1\"";
 
     fn from_value(key: &str, value: &Spanned<DeValue<'_>>, faults: &mut Faults<'_>) -> Option<Self> {
-        let text = text(key, value, Self::WANTS, faults)?;
-        let parsed = text.parse().map_err(|_| Refused(format!("`{key}` {text:?} is not {}", Self::WANTS)));
-        accept(value, parsed, faults)
+        read_text(key, value, faults, |text| text.parse().ok())
     }
 
     fn schema(_: &mut Definitions) -> Json {

@@ -35,6 +35,32 @@ pub(super) fn check(
     protocol: &str,
     own: Option<(usize, &str, &str)>,
 ) -> String {
+    let Some((mut table, timeout)) = question(draft, look, port, protocol, own) else {
+        return quoted("none");
+    };
+    let number = |key: &str| look.number::<f64>(key);
+    if let Some(port) = look.number::<u16>("checkport").filter(|_| table != ping()) {
+        table.set("port", port);
+    }
+    // Theirs begins anew when the last one has ended, so a slow answer makes the period longer; ours is fixed.
+    let interval = number("checkinterval").unwrap_or(10.0).max(timeout).clamp(0.1, 3600.0);
+    table.set("interval", seconds(interval));
+    table.set("timeout", seconds(timeout.clamp(0.01, 300.0)));
+    let fall =
+        look.number::<u32>("failurecount").unwrap_or(1) * look.number::<u32>("checkcount").unwrap_or(1);
+    table.set("fall", fall.clamp(1, 100));
+    table.set("rise", 1);
+    table.inline()
+}
+
+/// What is asked, and how many seconds the answer may take; `None` for nothing.
+fn question(
+    draft: &mut Draft,
+    look: &Look<'_, '_>,
+    port: Option<u16>,
+    protocol: &str,
+    own: Option<(usize, &str, &str)>,
+) -> Option<(Table, f64)> {
     let kind = look.text("checktype").unwrap_or("negotiate");
     let number = |key: &str| look.number::<f64>(key);
     let connect = number("checktimeout").or_else(|| number("negotiatetimeout")).unwrap_or(5.0);
@@ -45,13 +71,13 @@ pub(super) fn check(
     });
     let mut table = Table::default();
     let timeout = match kind {
-        "on" => return quoted("none"),
+        "on" => return None,
         "off" => {
             draft.warn(
                 look.line("checktype"),
                 "checktype = off: here its servers are up; say `enabled = false` for none",
             );
-            return quoted("none");
+            return None;
         }
         "ping" => {
             table.text("type", "ping");
@@ -68,7 +94,7 @@ pub(super) fn check(
         "external" | "external-perl" => {
             let Some(command) = look.text("checkcommand").filter(|command| command.starts_with('/')) else {
                 draft.warn(look.line("checktype"), "checkcommand without an absolute path: not checked");
-                return quoted("none");
+                return None;
             };
             table.text("type", "exec");
             table.text("command", command);
@@ -81,25 +107,14 @@ pub(super) fn check(
             let known = SERVICES.iter().find(|(name, ..)| Some(*name) == service.as_deref());
             let Some((name, ours, _)) = known else {
                 draft.warn(look.line("service"), "no service to negotiate with: not checked");
-                return quoted("none");
+                return None;
             };
             table.text("type", ours);
             dialogue(draft, look, name, own, &mut table);
             negotiate
         }
     };
-    if let Some(port) = look.number::<u16>("checkport").filter(|_| table != ping()) {
-        table.set("port", port);
-    }
-    // Theirs begins anew when the last one has ended, so a slow answer makes the period longer; ours is fixed.
-    let interval = number("checkinterval").unwrap_or(10.0).max(timeout).clamp(0.1, 3600.0);
-    table.set("interval", seconds(interval));
-    table.set("timeout", seconds(timeout.clamp(0.01, 300.0)));
-    let fall =
-        look.number::<u32>("failurecount").unwrap_or(1) * look.number::<u32>("checkcount").unwrap_or(1);
-    table.set("fall", fall.clamp(1, 100));
-    table.set("rise", 1);
-    table.inline()
+    Some((table, timeout))
 }
 
 fn ping() -> Table {

@@ -14,9 +14,9 @@ use crate::config::model::{
     Method, OnFail, PersistenceEngine, Protocol, SCHEDULERS, SchedulerFlags, Start, TunnelChecksum,
 };
 use crate::config::schema::{self, Definitions};
-use crate::config::value::{FromTable, FromValue, Int, accept, text, wrong_type};
+use crate::config::value::{FromTable, FromValue, Int, accept, read_text, text, wrong_type};
 use crate::ctl::closest;
-use crate::units::{Refused, parse_duration};
+use crate::units::parse_duration;
 
 words!(Protocol { "tcp" => Self::Tcp, "udp" => Self::Udp, "sctp" => Self::Sctp });
 words!(Method { "dr" => Self::Dr, "nat" => Self::Nat, "tun" => Self::Tun, "fullnat" => Self::FullNat });
@@ -177,9 +177,7 @@ impl FromValue for Ipv4Addr {
     const WANTS: &'static str = "a netmask such as \"255.255.255.0\"";
 
     fn from_value(key: &str, value: &Spanned<DeValue<'_>>, faults: &mut Faults<'_>) -> Option<Self> {
-        let text = text(key, value, Self::WANTS, faults)?;
-        let found = text.parse().map_err(|_| Refused(format!("`{key}` {text:?} is not {}", Self::WANTS)));
-        accept(value, found, faults)
+        read_text(key, value, faults, |text| text.parse().ok())
     }
 
     fn schema(_: &mut Definitions) -> Json {
@@ -225,11 +223,11 @@ impl FromValue for Percent {
         if value.get_ref().is_integer() {
             return Int::<1, 100>::from_value(key, value, faults).map(|percent| Self(percent.to(100)));
         }
-        let text = text(key, value, Self::WANTS, faults)?;
-        let digits = text.strip_suffix('%').filter(|digits| digits.bytes().all(|b| b.is_ascii_digit()));
-        let share = digits.and_then(|digits| digits.parse().ok()).filter(|share| (1..=100).contains(share));
-        let refuse = || Refused(format!("`{key}` {text:?} is not {}", Self::WANTS));
-        accept(value, share.map(Self).ok_or_else(refuse), faults)
+        read_text(key, value, faults, |text| {
+            let digits =
+                text.strip_suffix('%').filter(|digits| digits.bytes().all(|b| b.is_ascii_digit()))?;
+            digits.parse().ok().filter(|share| (1..=100).contains(share)).map(Self)
+        })
     }
 
     fn schema(_: &mut Definitions) -> Json {

@@ -7,7 +7,7 @@ use toml::de::DeValue;
 use crate::config::faults::Faults;
 use crate::config::model::{Host, HostPort, RouteKind, SyslogTarget, SyslogTransport};
 use crate::config::schema::{self, Definitions};
-use crate::config::value::{FromValue, accept, text};
+use crate::config::value::{FromValue, accept, read_text, text};
 use crate::units::{Cidr, Refused};
 
 /// One of a few words.
@@ -130,9 +130,7 @@ impl FromValue for Host {
     const WANTS: &'static str = "an address such as \"192.168.61.1\" or a name such as \"ntp.example.com\"";
 
     fn from_value(key: &str, value: &Spanned<DeValue<'_>>, faults: &mut Faults<'_>) -> Option<Self> {
-        let text = text(key, value, Self::WANTS, faults)?;
-        let refuse = |_| Refused(format!("`{key}` {text:?} is not {}", Self::WANTS));
-        accept(value, text.parse().map_err(refuse), faults)
+        read_text(key, value, faults, |text| text.parse().ok())
     }
 
     fn schema(_: &mut Definitions) -> Json {
@@ -145,10 +143,7 @@ impl FromValue for HostPort {
         "an address or a name with a port such as \"192.168.61.9:25\" or \"mail.example.com:25\"";
 
     fn from_value(key: &str, value: &Spanned<DeValue<'_>>, faults: &mut Faults<'_>) -> Option<Self> {
-        let text = text(key, value, Self::WANTS, faults)?;
-        let found =
-            Self::read(text).ok_or_else(|| Refused(format!("`{key}` {text:?} is not {}", Self::WANTS)));
-        accept(value, found, faults)
+        read_text(key, value, faults, Self::read)
     }
 
     fn schema(_: &mut Definitions) -> Json {

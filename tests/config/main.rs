@@ -4,9 +4,10 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "helpers of tests")]
 
+mod examples;
+
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Duration;
 
 use director::config::model::{
@@ -395,134 +396,6 @@ impl Random {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         usize::try_from(self.0 >> 33).unwrap() % bound.max(1)
     }
-}
-
-/// Each example of the manuals: a whole file is checked, a fragment is checked as a part of one.
-#[test]
-fn examples_of_the_manuals_are_without_fault() {
-    const REST: &str = include_str!("config/example-rest.toml");
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut seen = 0;
-    for manual in ["doc/config.md", "doc/manual.md", "README.md"] {
-        let text = fs::read_to_string(root.join(manual)).unwrap();
-        for (line, example) in examples(&text) {
-            seen += 1;
-            let whole =
-                if example.contains("version = 1") { example.clone() } else { complete(REST, &example) };
-            let name = format!("{manual} (example in line {line})");
-            if let Err(report) = check(&whole, &name, &NodeFacts::default()) {
-                panic!("{report}");
-            }
-        }
-    }
-    assert!(seen >= 15, "only {seen} examples were found");
-}
-
-/// Every file without fault, judged by what `director schema` prints in a validator that is not ours.
-#[test]
-fn valid_files_fit_the_schema_and_slips_do_not() {
-    const VALIDATOR: &str = "import json, sys, jsonschema\n\
-        told = json.load(sys.stdin)\n\
-        jsonschema.Draft7Validator.check_schema(told['schema'])\n\
-        judge = jsonschema.Draft7Validator(told['schema'])\n\
-        for name, file in told['files']:\n    print(name, ['good', 'bad'][any(judge.iter_errors(file))])\n";
-    if !Command::new("python3").args(["-c", "import jsonschema"]).status().is_ok_and(|s| s.success()) {
-        eprintln!("skipped: valid_files_fit_the_schema_and_slips_do_not: python3-jsonschema is missing");
-        return;
-    }
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut files = Vec::new();
-    for entry in fs::read_dir(root.join("tests/config/ok")).unwrap() {
-        let path = entry.unwrap().path();
-        if path.extension().is_some_and(|it| it == "toml") {
-            files.push((
-                path.file_name().unwrap().to_str().unwrap().to_owned(),
-                fs::read_to_string(path).unwrap(),
-            ));
-        }
-    }
-    for manual in ["doc/config.md", "doc/manual.md", "README.md"] {
-        for (line, example) in examples(&fs::read_to_string(root.join(manual)).unwrap()) {
-            let whole = complete(include_str!("config/example-rest.toml"), &example);
-            let whole = if example.contains("version = 1") { example } else { whole };
-            files.push((format!("{manual}:{line}"), whole));
-        }
-    }
-    assert!(files.len() > 25, "only {} files were found", files.len());
-    let slips = [
-        "version = 2",
-        "version = 1\nvrp = []",
-        "version = 1\n[system]\nhostnam = \"x\"",
-        "version = 1\n[[interface]]\nmtu = 9",
-        "version = 1\n[[service]]\nscheduler = \"wl\"",
-        "version = 1\n[[service]]\ncheck = { type = \"htp\" }",
-        "version = 1\n[[vrrp]]\nversion = 4",
-        "version = 1\n[node.b]\nvrrp = []",
-        "[system]",
-    ];
-    let good = files.len();
-    files.extend(slips.iter().map(|slip| ("slip".to_owned(), (*slip).to_owned())));
-    let json = |text: &str| {
-        let value: toml::Value = toml::from_str(text.trim_start_matches('\u{feff}')).unwrap();
-        serde_json::to_value(value).unwrap()
-    };
-    let files: Vec<_> = files.iter().map(|(name, text)| (name, json(text))).collect();
-    let schema = Command::new(env!("CARGO_BIN_EXE_director")).arg("schema").output().unwrap().stdout;
-    let schema: serde_json::Value = serde_json::from_slice(&schema).unwrap();
-    let told = serde_json::json!({ "schema": schema, "files": files });
-    let mut child = Command::new("python3");
-    child.args(["-c", VALIDATOR]).stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped());
-    let mut child = child.spawn().unwrap();
-    std::io::Write::write_all(&mut child.stdin.take().unwrap(), told.to_string().as_bytes()).unwrap();
-    let said = String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap();
-    let verdicts: Vec<&str> = said.lines().collect();
-    assert_eq!(verdicts.len(), good + slips.len(), "{said}");
-    for (at, verdict) in verdicts.iter().enumerate() {
-        assert!(verdict.ends_with(if at < good { " good" } else { " bad" }), "{verdict} (number {at})");
-    }
-}
-
-/// The blocks between ```toml and ```, with the line in which each begins.
-fn examples(manual: &str) -> Vec<(usize, String)> {
-    let mut found: Vec<(usize, String)> = Vec::new();
-    let mut inside = false;
-    for (index, line) in manual.lines().enumerate() {
-        match (inside, line.trim()) {
-            (false, "```toml") => {
-                found.push((index + 2, String::new()));
-                inside = true;
-            }
-            (true, "```") => inside = false,
-            (true, _) => found.last_mut().unwrap().1.extend([line, "\n"]),
-            (false, _) => {}
-        }
-    }
-    found
-}
-
-/// The sections of `rest` that `example` does not have by name, then the example.
-fn complete(rest: &str, example: &str) -> String {
-    let mut whole = String::new();
-    for section in rest.split("\n\n") {
-        if titles(section).iter().all(|title| !titles(example).contains(title)) {
-            whole.extend([section, "\n\n"]);
-        }
-    }
-    whole + example
-}
-
-/// Header and name of each section that has a name.
-fn titles(text: &str) -> Vec<(&str, &str)> {
-    let mut header = "";
-    let mut titles = Vec::new();
-    for line in text.lines().map(str::trim) {
-        match line.split_once('=') {
-            _ if line.starts_with('[') => header = line,
-            Some((key, name)) if key.trim() == "name" => titles.push((header, name.trim())),
-            _ => {}
-        }
-    }
-    titles
 }
 
 #[test]
