@@ -66,7 +66,9 @@ pub fn watch(director: &Path, how: Onlookers) -> Result<Findings> {
     // Every real server is here.
     host.namespace().ip("route add local 10.128.0.0/9 dev lo")?;
     let crowd = Crowd::start(host.namespace(), PORT..PORT + 1)?;
-    let wire = Capture::start(client.namespace())?;
+    // A third one, whom the answers do not reach: what they amount to would crowd out advertisements.
+    let witness = segment.host("witness", "10.0.0.8/24")?;
+    let wire = Capture::start(witness.namespace())?;
     let mut router = Router::new(&host, Program::Director(director.to_owned()), &config(how)?)?;
     router.start()?;
     all_asked(&crowd, usize::try_from(how.services * IN_ONE)?)?;
