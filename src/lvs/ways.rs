@@ -12,12 +12,13 @@ use std::sync::Arc;
 
 use super::desired::server_of;
 use super::state::{ServiceState, State};
-use crate::config::model::{Check, CheckKind, Listen, Method, ProbeRoute, Server, Service, Sorry, Tunnel};
+use crate::config::model::{
+    Check, CheckKind, Listen, Method, ProbeRoute, Server, Service, Sorry, Tunnel, WAY_MARKS,
+};
 use crate::ipvs::{self, Family, Name, ServiceId};
 
-/// The marks of ways: 0x4450_0000 and 2^20 more. Those that Director gives to packets of ranges lie below.
-const FIRST: u32 = 0x4450_0000;
-const COUNT: u32 = 1 << 20;
+const FIRST: u32 = *WAY_MARKS.start();
+const COUNT: u32 = *WAY_MARKS.end() - FIRST + 1;
 
 /// Whether a service of the kernel's table is a way.
 #[must_use]

@@ -1,10 +1,14 @@
 //! ARP and neighbour discovery on a segment of our own; SCTP where the kernel has it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
+use director::check::runner::Runner;
 use director::check::tls::Clients;
 use director::check::{Outcome, Target, probe};
 use director::config::model::{Check, CheckKind};
+use director::ipc::message::Health;
 use director_lab::preflight;
 use director_lab::segment::Segment;
 
@@ -30,7 +34,7 @@ fn a_neighbour_answers_and_nobody_else() {
                 let target = Target::new(address, Arc::new(Check::new(CheckKind::Arp)));
                 let clients = Clients::default();
                 block_on(async {
-                    let patience = std::time::Duration::from_millis(timeout_ms);
+                    let patience = Duration::from_millis(timeout_ms);
                     tokio::time::timeout(patience, probe::probe(&target, &clients)).await.ok()
                 })
             })
@@ -47,6 +51,49 @@ fn a_neighbour_answers_and_nobody_else() {
     assert_eq!(ask_in_box("192.0.2.1", 20_000), Some(routed));
     let nowhere = Outcome::Unreachable("network unreachable".into());
     assert_eq!(ask_in_box("[2001:db8:8::1]", 20_000), Some(nowhere));
+}
+
+/// The defaults of `check = "udp"`, with which a server that was switched off must be down.
+#[test]
+fn a_host_that_is_gone_is_down_by_udp_and_by_ping() {
+    if let Err(why) = preflight::namespaces() {
+        eprintln!("skipped: {why:#}");
+        return;
+    }
+    let segment = Segment::new().unwrap();
+    let box_ = segment.host("box", "10.7.0.1/24").unwrap();
+    box_.address("2001:db8:7::1/64").unwrap();
+    let verdicts = box_.namespace().run(|| {
+        let [udp, patient, short] = [
+            (CheckKind::Udp { send: b"ping".to_vec(), reply: None }, 4000),
+            (CheckKind::Ping, 4000),
+            (CheckKind::Ping, 500),
+        ]
+        .map(|(kind, timeout)| {
+            let (interval, timeout) = (Duration::from_secs(5), Duration::from_millis(timeout));
+            Arc::new(Check { interval, fast: interval, timeout, ..Check::new(kind) })
+        });
+        let absent = ["10.7.0.3:53", "[2001:db8:7::3]:53"].map(|address| address.parse().unwrap());
+        let targets: BTreeSet<Target> = absent
+            .into_iter()
+            .flat_map(|address| [&udp, &patient, &short].map(|check| Target::new(address, Arc::clone(check))))
+            .collect();
+        block_on(async {
+            let mut runner = Runner::new(16);
+            runner.set(Instant::now(), &targets);
+            let mut verdicts = Vec::new();
+            while verdicts.len() < targets.len() {
+                verdicts.push(tokio::time::timeout(Duration::from_secs(30), runner.next()).await.unwrap());
+            }
+            verdicts
+        })
+    });
+    for verdict in verdicts.unwrap() {
+        assert_eq!(verdict.health, Health::Down, "{:?}: {}", verdict.target, verdict.reason);
+        let short = verdict.target.check.timeout < Duration::from_secs(1);
+        let wanted = if short { "no answer within 500ms" } else { "no route to host" };
+        assert_eq!(verdict.reason, wanted, "{:?}", verdict.target);
+    }
 }
 
 #[test]

@@ -151,6 +151,30 @@ fn many_addresses_are_one_service() {
 }
 
 #[test]
+fn sorry_servers_may_need_what_real_ones_do_not() {
+    let config = model("everything.toml", None);
+    let service = config.services.iter().find(|service| service.name == "sorry-by-other-ways").unwrap();
+    let Sorry::Servers(servers) = &service.sorry else { panic!("{:?}", service.sorry) };
+    assert_eq!(service.sources.len(), 1);
+    assert_eq!((servers[0].method, servers[1].method), (Method::FullNat, Method::Tun));
+    assert_eq!(servers[1].tunnel, Tunnel::Gre { checksum: TunnelChecksum::None });
+}
+
+/// A host that is gone is known after three seconds, so who takes silence for good waits longer.
+#[test]
+fn silence_is_waited_for_longer_than_a_neighbour() {
+    let config = model("everything.toml", None);
+    let checks = config.services.iter().flat_map(|service| service.everybody()).flat_map(|it| &it.checks);
+    let udp: Vec<_> = checks.filter(|check| check.kind.name() == "udp").collect();
+    assert!(!udp.is_empty());
+    for check in udp {
+        let CheckKind::Udp { reply, .. } = &check.kind else { panic!() };
+        let seconds = (check.interval.as_secs(), check.timeout.as_secs());
+        assert_eq!(seconds, if reply.is_none() { (5, 4) } else { (2, 1) });
+    }
+}
+
+#[test]
 fn every_type_of_check_is_read() {
     let config = model("everything.toml", None);
     let service = |name: &str| config.services.iter().find(|service| service.name == name).unwrap();

@@ -107,7 +107,7 @@ pub enum CheckKind {
     Arp,
     /// An SCTP association is established.
     Sctp,
-    /// A program: exit status 0 up, 1 down, 2..=255 up with a weight of status − 2 (of 253) where `weight` says so.
+    /// A program: exit status 0 up, 1 down, 2..=255 up with the weight status − 2, whatever the file has, where `weight` says so.
     Exec {
         /// Absolute path.
         command: String,

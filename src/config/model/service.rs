@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -82,6 +83,11 @@ pub enum Listen {
         ipv6: bool,
     },
 }
+
+/// Firewall marks that Director gives to packets of ranges ([`Marking`]): this upper half ("DI"), the lower one by the name.
+pub const RANGE_MARKS: RangeInclusive<u32> = 0x4449_0000..=0x4449_ffff;
+/// Firewall marks of the ways that probes to a VIP take ([`super::ProbeRoute::Vip`]).
+pub const WAY_MARKS: RangeInclusive<u32> = 0x4450_0000..=0x445f_ffff;
 
 /// What makes a service unique in the kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -6,7 +6,8 @@ use std::net::{IpAddr, SocketAddr};
 use super::super::faults::Faults;
 use super::super::field::{At, Field, List};
 use super::super::model::{
-    AddressRange, Listen, Marking, Method, Persistence, Protocol, Service, ServiceKey, Tunnel,
+    AddressRange, Listen, Marking, Method, Persistence, Protocol, RANGE_MARKS, Service, ServiceKey, Tunnel,
+    WAY_MARKS,
 };
 use super::super::raw::{self, Family, Mark, Vips};
 use super::super::report::Span;
@@ -14,8 +15,6 @@ use super::{LocalAddresses, all, family, host_address, items, list};
 
 /// So many addresses with ports may stand for one service of as many keys in the kernel; a mark stands for any number.
 pub(super) const MOST_KEYS: u128 = 256;
-/// Marks that Director chooses have this upper half ("DI"); the lower one comes from the name.
-const OWN_MARKS: u32 = 0x4449_0000;
 
 /// What a real server needs to know of its service.
 pub(super) struct Front {
@@ -68,9 +67,10 @@ impl Marks {
             .bytes()
             .fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
         let first = (hash >> 16) ^ (hash & 0xffff);
-        let candidates = (0..=0xffff_u32).map(|step| OWN_MARKS | (first.wrapping_add(step) & 0xffff));
+        let candidates =
+            (0..=0xffff_u32).map(|step| RANGE_MARKS.start() | (first.wrapping_add(step) & 0xffff));
         let free = candidates.clone().find(|mark| !self.0.contains_key(&(*mark, ipv6)));
-        let mark = free.unwrap_or(OWN_MARKS); // a file has room for fewer services than there are marks
+        let mark = free.unwrap_or(*RANGE_MARKS.start()); // a file has room for fewer services than there are marks
         self.0.insert((mark, ipv6), span);
         mark
     }
@@ -145,9 +145,10 @@ fn by_mark(raw: &raw::Service, front: &mut Front, faults: &mut Faults<'_>) {
     }
 }
 
-fn reserved(mark: u32, span: Span, faults: &mut Faults<'_>) {
-    if mark & 0xffff_0000 == OWN_MARKS {
-        let (first, last) = (OWN_MARKS, OWN_MARKS | 0xffff);
+/// Notes a mark of the file that packets or probes may get from Director itself.
+pub(super) fn reserved(mark: u32, span: Span, faults: &mut Faults<'_>) {
+    if let Some(own) = [RANGE_MARKS, WAY_MARKS].into_iter().find(|own| own.contains(&mark)) {
+        let (first, last) = own.into_inner();
         faults.add(span, format!("firewall marks {first} to {last} are those that Director itself chooses"));
     }
 }

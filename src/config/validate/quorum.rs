@@ -59,10 +59,13 @@ fn long(table: &QuorumTable, faults: &mut Faults<'_>) -> Option<Quorum> {
 /// What lives must be able to reach need and hysteresis together: else the quorum is never gained.
 fn is_reached(quorum: Quorum, span: Span, servers: &[Server], faults: &mut Faults<'_>) {
     let total: u64 = servers.iter().map(|server| u64::from(server.weight.get())).sum();
-    let count = u64::try_from(servers.len()).unwrap_or(u64::MAX);
+    // As at run time: one of weight 0 takes no connections, so it counts for nothing.
+    let count: u64 = servers.iter().map(|server| u64::from(server.weight.get().min(1))).sum();
+    let idle =
+        if count < u64::try_from(servers.len()).unwrap_or(u64::MAX) { " but those of weight 0" } else { "" };
     let (need, most, what) = match quorum.need {
         Need::Weight(need) => (need, total, format!("all weights together are {total}")),
-        Need::Servers(need) => (need, count, format!("all servers together are {count}")),
+        Need::Servers(need) => (need, count, format!("all servers{idle} together are {count}")),
         Need::Percent(share) => (u32::from(share), 100, "all together are 100%".to_owned()),
     };
     let wanted = u64::from(need) + u64::from(quorum.hysteresis);

@@ -53,7 +53,8 @@ pub(super) fn servers(
             continue;
         };
         let port = port(*targets, *span, front, method, defaults, faults);
-        let checks = own.as_ref().unwrap_or(defaults.checks).of(port, method, faults);
+        let crosses = front.is_known() && targets.addresses.first.is_ipv6() != front.ipv6;
+        let checks = own.as_ref().unwrap_or(defaults.checks).of(port, method, crosses, faults);
         let weight = raw.weight.get().copied().unwrap_or(defaults.weight);
         let enabled = raw.enabled.get().copied().unwrap_or(true);
         let count = targets.addresses.count();

@@ -116,7 +116,14 @@ fn service(
     let quorum = quorum(raw, &real, faults);
     let sorry = sorry(raw, &front, &real, &defaults, shared, faults);
     let flags = scheduler_flags(raw, faults);
-    tunnel_is_used(raw, &front, &real, faults);
+    let everybody = || real.iter().chain(substitutes(&sorry)).map(|server| server.method);
+    let uses = |method| front.method == method || everybody().any(|other| other == method);
+    if let Some(span) = raw.tunnel.span().filter(|_| !raw.method.is_faulty() && !uses(Method::Tun)) {
+        faults.add(span, "`tunnel` is for method = \"tun\"");
+    }
+    if let Some(span) = raw.source.span().filter(|_| !raw.method.is_faulty() && !uses(Method::FullNat)) {
+        faults.add(span, "`source` is for method = \"fullnat\"");
+    }
     let mut keys = front.keys.iter().map(|key| key.value);
     Some(Service {
         name: name?,
@@ -126,7 +133,7 @@ fn service(
         flags,
         one_packet: one_packet(raw, &front, faults),
         persistence,
-        sources: sources(raw, &front, &real, local, faults),
+        sources: sources(raw, &front, local, faults),
         quorum,
         start: raw.start.get().copied().unwrap_or_default(),
         slow_start: SLOW_START.take("slow_start", &raw.slow_start, Duration::ZERO, faults),
@@ -172,31 +179,13 @@ fn one_packet(raw: &raw::Service, front: &Front, faults: &mut Faults<'_>) -> boo
     true
 }
 
-fn tunnel_is_used(raw: &raw::Service, front: &Front, real: &[Server], faults: &mut Faults<'_>) {
-    if let Some(span) = raw.tunnel.span()
-        && front.method != Method::Tun
-        && !raw.method.is_faulty()
-        && !real.iter().any(|server| server.method == Method::Tun)
-    {
-        faults.add(span, "`tunnel` is for method = \"tun\"");
-    }
-}
-
 /// Answers come to these addresses, so they are this box's.
 fn sources(
     raw: &raw::Service,
     front: &Front,
-    real: &[Server],
     local: &LocalAddresses,
     faults: &mut Faults<'_>,
 ) -> Vec<AddressRange> {
-    let full = front.method == Method::FullNat || real.iter().any(|server| server.method == Method::FullNat);
-    if let Some(span) = raw.source.span()
-        && !full
-        && !raw.method.is_faulty()
-    {
-        faults.add(span, "`source` is for method = \"fullnat\"");
-    }
     for At { value, span } in all(&raw.source) {
         let first = value.0.first;
         if front.is_known() && first.is_ipv6() != front.ipv6 {
@@ -258,6 +247,13 @@ fn granularity(table: &raw::PersistenceTable, front: &Front, widest: u8, faults:
         faults.add(*span, format!("`prefix` {prefix} is out of range: 1 to {widest}"));
     }
     prefix
+}
+
+fn substitutes(sorry: &Sorry) -> &[Server] {
+    match sorry {
+        Sorry::Servers(servers) => servers,
+        Sorry::None | Sorry::Local => &[],
+    }
 }
 
 fn sorry(

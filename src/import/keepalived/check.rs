@@ -150,13 +150,64 @@ fn dns(draft: &mut Draft, node: &Node<'_>, own: Defaults) -> Table {
     table
 }
 
+/// What an answer may have at most unless it is said (keepalived(5)).
+const LONGEST_REPLY: u32 = 255;
+/// What silence needs to be told from a host that is gone, seconds.
+const SILENCE: f64 = 4.0;
+
 fn udp(draft: &mut Draft, node: &Node<'_>, own: Defaults) -> Table {
-    rest(draft, node, &[COMMON, &["payload"]].concat());
+    let lengths = ["min_reply_length", "max_reply_length"];
+    rest(draft, node, &[COMMON, &["payload", "require_reply"], &lengths].concat());
+    let wanted = node.find("require_reply");
+    let mut own = own;
+    if wanted.is_none() && own.timeout.min(own.interval) < SILENCE {
+        draft.warn(
+            node.line,
+            "UDP_CHECK that takes silence for good: interval and timeout are now 4s or more",
+        );
+        own = Defaults { interval: own.interval.max(SILENCE), timeout: own.timeout.max(SILENCE), ..own };
+    }
     let mut table = begin(node, "udp", own, own.retry.unwrap_or(1) + 1);
     if let Some(payload) = node.find("payload") {
         table.text("send_hex", payload.value());
     }
+    let [least, most] = lengths.map(|key| node.find(key));
+    let length = |node: Option<&Node<'_>>| node.and_then(|node| node.number::<u32>());
+    let (least, most) = (length(least).unwrap_or(0), length(most).unwrap_or(LONGEST_REPLY));
+    match wanted {
+        Some(wanted) if wanted.words.len() < 2 => {
+            table.text("expect", &format!("(?s-u)^.{{{least},{most}}}$"))
+        }
+        Some(wanted) => match mask(&wanted.words.get(1..).unwrap_or_default().concat()) {
+            Some(begins) => table.text("expect", &format!("(?s-u)^{begins}")),
+            None => {
+                draft.warn(wanted.line, "require_reply: no hexadecimal digits: any reply is good now");
+                table.text("expect", "(?s-u)^");
+            }
+        },
+        None => {}
+    }
     table
+}
+
+/// Hexadecimal digits of which an `X` stands for any, as an expression over bytes.
+fn mask(digits: &str) -> Option<String> {
+    let (pairs, rest) = digits.as_bytes().as_chunks::<2>();
+    if !rest.is_empty() {
+        return None;
+    }
+    let digit = |byte: u8| char::from(byte).to_digit(16);
+    let any = |byte: u8| byte.eq_ignore_ascii_case(&b'x');
+    let pair = |[high, low]: &[u8; 2]| match (digit(*high), digit(*low)) {
+        (Some(high), Some(low)) => Some(format!("\\x{high:x}{low:x}")),
+        (Some(high), None) if any(*low) => Some(format!("[\\x{high:x}0-\\x{high:x}f]")),
+        (None, Some(low)) if any(*high) => {
+            Some(format!("[{}]", (0..16).map(|high| format!("\\x{high:x}{low:x}")).collect::<String>()))
+        }
+        (None, None) if any(*high) && any(*low) => Some(".".to_owned()),
+        _ => None,
+    };
+    pairs.iter().map(pair).collect()
 }
 
 fn misc(draft: &mut Draft, node: &Node<'_>, own: Defaults) -> Option<Table> {

@@ -16,7 +16,7 @@ use super::super::model::{Check, CheckKind, Method, ProbeRoute, Protocol};
 use super::super::raw::{self, CheckTable, CheckType};
 use super::super::report::Span;
 use super::link::Connected;
-use super::listen::Front;
+use super::listen::{Front, reserved};
 use super::{Bounds, family, host_address};
 use crate::pattern::Pattern;
 use crate::units::Refused;
@@ -26,6 +26,10 @@ const INTERVAL: Bounds = Bounds::new(Duration::from_millis(100), Duration::from_
 const TIMEOUT: Bounds = Bounds::new(Duration::from_millis(10), Duration::from_secs(300), MS);
 const DEFAULT_INTERVAL: Duration = Duration::from_secs(2);
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(1);
+/// A neighbour that does not answer is given up after 3 s (neighbour.c: three solicitations, one second apart), and only a
+/// probe that still waits then hears of it.
+const NEIGHBOUR_IS_LOST: Duration = Duration::from_secs(4);
+const DEFAULT_UDP_INTERVAL: Duration = Duration::from_secs(5);
 const DEFAULT_FALL: u8 = 3;
 const DEFAULT_RISE: u8 = 2;
 
@@ -83,21 +87,35 @@ pub(super) struct Checks {
     lost: Option<Span>,
     /// Where one of them asks the VIP.
     vip: Option<Span>,
+    /// Where one of them asks the VIP from no `source` that the file names.
+    sourceless: Option<Span>,
 }
 
 impl Checks {
     /// Never asked, always up.
     pub(super) const fn none() -> Self {
-        Self { plain: Vec::new(), asked: Vec::new(), lost: None, vip: None }
+        Self { plain: Vec::new(), asked: Vec::new(), lost: None, vip: None, sourceless: None }
     }
 
-    /// Those of a server with this port, 0 = none of its own, that packets reach by `method`.
-    pub(super) fn of(&self, port: u16, method: Method, faults: &mut Faults<'_>) -> &[Arc<Check>] {
+    /// Those of a server with this port, 0 = none of its own, that packets reach by `method`; `crosses`: into the other family.
+    pub(super) fn of(
+        &self,
+        port: u16,
+        method: Method,
+        crosses: bool,
+        faults: &mut Faults<'_>,
+    ) -> &[Arc<Check>] {
         if let Some(span) = self.vip
             && !matches!(method, Method::Dr | Method::Tun)
         {
             let help = "others have their addresses rewritten, so their own is what to ask";
             faults.add_with_help(span, "`probe` = \"vip\" is for servers by \"dr\" or \"tun\"", help);
+        }
+        if let Some(span) = self.sourceless.filter(|_| crosses && method == Method::Tun) {
+            let help = "it is an address of this box, of the VIP's family";
+            let what =
+                "`probe` = \"vip\" needs `source` where the server is of the other family than the VIP";
+            faults.add_with_help(span, what, help);
         }
         if port != 0 {
             return &self.plain;
@@ -115,6 +133,7 @@ impl Checks {
         }
         if check.route == ProbeRoute::Vip {
             self.vip = Some(span);
+            self.sourceless = self.sourceless.or(check.source.is_none().then_some(span));
         }
         let plain = Arc::new(check);
         let alike = plain.port == port;
@@ -167,9 +186,23 @@ fn check(
     if !table.kind.is_faulty() {
         keys::refuse_strangers(table, kind, faults);
     }
-    let interval = INTERVAL.take("interval", &table.interval, DEFAULT_INTERVAL, faults);
+    let (interval, timeout) = match (kind, &table.expect) {
+        (CheckType::Udp, Field::Absent) => (DEFAULT_UDP_INTERVAL, NEIGHBOUR_IS_LOST),
+        _ => (DEFAULT_INTERVAL, DEFAULT_TIMEOUT),
+    };
+    let patient = timeout == NEIGHBOUR_IS_LOST;
+    let interval = INTERVAL.take("interval", &table.interval, interval, faults);
     let fast = INTERVAL.take("fast", &table.fast, interval, faults);
-    let timeout = TIMEOUT.take("timeout", &table.timeout, DEFAULT_TIMEOUT.min(interval), faults);
+    let timeout = TIMEOUT.take("timeout", &table.timeout, timeout.min(interval), faults);
+    if patient && timeout < NEIGHBOUR_IS_LOST {
+        let (key, span) = match (table.timeout.span(), table.interval.span()) {
+            (Some(span), _) => ("timeout", span),
+            (None, span) => ("interval", span.unwrap_or(table.at)),
+        };
+        let what = format!("`{key}` of a check of type = \"udp\" without `expect` is 4s or more");
+        let help = "silence is good there, and that a host is gone is known after three seconds";
+        faults.add_with_help(span, what, help);
+    }
     for (key, span, time) in [("timeout", table.timeout.span(), timeout), ("fast", table.fast.span(), fast)] {
         if let Some(span) = span
             && time > interval
@@ -229,11 +262,25 @@ fn families(table: &CheckTable, faults: &mut Faults<'_>) {
 }
 
 fn route(table: &CheckTable, front: &Front, faults: &mut Faults<'_>) {
+    if let Some(At { value, span }) = table.mark.set() {
+        reserved(value.to(0), *span, faults);
+    }
     let Some(At { value: ProbeRoute::Vip, span }) = table.probe.set() else { return };
     if front.is_known() && front.is_marked() && front.marking.is_none() {
         faults.add(*span, "`probe` = \"vip\" needs a VIP, and a service by `fwmark` has none");
     }
     if table.address.is_given() {
         faults.add(*span, "a check asks either the VIP or another `address`");
+    }
+    if let Some(span) = table.mark.span() {
+        faults.add(span, "`mark` is not for `probe` = \"vip\": there the mark says which server is asked");
+    }
+    if let Some(At { value: source, span }) = table.source.set()
+        && front.is_known()
+        && !table.address.is_given()
+        && source.is_ipv6() != front.ipv6
+    {
+        let what = format!("source {source} is {}, but the VIP is {}", family(*source), front.family());
+        faults.add(*span, what);
     }
 }
