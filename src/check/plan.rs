@@ -1,6 +1,7 @@
 //! Every target with its schedule and standing. Pure: events and time in, probes to start and verdicts out.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap, HashMap, HashSet};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -75,7 +76,9 @@ pub struct Verdict {
 pub struct Plan {
     entries: BTreeMap<Id, Entry>,
     ids: HashMap<Target, Id>,
-    due: BTreeSet<(Instant, Id)>,
+    /// Who waits to be asked, the longest due on top. In one piece: nodes of a tree that come and go with each probe would riddle
+    /// the heap over the years.
+    due: BinaryHeap<Reverse<(Instant, Id)>>,
     born: u64,
 }
 
@@ -89,10 +92,13 @@ impl Plan {
         let targets: HashSet<&Target> = targets.into_iter().collect();
         let gone: Vec<Target> = self.ids.keys().filter(|t| !targets.contains(*t)).cloned().collect();
         let mut heritage = Heritage::new();
-        for target in gone {
-            if let Some(entry) = self.remove(&target) {
+        for target in &gone {
+            if let Some(entry) = self.ids.remove(target).and_then(|id| self.entries.remove(&id)) {
                 heritage.entry(target.address).or_default().push(entry);
             }
+        }
+        if !gone.is_empty() {
+            self.due.retain(|Reverse((_, id))| self.entries.contains_key(id));
         }
         let mut new: Vec<&Target> = targets.into_iter().filter(|t| !self.ids.contains_key(*t)).collect();
         new.sort_unstable();
@@ -102,16 +108,18 @@ impl Plan {
     /// When the next probe is due, if any waits to start.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
-        self.due.first().map(|(due, _)| *due)
+        self.due.peek().map(|Reverse((due, _))| *due)
     }
 
     /// The probes to start now, the longest due first, at most `room`. Each must be answered by [`Self::finish`].
     pub fn start(&mut self, now: Instant, room: usize) -> Vec<(Id, Target)> {
         let mut started = Vec::new();
         while started.len() < room {
-            let Some((due, id)) = self.due.first().copied().filter(|(due, _)| *due <= now) else { break };
-            self.due.remove(&(due, id));
-            if let Some(entry) = self.entries.get(&id) {
+            if self.deadline().is_none_or(|due| due > now) {
+                break;
+            }
+            let next = self.due.pop();
+            if let Some((id, entry)) = next.and_then(|Reverse((_, id))| Some((id, self.entries.get(&id)?))) {
                 started.push((id, entry.target.clone()));
             }
         }
@@ -125,14 +133,14 @@ impl Plan {
         if heard.is_none() && entry.answered.is_none() {
             entry.cadence.retry(now, entry.retries);
             entry.retries = entry.retries.saturating_add(1);
-            self.due.insert((entry.cadence.due(), id));
+            self.due.push(Reverse((entry.cadence.due(), id)));
             return None;
         }
         let news = heard.is_some_and(|heard| entry.take(now, heard, latency));
         let check = &entry.target.check;
         let period = if entry.tally.against() > 0 { check.fast.min(check.interval) } else { check.interval };
         entry.cadence.advance(now, period);
-        self.due.insert((entry.cadence.due(), id));
+        self.due.push(Reverse((entry.cadence.due(), id)));
         news.then(|| entry.verdict())
     }
 
@@ -187,13 +195,6 @@ impl Plan {
         self.entries.values().filter(|entry| entry.warning.is_some()).count()
     }
 
-    fn remove(&mut self, target: &Target) -> Option<Entry> {
-        let id = self.ids.remove(target)?;
-        let entry = self.entries.remove(&id)?;
-        self.due.remove(&(entry.cadence.due(), id));
-        Some(entry)
-    }
-
     fn insert(
         &mut self,
         now: Instant,
@@ -226,7 +227,7 @@ impl Plan {
             if let Some(old) = old.into_iter().find(|old| old.asks_the_same(target)) {
                 entry.inherit(old);
             }
-            self.due.insert((entry.cadence.due(), id));
+            self.due.push(Reverse((entry.cadence.due(), id)));
         }
         let verdict = never_asked.then(|| entry.verdict());
         self.ids.insert(target.clone(), id);

@@ -13,12 +13,15 @@ use nix::libc::{
     PTHREAD_PRIO_INHERIT, pthread_mutex_init, pthread_mutex_lock, pthread_mutex_t, pthread_mutex_unlock,
     pthread_mutexattr_init, pthread_mutexattr_setprotocol, pthread_mutexattr_t,
 };
+use range::Range;
+
+mod range;
 
 /// For `#[global_allocator]`.
 pub struct Heap {
     ready: AtomicBool,
     lock: UnsafeCell<MaybeUninit<pthread_mutex_t>>,
-    heap: UnsafeCell<Dlmalloc>,
+    heap: UnsafeCell<Dlmalloc<Range>>,
 }
 
 // SAFETY: `heap` is only touched between lock and unlock of `lock`.
@@ -32,11 +35,11 @@ impl Heap {
         Self {
             ready: AtomicBool::new(false),
             lock: UnsafeCell::new(MaybeUninit::uninit()),
-            heap: UnsafeCell::new(Dlmalloc::new()),
+            heap: UnsafeCell::new(Dlmalloc::new_with_allocator(Range::new())),
         }
     }
 
-    fn locked<T>(&self, work: impl FnOnce(&mut Dlmalloc) -> T) -> T {
+    fn locked<T>(&self, work: impl FnOnce(&mut Dlmalloc<Range>) -> T) -> T {
         let lock = self.lock.get().cast::<pthread_mutex_t>();
         if !self.ready.load(Ordering::Acquire) {
             // SAFETY: the first allocation of a process is before its second thread: Rust's runtime makes it before `main`.
@@ -91,6 +94,21 @@ unsafe impl GlobalAlloc for Heap {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_many_have_taken_at_once_goes_back_though_little_stays() {
+        let mut heap = Dlmalloc::new_with_allocator(Range::new());
+        // SAFETY: what is allocated is freed, once, with its size; `heap` is this function's alone.
+        unsafe {
+            let few: Vec<_> = (0..1_000).map(|_| heap.malloc(100, 16)).collect();
+            let many: Vec<_> = (0..10_000).map(|_| heap.malloc(1_000, 16)).collect();
+            let most = heap.allocator().used();
+            many.into_iter().for_each(|place| heap.free(place, 1_000, 16));
+            let left = heap.allocator().used();
+            assert!(most > 10_000_000 && left < 1_000_000, "{most} {left}");
+            few.into_iter().for_each(|place| heap.free(place, 100, 16));
+        }
+    }
 
     #[test]
     fn many_threads_at_once() {

@@ -57,13 +57,16 @@ impl Entry {
     pub(super) fn take(&mut self, now: Instant, heard: Heard, latency: Duration) -> bool {
         self.answered = Some(now);
         self.latency = Some(latency);
-        self.reason = heard.reason;
+        keep(&mut self.reason, heard.reason);
         let check = &self.target.check;
         let turned = self.tally.observe(heard.success, check.rise, check.fall);
         if !heard.success {
             return turned;
         }
-        self.warning = heard.warning;
+        match (&mut self.warning, heard.warning) {
+            (Some(kept), Some(new)) => keep(kept, new),
+            (kept, new) => *kept = new,
+        }
         let fed = self.feedback != heard.feedback;
         self.feedback = heard.feedback;
         turned || (fed && self.tally.health() == Health::Up)
@@ -105,5 +108,12 @@ impl Entry {
         self.reason = old.reason.clone();
         self.feedback = old.feedback;
         self.warning.clone_from(&old.warning);
+    }
+}
+
+/// Puts `new` in the place of other words only: what lives from probe to probe must not move about in the heap with each of them.
+fn keep(kept: &mut Reason, new: Reason) {
+    if *kept != new {
+        *kept = new;
     }
 }

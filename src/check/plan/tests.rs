@@ -1,5 +1,6 @@
 //! Time, verdicts and company of targets.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::*;
