@@ -19,6 +19,8 @@ pub struct WorkerArgs {
     pub state: Option<PathBuf>,
     /// Whether the clock is this Director's to set: on the appliance. Under `director run` the host has one, and somebody who keeps it.
     pub set_clock: bool,
+    /// `vrrp` takes off what an earlier life has left in the kernel, and ends.
+    pub withdraw: bool,
 }
 
 /// Runs a worker until it is told to end (`Ok`) or cannot go on.

@@ -71,6 +71,7 @@ impl World {
                     let word = if end == End::Kill { "kill" } else { "terminate" };
                     self.say(&format!("{word} {key} pid {pid}"));
                 }
+                Action::Withdraw => self.say("take off what vrrp has left"),
                 Action::Hello(key) if self.mute.contains(&key) => {}
                 Action::Hello(key) => self.supervisor.answered(&key, self.now),
             }
@@ -120,6 +121,19 @@ impl World {
                 let how = if kind == "code" { How::Code(number) } else { How::Signal(number) };
                 let pid = self.pids.remove(&key(worker)).unwrap();
                 assert_eq!(self.supervisor.on_exit(pid, how, now), Some(key(worker)));
+            }
+            // Again and again, a moment after each start.
+            ["crash", worker, times, "every", seconds] => {
+                let end =
+                    self.now + Duration::from_secs_f64(seconds.parse().unwrap()) * times.parse().unwrap();
+                let every = Duration::from_secs_f64(seconds.parse().unwrap());
+                while self.now + every <= end {
+                    let at = self.now + every;
+                    self.pass(at);
+                    let Some(pid) = self.pids.remove(&key(worker)) else { break };
+                    self.supervisor.on_exit(pid, How::Signal(9), at);
+                    self.step();
+                }
             }
             ["mute", worker] => drop(self.mute.insert(key(worker))),
             ["unmute", worker] => drop(self.mute.remove(&key(worker))),

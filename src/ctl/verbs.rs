@@ -31,6 +31,7 @@ pub fn worker(mut args: lexopt::Parser) -> Result<ExitCode, Error> {
             Long("tty") => told.tty = Some(args.value()?.to_string_lossy().into_owned()),
             Long("file") => told.file = Some(PathBuf::from(args.value()?)),
             Long("set-clock") => told.set_clock = true,
+            Long("withdraw") => told.withdraw = true,
             Long("state") => told.state = Some(PathBuf::from(args.value()?)),
             Value(word) if role.is_none() => {
                 role = Some(

@@ -1,5 +1,6 @@
 //! One worker: the life of its processes, and what is to be done with it when. Pure.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::time::{Duration, Instant};
 
@@ -16,6 +17,10 @@ pub const HELLO_LIMIT: Duration = Duration::from_secs(5);
 pub const FIRST_HELLO_LIMIT: Duration = Duration::from_secs(30);
 /// Between SIGTERM and SIGKILL when one worker is to end.
 pub const TERM_LIMIT: Duration = Duration::from_secs(3);
+
+/// Restarts at once of `vrrp` within [`HEALTHY`]: its next life is master as the last one was only if it begins before the backups'
+/// patience is over, which at the shortest interval is 36 ms.
+pub const AT_ONCE: usize = 60;
 
 const FIRST_DELAY: Duration = Duration::from_millis(200);
 const LONGEST_DELAY: Duration = Duration::from_secs(30);
@@ -83,6 +88,8 @@ pub enum Action {
     Start(Key),
     /// Signal the process group `pid`.
     End(Key, Pid, End),
+    /// Take off the VIPs that a dead `vrrp` has left: its next life comes too late, or never, and another box has claimed them.
+    Withdraw,
     /// Ask it whether it lives; an answer goes to [`super::supervise::Supervisor::answered`].
     Hello(Key),
 }
@@ -119,6 +126,12 @@ pub struct Worker {
     failures: u32,
     last_exit: Option<How>,
     lives: u32,
+    /// When it was started again at once.
+    at_once: VecDeque<Instant>,
+    /// Waits in a row; once there was one, only a long life brings the restarts at once back.
+    waits: u32,
+    /// Since when it is known that it has left something behind.
+    leaves: Option<Instant>,
 }
 
 impl Worker {
@@ -132,6 +145,9 @@ impl Worker {
             failures: 0,
             last_exit: None,
             lives: 0,
+            at_once: VecDeque::new(),
+            waits: 0,
+            leaves: None,
         }
     }
 
@@ -217,6 +233,7 @@ impl Worker {
     /// When [`Self::due`] has something to do again.
     pub(super) fn deadline(&self) -> Option<Instant> {
         match self.state {
+            State::Waiting { .. } if self.leaves.is_some() => self.leaves,
             State::Waiting { until } => (!self.is_held()).then_some(until),
             State::Stopping { kill, .. } => kill,
             State::Running { .. } => self.silence_ends(),
@@ -228,6 +245,7 @@ impl Worker {
         let held = self.is_held();
         let silent = self.silence_ends().is_some_and(|end| end <= now);
         match &mut self.state {
+            State::Waiting { .. } if self.leaves.take().is_some() => Some(Action::Withdraw),
             State::Waiting { until } if !held && *until <= now => Some(Action::Start(self.key.clone())),
             State::Stopping { pid, kill, .. } if kill.is_some_and(|kill| kill <= now) => {
                 *kill = None;
@@ -257,6 +275,20 @@ impl Worker {
         self.failures = self.failures.saturating_add(1);
     }
 
+    /// Time until the start after a life that was too short.
+    fn wait(&mut self, now: Instant) -> Duration {
+        if self.key.role != Role::Vrrp {
+            return delay(self.failures);
+        }
+        self.at_once.retain(|at| now.saturating_duration_since(*at) < HEALTHY);
+        if self.waits == 0 && self.at_once.len() < AT_ONCE {
+            self.at_once.push_back(now);
+            return Duration::ZERO;
+        }
+        self.waits = self.waits.saturating_add(1);
+        delay(self.waits)
+    }
+
     /// It answered.
     pub(super) const fn answered(&mut self, now: Instant) {
         if let State::Running { heard, .. } = &mut self.state {
@@ -270,12 +302,14 @@ impl Worker {
         let asked_for = matches!(self.state, State::Stopping { why: Why::Operator, .. });
         self.last_exit = Some(how);
         if asked_for || age >= HEALTHY {
-            self.failures = 0;
+            (self.failures, self.waits) = (0, 0);
         }
-        if asked_for {
-            self.state = State::Waiting { until: now };
-        } else {
-            self.back_off(now);
+        let wait = if asked_for { Duration::ZERO } else { self.wait(now) };
+        self.state = State::Waiting { until: now + wait };
+        self.failures = if asked_for { 0 } else { self.failures.saturating_add(1) };
+        let back_at_once = wait.is_zero() && !self.is_held();
+        if self.key.role == Role::Vrrp && how != How::Code(0) && !back_at_once && !quiet {
+            self.leaves = Some(now);
         }
         if !quiet {
             self.report(how, age, now, asked_for);
@@ -308,7 +342,7 @@ impl Worker {
     pub(super) fn release(&mut self, now: Instant) {
         self.disposition = Disposition::Run;
         if matches!(self.state, State::Waiting { .. }) {
-            self.failures = 0;
+            (self.failures, self.waits) = (0, 0);
             self.state = State::Waiting { until: now };
         }
     }

@@ -63,6 +63,8 @@ pub struct Init {
     shutdown: Option<(Shutdown, Ending)>,
     links: Links,
     reload: Option<LineStream>,
+    /// The process that tidies up after a dead `vrrp`.
+    withdrawing: Option<Pid>,
 }
 
 impl Init {
@@ -83,6 +85,7 @@ impl Init {
             shutdown: None,
             links: Links::default(),
             reload: None,
+            withdrawing: None,
         })
     }
 
@@ -166,6 +169,13 @@ impl Init {
             self.listen_to(key);
             self.keep_own_records();
         }
+        if self.withdrawing == Some(pid) {
+            self.withdrawing = None;
+            match how {
+                How::Code(0) => log::warn!("taken off: what vrrp has left behind"),
+                _ => log::error!("VIPs may be left behind: worker=vrrp how={how}"),
+            }
+        }
         if let Some(key) = self.supervisor.on_exit(pid, how, Instant::now()) {
             // What it may have started does not outlive it.
             let _ = killpg(NixPid::from_raw(pid), Signal::SIGKILL);
@@ -196,6 +206,10 @@ impl Init {
                         log::warn!("{signal} not sent: worker={key} pid={pid} reason={error}");
                     }
                 }
+                Action::Withdraw => match self.setup.spawner.withdraw() {
+                    Ok(pid) => self.withdrawing = Some(pid),
+                    Err(error) => log::error!("VIPs are left behind: worker=vrrp reason={error}"),
+                },
                 Action::Hello(key) => self.links.ask(&key, &self.setup.spawner.run_dir),
             }
         }

@@ -37,9 +37,7 @@ impl Spawner {
     pub fn spawn(&self, key: &Key) -> io::Result<(Pid, PipeReader)> {
         let (reader, writer) = io::pipe()?;
         fcntl(&reader, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
-        // The running binary, even when its file has been replaced meanwhile.
-        let mut command = Command::new("/proc/self/exe");
-        command.arg0("director").arg("worker").arg(key.role.name()).arg("--run-dir").arg(self.run_dir.path());
+        let mut command = self.command(key.role);
         if let Some(tty) = &key.tty {
             command.arg("--tty").arg(tty);
         }
@@ -54,17 +52,35 @@ impl Spawner {
         if self.file.is_none() && key.role == Role::Time {
             command.arg("--set-clock");
         }
+        command.stdout(writer.try_clone()?).stderr(writer);
+        let child = command.spawn()?;
+        let pid = Pid::try_from(child.id()).map_err(io::Error::other)?;
+        protect(key.role, pid);
+        Ok((pid, reader))
+    }
+
+    /// Starts a process that takes off what a dead `vrrp` has left in the kernel, and ends.
+    ///
+    /// # Errors
+    /// When the kernel has no room for a process.
+    pub fn withdraw(&self) -> io::Result<Pid> {
+        let mut command = self.command(Role::Vrrp);
+        let child = command.arg("--withdraw").stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+        Pid::try_from(child.id()).map_err(io::Error::other)
+    }
+
+    fn command(&self, role: Role) -> Command {
+        // The running binary, even when its file has been replaced meanwhile.
+        let mut command = Command::new("/proc/self/exe");
+        command.arg0("director").arg("worker").arg(role.name()).arg("--run-dir").arg(self.run_dir.path());
         command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("HOME", "/");
         for name in PASSED_ON {
             if let Some(value) = std::env::var_os(name) {
                 command.env(name, value);
             }
         }
-        command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer);
-        let child = command.current_dir("/").process_group(0).spawn()?;
-        let pid = Pid::try_from(child.id()).map_err(io::Error::other)?;
-        protect(key.role, pid);
-        Ok((pid, reader))
+        command.stdin(Stdio::null()).current_dir("/").process_group(0);
+        command
     }
 }
 

@@ -1,7 +1,8 @@
 //! Who is started, asked, killed and started again, and when. Pure: time comes in, actions go out.
 //!
 //! The first restart is at once, then after `min(0.2 s × 2ⁿ, 30 s)` with n the short lives in a row. There is no giving up: a
-//! director must keep trying; from five on it is an alarm. A worker whose loop no longer answers is killed, because a process
+//! director must keep trying; from five on it is an alarm. `vrrp` is started at once more often, for a master that is back soon enough
+//! stays master; before it waits, what it has left is taken off.  A worker whose loop no longer answers is killed, because a process
 //! that hangs is worse than one that died: its twin takes over from a dead one.
 
 use std::time::{Duration, Instant};

@@ -16,27 +16,27 @@ use super::instance::{Entry, Instance};
 use super::packet::{self, Envelope, Reject};
 use super::quiet::Quiet;
 use super::seal::Wall;
-use super::track::{is_ipv6, judge_all};
+use super::track::{is_cut_off, is_ipv6, judge_all};
 use super::vips::{self, Desired, Op};
 
+use announcements::{A_TURN, Announcements};
+
+mod announcements;
 mod orders;
 mod waits;
-
-/// Announcements made in one turn: between two turns the sockets are read.
-const ANNOUNCEMENTS_A_TURN: usize = 64;
 
 /// All virtual routers.
 #[derive(Debug, Default)]
 pub struct Engine {
     instances: Vec<Instance>,
     facts: Facts,
-    gates: BTreeMap<IfName, Instant>,
+    announcements: Announcements,
     counters: BTreeMap<&'static str, u64>,
     quiet: Quiet,
     effects: Vec<Effect>,
     /// Groups all of whose members were master when they were last looked at.
     leading: BTreeSet<String>,
-    /// Since when a new process waits for the first word about these services.
+    /// Since when a new process waits for the first word of its trackers and about these services.
     awaited: Option<(Instant, BTreeSet<String>)>,
     /// The process ends.
     ended: bool,
@@ -48,7 +48,7 @@ impl Engine {
     pub fn new() -> Self {
         Self {
             counters: Reject::NAMES.into_iter().map(|name| (name, 0)).collect(),
-            effects: Vec::with_capacity(ANNOUNCEMENTS_A_TURN),
+            effects: Vec::with_capacity(A_TURN),
             ..Self::default()
         }
     }
@@ -85,6 +85,7 @@ impl Engine {
         let entries = group::entries(&self.instances, entries);
         self.assess(now, entries);
         self.leading = group::leading(&self.instances);
+        self.align(now);
         self.effects.push(Effect::Addresses);
     }
 
@@ -134,12 +135,16 @@ impl Engine {
             );
         };
         let ipv6 = envelope.source.is_ipv6();
-        let mine = self.instances.iter_mut().find(|instance| {
+        let fits = self.instances.iter_mut().filter(|instance| {
             let config = instance.config();
             let hears = config.interface == *interface || config.heartbeat.contains(interface);
             config.vrid.get() == vrid && hears && is_ipv6(config) == ipv6
         });
-        match mine {
+        // Those with one number have different peers.
+        let stranger = |instance: &&mut Instance| {
+            !instance.config().peers.iter().any(|peer| peer.address == envelope.source)
+        };
+        match fits.min_by_key(stranger) {
             Some(instance) => instance.receive(now, interface, envelope, payload, &mut self.effects),
             None => self.unclaimed(now, interface, envelope.source, Reject::Vrid(vrid)),
         }
@@ -199,21 +204,18 @@ impl Engine {
     pub fn deadline(&self, now: Instant) -> Option<Instant> {
         let timers = self.instances.iter().filter_map(|instance| {
             let own = group::deadline(&self.instances, instance)?;
-            let wait = self.waits_until(instance).filter(|_| instance.state() == RouterState::Backup);
+            let wait = self.waits_until(instance).into_iter().chain(instance.doubts()).max();
+            let wait = wait.filter(|_| instance.state() == RouterState::Backup);
             Some(wait.map_or(own, |wait| own.max(wait)))
         });
-        let announcements = self.instances.iter().filter_map(|instance| {
-            let at = instance.announcement_at(now)?;
-            let gate = instance.next_announced().and_then(|interface| self.gates.get(interface));
-            Some(gate.map_or(at, |gate| at.max(*gate)))
-        });
+        let announcements = self.announcements_at(now);
         let lingering = self.instances.iter().filter_map(Instance::lingers);
         timers.chain(announcements).chain(lingering).min()
     }
 
     /// What has to be done, and forgets it.
     pub fn effects(&mut self) -> Vec<Effect> {
-        std::mem::replace(&mut self.effects, Vec::with_capacity(ANNOUNCEMENTS_A_TURN))
+        std::mem::replace(&mut self.effects, Vec::with_capacity(A_TURN))
     }
 
     /// The VIPs that the kernel should have.
@@ -275,35 +277,24 @@ impl Engine {
         let unheard =
             self.instances.iter().any(|instance| self.waits_until(instance).is_some_and(|at| now < at));
         for ((instance, verdict), entry) in self.instances.iter_mut().zip(verdicts).zip(entries) {
-            instance.assess(now, verdict, entry, unheard, &mut self.effects);
+            let cut_off = is_cut_off(instance.config(), &self.facts);
+            instance.assess(now, verdict, entry, unheard, cut_off, &mut self.effects);
         }
     }
 
-    /// Where one member of a leading group is master no more, the others give way with it.
+    /// Where one member of a leading group is master no more, the others give way with it. So they do where a file has just made a group
+    /// of masters and backups; there they resign, for nobody waits for their silence.
     fn align(&mut self, now: Instant) {
         let leading = group::leading(&self.instances);
+        let mut torn = group::torn(&self.instances);
         for lost in self.leading.difference(&leading) {
-            let members = self.instances.iter_mut().filter(|i| i.config().group.as_ref() == Some(lost));
-            members.for_each(|instance| instance.give_way(now, &mut self.effects));
+            torn.entry(lost.clone()).or_insert_with(|| group::leads_first(&self.instances, lost));
         }
-        self.leading = leading;
-    }
-
-    fn announce(&mut self, now: Instant) {
-        let mut left = ANNOUNCEMENTS_A_TURN;
-        for instance in &mut self.instances {
-            while left > 0
-                && let Some((interface, vip)) = instance.announcement(now)
-                && self.gates.get(&interface).is_none_or(|at| *at <= now)
-            {
-                let pace = instance.pacer().interval();
-                instance.pacer().advance();
-                if !pace.is_zero() {
-                    self.gates.insert(interface.clone(), now + pace);
-                }
-                self.effects.push(Effect::Announce { interface, vip });
-                left -= 1;
-            }
+        for (group, first) in torn {
+            let resigns = !self.leading.contains(&group);
+            let members = self.instances.iter_mut().filter(|i| i.config().group.as_ref() == Some(&group));
+            members.for_each(|instance| instance.give_way(now, !first, resigns, &mut self.effects));
         }
+        self.leading = group::leading(&self.instances);
     }
 }

@@ -49,7 +49,8 @@ impl Peer {
 /// What may happen to a virtual router.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Event {
-    /// Interface, source address and trackers allow taking part. An election is not won before `hold` has passed.
+    /// Interface, source address and trackers allow taking part. An election is not won before `hold` has passed, or a master
+    /// was heard.
     Ready {
         /// Time for a switch to forward frames before silence counts.
         hold: Duration,
@@ -59,7 +60,12 @@ pub enum Event {
     /// Interface, source address or a tracker forbids taking part.
     Fail,
     /// Another member of the group has a better master: give way with it.
-    Yield,
+    Yield {
+        /// An election is not won again before this has passed, or a master was heard.
+        hold: Duration,
+        /// Nobody may be ready on this segment: resign, so that somebody is at once.
+        resigns: bool,
+    },
     /// The operator takes mastership from us.
     Resign,
     /// The process ends in order, or the instance leaves the file.
@@ -132,8 +138,8 @@ impl fmt::Display for Reason {
 pub enum Announce {
     /// As a new master: the first burst, a second one later, then the refreshes.
     Burst,
-    /// Once each: somebody else has just claimed them.
-    Once,
+    /// As one whose VIPs somebody else has just claimed.
+    Claimed,
 }
 
 /// What the outside has to do, in this order.

@@ -117,7 +117,7 @@ impl Router {
                 self.params = params;
                 State::Initialize
             }
-            Event::Advert { .. } | Event::Timer | Event::Stop | Event::Yield | Event::Resign => {
+            Event::Advert { .. } | Event::Timer | Event::Stop | Event::Yield { .. } | Event::Resign => {
                 State::Initialize
             }
         }
@@ -135,7 +135,7 @@ impl Router {
             | Event::Timer
             | Event::Fail
             | Event::Resume
-            | Event::Yield
+            | Event::Yield { .. }
             | Event::Resign => State::Fault,
         }
     }
@@ -165,6 +165,14 @@ impl Router {
 
     fn send(&self, priority: u8, out: &mut Actions) {
         push(out, Action::Send { priority, interval: self.params.interval });
+    }
+
+    /// Whether it is backup of a master that it leaves alone, as long as that one is heard.
+    #[must_use]
+    pub fn follows(&self) -> bool {
+        let master = self.heard.filter(|peer| peer.priority != 0);
+        matches!(self.state, State::Backup(_))
+            && master.is_some_and(|peer| peer.priority >= self.params.priority || !self.preempts())
     }
 
     /// RFC 9568 section 6.1: the owner preempts whatever the file says. The operator's word goes above both.

@@ -6,17 +6,19 @@ use std::time::{Duration, Instant};
 
 use crate::config::model::{Garp, VirtualAddress};
 
-/// Least time between two rounds that answer somebody else's claim: a router that does not hear us must not make us shout.
-const ONCE_EVERY: Duration = Duration::from_secs(1);
+/// Least time between two bursts that answer somebody else's claim: a router that does not hear us must not make us shout.
+const ANSWER_EVERY: Duration = Duration::from_secs(1);
 
 /// The announcements of one instance.
 #[derive(Debug, Clone)]
 pub struct Pacer {
     garp: Garp,
     round: Round,
-    second: Option<(Instant, Vec<VirtualAddress>)>,
+    second: Option<(Instant, Vec<VirtualAddress>, u8)>,
     refresh: Option<Instant>,
-    claimed: Option<Instant>,
+    /// When the last claim of somebody else was answered, and when one that has come since will be.
+    answered: Option<Instant>,
+    answer: Option<Instant>,
 }
 
 /// A burst in progress: every VIP once, then every VIP again.
@@ -24,6 +26,7 @@ pub struct Pacer {
 struct Round {
     vips: Vec<VirtualAddress>,
     next: usize,
+    made: u8,
     left: u8,
 }
 
@@ -31,7 +34,7 @@ impl Pacer {
     /// Silent until told otherwise.
     #[must_use]
     pub fn new(garp: Garp) -> Self {
-        Self { garp, round: Round::default(), second: None, refresh: None, claimed: None }
+        Self { garp, round: Round::default(), second: None, refresh: None, answered: None, answer: None }
     }
 
     /// Other numbers for what comes; a burst in progress goes on.
@@ -42,28 +45,40 @@ impl Pacer {
         self.garp = garp;
     }
 
-    /// Least time between two announcements on one interface.
+    /// Least time between two announcements on one interface, if the file has one.
     #[must_use]
-    pub const fn interval(&self) -> Duration {
+    pub const fn interval(&self) -> Option<Duration> {
         self.garp.interval
     }
 
     /// A new master, or new VIPs of an old one: announces `vips` now and after the delay.
     pub fn begin(&mut self, now: Instant, vips: Vec<VirtualAddress>) {
-        self.second = after(now, self.garp.delay).map(|at| (at, vips.clone()));
+        let Garp { repeat, delay, refresh, .. } = self.garp;
+        self.second = after(now, delay).map(|at| (at, vips.clone(), repeat));
         if self.refresh.is_none() {
-            self.refresh = after(now, self.garp.refresh);
+            self.refresh = after(now, refresh);
         }
-        self.run(vips, self.garp.repeat);
+        self.run(vips, 0, repeat);
     }
 
-    /// One announcement each, because somebody else has just claimed the VIPs, or one was missing for a moment.
-    pub fn once(&mut self, now: Instant, vips: Vec<VirtualAddress>) {
-        let recent = self.claimed.is_some_and(|at| now.saturating_duration_since(at) < ONCE_EVERY);
-        if !recent && self.round.left == 0 {
-            self.claimed = Some(now);
-            self.run(vips, 1);
+    /// Somebody else has just claimed `vips`, or one was missing for a moment: announces them now and after the delay; or later, if
+    /// the last time was a moment ago, for what comes last is what the segment believes.
+    pub fn claimed(&mut self, now: Instant, vips: Vec<VirtualAddress>) {
+        let soonest = self.answered.map(|at| at + ANSWER_EVERY).filter(|at| *at > now);
+        if soonest.is_some() || self.round.left > 0 {
+            self.answer.get_or_insert(soonest.unwrap_or(now));
+        } else {
+            self.answer_claim(now, vips);
         }
+    }
+
+    fn answer_claim(&mut self, now: Instant, vips: Vec<VirtualAddress>) {
+        let Garp { rival_repeat, rival_delay, .. } = self.garp;
+        (self.answered, self.answer) = (Some(now), None);
+        if let Some(at) = after(now, rival_delay) {
+            self.second = Some((at, vips.clone(), rival_repeat));
+        }
+        self.run(vips, 0, rival_repeat);
     }
 
     /// A master that was never away: the refreshes go on.
@@ -83,11 +98,15 @@ impl Pacer {
         vips: impl IntoIterator<Item = &'v VirtualAddress>,
     ) -> Option<&VirtualAddress> {
         if self.round.left == 0 {
-            if let Some((_, again)) = self.second.take_if(|(at, _)| *at <= now) {
-                self.run(again, self.garp.repeat);
-            } else if self.refresh.is_some_and(|at| at <= now) {
+            let due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
+            let all = || vips.into_iter().cloned().collect::<Vec<_>>();
+            if let Some((_, again, repeat)) = self.second.take_if(|(at, ..)| *at <= now) {
+                self.run(again, repeat, repeat);
+            } else if due(self.answer) {
+                self.answer_claim(now, all());
+            } else if due(self.refresh) {
                 self.refresh = after(now, self.garp.refresh);
-                self.run(vips.into_iter().cloned().collect(), 1);
+                self.run(all(), 0, 1);
             }
         }
         self.next_vip()
@@ -104,8 +123,15 @@ impl Pacer {
         self.round.next += 1;
         if self.round.next >= self.round.vips.len() {
             self.round.next = 0;
+            self.round.made = self.round.made.saturating_add(1);
             self.round.left = self.round.left.saturating_sub(1);
         }
+    }
+
+    /// How often every VIP of the burst in progress has been announced: who has less comes first.
+    #[must_use]
+    pub const fn rounds(&self) -> u8 {
+        self.round.made
     }
 
     /// When [`Self::peek`] has something: `now` during a burst.
@@ -114,13 +140,13 @@ impl Pacer {
         if self.round.left > 0 {
             return Some(now);
         }
-        let second = self.second.as_ref().map(|(at, _)| *at);
-        second.into_iter().chain(self.refresh).min()
+        let second = self.second.as_ref().map(|(at, ..)| *at);
+        second.into_iter().chain(self.answer).chain(self.refresh).min()
     }
 
-    fn run(&mut self, vips: Vec<VirtualAddress>, repeat: u8) {
+    fn run(&mut self, vips: Vec<VirtualAddress>, made: u8, repeat: u8) {
         let left = if vips.is_empty() { 0 } else { repeat };
-        self.round = Round { vips, next: 0, left };
+        self.round = Round { vips, next: 0, made, left };
     }
 }
 
@@ -180,14 +206,53 @@ mod tests {
         assert_eq!(play(&mut pacer, start, 60_000, &vips(2)).len(), 2);
     }
 
+    fn brief() -> Garp {
+        Garp { refresh: Duration::ZERO, rival_repeat: 1, rival_delay: Duration::ZERO, ..Garp::default() }
+    }
+
+    #[test]
+    fn the_last_claim_is_always_answered() {
+        let start = Instant::now();
+        let at = |ms: u64| start + Duration::from_millis(ms);
+        let mut pacer = Pacer::new(brief());
+        let mut log = Vec::new();
+        for ms in [0, 5, 700] {
+            pacer.claimed(at(ms), vips(1));
+            log.extend(play(&mut pacer, at(ms), 1, &vips(1)).len().ne(&0).then_some(ms));
+        }
+        assert_eq!(log, [0], "no more than once a second");
+        assert_eq!(pacer.deadline(at(700)), Some(at(1000)));
+        assert_eq!(play(&mut pacer, at(700), 5000, &vips(1)), [(300, "10.0.0.1".to_owned())], "and no less");
+    }
+
+    #[test]
+    fn a_claim_is_answered_like_a_take_over() {
+        let start = Instant::now();
+        let mut pacer = Pacer::new(Garp { refresh: Duration::ZERO, ..Garp::default() });
+        pacer.claimed(start, vips(2));
+        let log = play(&mut pacer, start, 10_000, &vips(2));
+        assert_eq!(log.iter().map(|(ms, _)| *ms).collect::<Vec<_>>(), [[0; 10], [5000; 10]].concat());
+    }
+
+    #[test]
+    fn a_claim_during_a_burst_is_answered_after_it() {
+        let start = Instant::now();
+        let mut pacer = Pacer::new(Garp { delay: Duration::ZERO, repeat: 2, ..brief() });
+        pacer.begin(start, vips(2));
+        assert!(pacer.peek(start, &vips(2)).is_some());
+        pacer.advance();
+        pacer.claimed(start, vips(2));
+        assert_eq!(play(&mut pacer, start, 5_000, &vips(2)).len(), 3 + 2);
+    }
+
     #[test]
     fn claims_of_others_are_answered_once_a_second() {
         let start = Instant::now();
-        let mut pacer = Pacer::new(Garp { refresh: Duration::ZERO, ..Garp::default() });
+        let mut pacer = Pacer::new(brief());
         let mut count = 0;
         for ms in (0..3000).step_by(10) {
             let now = start + Duration::from_millis(ms);
-            pacer.once(now, vips(1));
+            pacer.claimed(now, vips(1));
             while pacer.peek(now, &vips(1)).is_some() {
                 pacer.advance();
                 count += 1;

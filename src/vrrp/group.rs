@@ -2,14 +2,17 @@
 //!
 //! - One that fails takes its group with it ([`super::track::judge_all`]).
 //! - A member whose master has fallen silent waits until every other member's has: the twin may have lost one cable only.
-//! - When one gives way to a better master, all do.
+//! - When one gives way to a better master, all do, also where they became a group only now.
+//! - Of two boxes each of which is better at one member both lose the group at once. One comparison decides then who takes it: that of the
+//!   first member by family, number and address, which is the same one everywhere. Who lost there lets the other go first.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use crate::ipc::message::RouterState;
 
 use super::instance::{Entry, Instance};
+use super::track::is_ipv6;
 
 /// Groups in which somebody would be master and has to wait for another.
 #[must_use]
@@ -31,6 +34,30 @@ pub fn leading(instances: &[Instance]) -> BTreeSet<String> {
         .map(|(group, _)| group)
         .collect();
     all.into_iter().filter(|group| !behind.contains(group)).collect()
+}
+
+/// Groups of which one member is master here while another hears a better master, and for each whether its first member is the
+/// one that is master.
+#[must_use]
+pub fn torn(instances: &[Instance]) -> BTreeMap<String, bool> {
+    let masters: BTreeSet<&String> = grouped(instances)
+        .filter(|(_, instance)| instance.state() == RouterState::Master)
+        .map(|(group, _)| group)
+        .collect();
+    let beaten = grouped(instances).filter(|(group, instance)| masters.contains(group) && instance.follows());
+    beaten.map(|(group, _)| (group.clone(), leads_first(instances, group))).collect()
+}
+
+/// Whether the first member of `group` is master: first by what all boxes know of it alike.
+#[must_use]
+pub fn leads_first(instances: &[Instance], group: &str) -> bool {
+    let key = |instance: &Instance| {
+        let config = instance.config();
+        let address = config.addresses.iter().map(|vip| vip.cidr.address).min();
+        (is_ipv6(config), config.vrid, address)
+    };
+    let members = grouped(instances).filter(|(name, _)| *name == group).map(|(_, instance)| instance);
+    members.min_by_key(|instance| key(instance)).is_some_and(|first| first.state() == RouterState::Master)
 }
 
 /// When the timer of `instance` is due: that of a backup in a group not before those of the others.

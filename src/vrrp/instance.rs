@@ -9,7 +9,7 @@ use crate::ipc::message::RouterState;
 use crate::units::IfName;
 use crate::vrrp::devices::Device;
 use crate::vrrp::effect::Effect;
-use crate::vrrp::event::{Event, Params};
+use crate::vrrp::event::{Event, Params, master_down};
 use crate::vrrp::fsm::Router;
 use crate::vrrp::garp::Pacer;
 use crate::vrrp::packet::{self, Packet, Reject};
@@ -69,6 +69,10 @@ pub struct Instance {
     lingers: Option<Instant>,
     /// What was heard last with heartbeats: the same comes again by another way.
     last: Option<(Instant, IfName, IpAddr, Packet)>,
+    /// Until when silence makes it no master, though it runs.
+    doubt: Option<Instant>,
+    /// The interface was out when it last could not take part: its switch may have to learn the way anew.
+    cut_off: bool,
 }
 
 impl Instance {
@@ -90,6 +94,8 @@ impl Instance {
             late: Duration::ZERO,
             lingers: None,
             last: None,
+            doubt: None,
+            cut_off: true,
             config,
         }
     }
@@ -151,15 +157,17 @@ impl Instance {
     }
 
     /// Follows the judgement on the facts: takes part, changes its priority, or does not take part.
-    /// `unready`: the services have yet to be heard of.
+    /// `unready`: the services have yet to be heard of. `cut_off`: its interface is out.
     pub fn assess(
         &mut self,
         now: Instant,
         verdict: Verdict,
         entry: Entry,
         unready: bool,
+        cut_off: bool,
         out: &mut Vec<Effect>,
     ) {
+        self.cut_off |= cut_off;
         match verdict {
             Verdict::Ready { priority, source, yields } => {
                 let wanted = Params { yields, ..params(&self.config, priority, source) };
@@ -167,11 +175,14 @@ impl Instance {
                     self.step(now, Event::Params(wanted), out);
                 }
                 if matches!(self.state(), RouterState::Initialize | RouterState::Fault) {
+                    // A gateway or the operator that comes back has moved no cable.
+                    let cut_off = std::mem::take(&mut self.cut_off);
+                    let start_delay = if cut_off { self.config.start_delay } else { Duration::ZERO };
                     let event = match entry {
                         // An owner does not wait by itself: any hold makes it listen first.
-                        Entry::Listen => Event::Ready {
-                            hold: self.config.start_delay.max(Duration::from_nanos(unready.into())),
-                        },
+                        Entry::Listen => {
+                            Event::Ready { hold: start_delay.max(Duration::from_nanos(unready.into())) }
+                        }
                         Entry::Resume(theirs) => {
                             self.theirs = theirs;
                             Event::Resume
@@ -210,10 +221,12 @@ impl Instance {
     }
 
     /// The operator takes mastership from it. The VIPs stay for a moment: what clients send before the other one has claimed
-    /// them is still answered.
+    /// them is still answered. Who is not master has nothing to hand over.
     pub fn resign(&mut self, now: Instant, out: &mut Vec<Effect>) {
-        self.lingers = Some(now + LINGER);
-        self.step(now, Event::Resign, out);
+        if self.state() == RouterState::Master {
+            self.lingers = Some(now + LINGER);
+            self.step(now, Event::Resign, out);
+        }
     }
 
     /// Until when VIPs that were handed over stay.
@@ -229,15 +242,30 @@ impl Instance {
         }
     }
 
-    /// Another member of the group has given way.
-    pub fn give_way(&mut self, now: Instant, out: &mut Vec<Effect>) {
-        self.step(now, Event::Yield, out);
+    /// Another member of the group has given way. `after`: another box is to go first where both have. `resigns`: nobody may be
+    /// ready to follow.
+    pub fn give_way(&mut self, now: Instant, after: bool, resigns: bool, out: &mut Vec<Effect>) {
+        let Params { version, priority, interval, missed, .. } = *self.router.params();
+        let hold = master_down(version, priority, interval, missed) * 2;
+        self.step(now, Event::Yield { hold: if after { hold } else { Duration::ZERO }, resigns }, out);
+    }
+
+    /// Whether it is backup of a master that it leaves alone.
+    #[must_use]
+    pub fn follows(&self) -> bool {
+        self.router.follows()
+    }
+
+    /// Until when it does not trust the silence: it heard a master whose signature is right and whose clock is not ours.
+    #[must_use]
+    pub const fn doubts(&self) -> Option<Instant> {
+        self.doubt
     }
 
     /// Some of the VIPs had vanished from the kernel and are back: the segment may have learnt otherwise.
     pub fn announce_again(&mut self, now: Instant) {
         if self.state() == RouterState::Master {
-            self.pacer.once(now, self.vips());
+            self.pacer.claimed(now, self.vips());
         }
     }
 
@@ -255,6 +283,18 @@ impl Instance {
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
         self.router.deadline()
+    }
+
+    /// Least time between two announcements on one interface, if the file has one.
+    #[must_use]
+    pub const fn pace(&self) -> Option<Duration> {
+        self.pacer.interval()
+    }
+
+    /// How often each VIP of a burst in progress has been announced.
+    #[must_use]
+    pub const fn rounds(&self) -> u8 {
+        self.pacer.rounds()
     }
 
     /// The announcements.

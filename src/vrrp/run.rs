@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::error::Error as StdError;
-use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use nix::time::{ClockId, clock_gettime};
@@ -17,7 +16,6 @@ use crate::ipc::server::{self, Call, Subscribers};
 use crate::net::watch::{ADDRESSES, Watch};
 use crate::paths::RunDir;
 use crate::role::Role;
-use crate::units::IfName;
 use crate::vrrp::alarm::Alarm;
 use crate::vrrp::apply::{self, Done, Job};
 use crate::vrrp::engine::Engine;
@@ -38,7 +36,8 @@ mod calls; // what is asked of the worker, and its end
 mod effects; // what the virtual routers ask for, done in their order
 mod load; // what decides from outside: the configuration, services, trackers
 mod tables; // the tables of links and addresses: looked at, compared, made so by the thread beside the loop
-mod ways_and_daemons; // routes, rules and synchronisation daemons, made so by the thread beside the loop
+mod ways_and_daemons;
+mod withdraw; // what a dead worker has left is taken off // routes, rules and synchronisation daemons, made so by the thread beside the loop
 
 /// The kernel is looked at this often, whatever it says by itself.
 const PERIOD: Duration = Duration::from_secs(5);
@@ -64,6 +63,9 @@ const PATIENCE: Duration = Duration::from_millis(1500);
 /// # Errors
 /// When there is no runtime, no socket in the run directory, no netlink or no CAP_NET_RAW.
 pub fn run(args: &WorkerArgs) -> Result<(), Box<dyn StdError>> {
+    if args.withdraw {
+        return Ok(withdraw::withdraw()?);
+    }
     never_wait_for_the_log();
     be_punctual();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -98,8 +100,6 @@ struct Worker {
     again: bool,
     /// It has made a device, or removed one, since it looked last.
     made: bool,
-    /// Announcements that wait for it: nobody is called before the VIP is there.
-    withheld: Vec<(IfName, IpAddr)>,
     memory: Memory,
     /// Masters of the previous life, until the first configuration.
     previous: Vec<Record>,
@@ -109,6 +109,8 @@ struct Worker {
     services: Option<mpsc::Receiver<Heard>>,
     /// When what they said is written down: together, a thousand speak at once when a box starts.
     remember_at: Option<Instant>,
+    /// Who is master has changed in this turn.
+    unwritten: bool,
     /// The thread that asks what trackers want to know, once there is anything to ask.
     watcher: Option<mpsc::UnboundedSender<Wanted>>,
     news: Option<mpsc::UnboundedReceiver<News>>,
@@ -157,12 +159,12 @@ impl Worker {
             applying: false,
             again: false,
             made: false,
-            withheld: Vec::new(),
             memory,
             previous: life.masters,
             generation: 0,
             services: None,
             remember_at: None,
+            unwritten: false,
             watcher: None,
             news: None,
             sync: Daemons::default(),

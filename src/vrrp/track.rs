@@ -121,6 +121,12 @@ fn file_failure(path: &str, weight: Option<i16>, facts: &Facts) -> Option<String
     }
 }
 
+/// Whether the interface of its advertisements is out.
+#[must_use]
+pub fn is_cut_off(config: &VrrpInstance, facts: &Facts) -> bool {
+    link_problem(facts.links.get(&config.interface)).is_some()
+}
+
 const fn link_problem(link: Option<&Link>) -> Option<&'static str> {
     match link {
         None => Some("does not exist"),

@@ -89,16 +89,16 @@ impl Sequences {
         };
         let [SCHEME, id, 0, 0, sequence @ ..] = *head else { return Err(Reject::TrailerMalformed) };
         let sequence = u64::from_be_bytes(sequence);
-        // Before the digest: a flood of old captures costs no digest each. It only refuses, so it may go by what is not verified.
+        let key = auth.keys.iter().find(|key| key.id == id).ok_or(Reject::UnknownKey(id))?;
+        let mac = mac(&key.secret, binding, message, head);
+        mac.verify_truncated_left(signature).map_err(|_| Reject::Signature)?;
+        // After the digest: one who knows the key, and whose clock differs, is no stranger.
         if let Replay::Time(window) = auth.replay {
             let off = off(sequence, unix);
             if off.unsigned_abs() > u32::from(window) {
                 return Err(Reject::Stale { seconds: off, window });
             }
         }
-        let key = auth.keys.iter().find(|key| key.id == id).ok_or(Reject::UnknownKey(id))?;
-        let mac = mac(&key.secret, binding, message, head);
-        mac.verify_truncated_left(signature).map_err(|_| Reject::Signature)?;
         self.remember(binding.source, sequence, unix, auth.replay)
     }
 

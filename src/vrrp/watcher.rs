@@ -1,7 +1,7 @@
 //! The thread that asks: gateways, programs and files that decide about mastership. The loop that advertises only hears what
 //! it has found out.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 use std::os::unix::fs::OpenOptionsExt;
@@ -25,8 +25,9 @@ const READ: Duration = Duration::from_millis(500);
 /// A file with more is no number and no word.
 const LONGEST: usize = 256;
 
-/// What is asked; everything, each time.
-pub type Wanted = BTreeSet<Subject>;
+/// What is asked; everything, each time. With each the time from the first question on during which an answer that cannot come, for
+/// the network is not up yet, says nothing.
+pub type Wanted = BTreeMap<Subject, Duration>;
 
 /// Something that is asked.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -49,13 +50,19 @@ pub enum News {
 /// What the virtual routers need to know.
 #[must_use]
 pub fn wanted(configs: &[VrrpInstance]) -> Wanted {
-    let tracks = configs.iter().flat_map(|config| &config.track);
+    let tracks = configs.iter().flat_map(|config| config.track.iter().map(move |track| (config, track)));
     let subject = |target: &TrackTarget| match target {
         TrackTarget::Probe(probe) => Some(Subject::Probe(probe.clone())),
         TrackTarget::File(path) => Some(Subject::File(path.clone())),
         TrackTarget::Interface(_) | TrackTarget::Service(_) => None,
     };
-    tracks.filter_map(|track| subject(&track.target)).collect()
+    let mut wanted = Wanted::new();
+    for (config, subject) in tracks.filter_map(|(config, track)| Some((config, subject(&track.target)?))) {
+        // The verdict comes while a new process still waits for it.
+        let grace = wanted.entry(subject).or_default();
+        *grace = config.start_wait.div_f32(2.0).max(*grace);
+    }
+    wanted
 }
 
 /// Starts the thread, which ends with the sender.
@@ -77,26 +84,28 @@ async fn watch(mut wanted: mpsc::UnboundedReceiver<Wanted>, tell: mpsc::Unbounde
     let mut tasks: BTreeMap<Subject, JoinHandle<()>> = BTreeMap::new();
     while let Some(wanted) = wanted.recv().await {
         tasks.retain(|subject, task| {
-            let stays = wanted.contains(subject);
+            let stays = wanted.contains_key(subject);
             if !stays {
                 task.abort();
             }
             stays
         });
-        for subject in wanted {
-            tasks.entry(subject.clone()).or_insert_with(|| tokio::task::spawn(ask(subject, tell.clone())));
+        for (subject, grace) in wanted {
+            let begin = || tokio::task::spawn(ask(subject.clone(), grace, tell.clone()));
+            tasks.entry(subject.clone()).or_insert_with(begin);
         }
     }
 }
 
-async fn ask(subject: Subject, tell: mpsc::UnboundedSender<News>) {
+async fn ask(subject: Subject, grace: Duration, tell: mpsc::UnboundedSender<News>) {
     match subject {
-        Subject::Probe(probe) => ask_again_and_again(probe, tell).await,
+        Subject::Probe(probe) => ask_again_and_again(probe, grace, tell).await,
         Subject::File(path) => read_again_and_again(path, tell).await,
     }
 }
 
-async fn ask_again_and_again(probe: Probe, tell: mpsc::UnboundedSender<News>) {
+async fn ask_again_and_again(probe: Probe, grace: Duration, tell: mpsc::UnboundedSender<News>) {
+    let begun = Instant::now();
     let mut tally = Tally::default();
     let mut hindered = false;
     let mut clock = tokio::time::interval(probe.interval);
@@ -108,8 +117,12 @@ async fn ask_again_and_again(probe: Probe, tell: mpsc::UnboundedSender<News>) {
         let (success, why) = match outcome {
             Err(_) => (false, format!("no answer within {}", show_duration(probe.timeout))),
             Ok(Outcome::Failure(why)) => (false, why.into_owned()),
-            // Unknown changes nothing; nor does a box whose network is not up yet.
-            Ok(Outcome::Unreachable(why)) if tally.health() != Health::Unknown => (false, why.into_owned()),
+            // Unknown changes nothing; nor does a box whose network is not up yet, for a while.
+            Ok(Outcome::Unreachable(why))
+                if tally.health() != Health::Unknown || begun.elapsed() >= grace =>
+            {
+                (false, why.into_owned())
+            }
             Ok(Outcome::Inconclusive(why) | Outcome::Unreachable(why)) => {
                 if !std::mem::replace(&mut hindered, true) {
                     log::warn!("tracker is hindered: {}: {why}", probe.kind);
@@ -216,7 +229,7 @@ mod tests {
             let second = Duration::from_secs(1);
             let probe = Probe { kind, interval: second, timeout: second, fall: 1, rise: 1 };
             let (tell, mut news) = mpsc::unbounded_channel();
-            let task = tokio::spawn(ask(Subject::Probe(probe.clone()), tell));
+            let task = tokio::spawn(ask(Subject::Probe(probe.clone()), Duration::ZERO, tell));
             let Some(News::Probe(about, verdict, _)) = news.recv().await else { panic!("no verdict") };
             assert_eq!((about, verdict), (probe, healthy), "{command}");
             task.abort();

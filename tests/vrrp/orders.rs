@@ -1,15 +1,18 @@
 //! What the operator wants of virtual routers, heartbeats over a second interface, and the wait for the first word about services.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use director::config::model::{Look, VirtualAddress, VrrpChecksum, VrrpInstance, VrrpVersion};
+use director::config::model::{
+    Look, Probe, ProbeKind, Track, TrackTarget, VirtualAddress, VrrpChecksum, VrrpInstance, VrrpVersion,
+};
 use director::ipc::message::{RouterOrder, RouterState, RouterStatus};
 use director::units::{Cidr, IfName, Priority, Vrid};
 use director::vrrp::auth::AuthField;
 use director::vrrp::effect::Effect;
 use director::vrrp::engine::Engine;
-use director::vrrp::facts::{Address, Link};
+use director::vrrp::facts::{Address, FileWord, Link};
 use director::vrrp::instance::Entry;
 use director::vrrp::packet::{Advertisement, Envelope, decode};
 
@@ -48,7 +51,7 @@ impl Bench {
             }
         });
         if !services.is_empty() {
-            engine.await_services(now, services.iter().map(ToString::to_string).collect());
+            engine.await_first_words(now, services.iter().map(ToString::to_string).collect());
         }
         engine.configure(now, configs, |_| Entry::Listen);
         engine.effects();
@@ -223,6 +226,152 @@ fn a_new_process_waits_for_the_first_word_about_every_service() {
     };
     assert_eq!(say("web", true), Backup);
     assert_eq!(say("dns", false), Master, "bad news are news");
+}
+
+fn tracks(name_: &str, vrid: i64, target: TrackTarget) -> VrrpInstance {
+    VrrpInstance { track: vec![Track { target, weight: None }], ..config(name_, vrid) }
+}
+
+fn gateway() -> Probe {
+    let kind = ProbeKind::Ping(ip("10.0.0.254"));
+    Probe {
+        kind,
+        interval: Duration::from_millis(100),
+        timeout: Duration::from_millis(100),
+        fall: 3,
+        rise: 2,
+    }
+}
+
+#[test]
+fn a_new_process_waits_for_the_first_word_of_its_trackers() {
+    let configs = vec![
+        tracks("gateway", 1, TrackTarget::Probe(gateway())),
+        tracks("file", 2, TrackTarget::File("/data/drain".to_owned())),
+        VrrpInstance {
+            start_wait: Duration::from_secs(4),
+            ..tracks("soon", 3, TrackTarget::Probe(gateway()))
+        },
+        tracks("interface", 4, TrackTarget::Interface(name("eth1"))),
+        VrrpInstance { group: Some("g".to_owned()), ..tracks("a", 5, TrackTarget::Probe(gateway())) },
+        VrrpInstance { group: Some("g".to_owned()), ..config("b", 6) },
+    ];
+    let mut bench = Bench::new(configs, &[]);
+    bench.engine.await_first_words(bench.now, BTreeSet::new());
+    bench.run(3_900);
+    assert_eq!(bench.states(), [Backup, Backup, Backup, Master, Backup, Backup]);
+    bench.run(200);
+    assert_eq!(bench.states(), [Backup, Backup, Master, Master, Backup, Backup], "start_wait is over");
+    bench.engine.observe(bench.now, |facts| {
+        facts.files.insert("/data/drain".to_owned(), FileWord::Number(0));
+    });
+    bench.run(10);
+    assert_eq!(bench.states()[..2], [Backup, Master]);
+    bench.engine.observe(bench.now, |facts| {
+        facts.probes.insert(gateway(), (false, "no answer".to_owned()));
+    });
+    bench.run(10);
+    assert_eq!(
+        bench.states(),
+        [Fault, Master, Fault, Master, Fault, Fault],
+        "never master without a gateway"
+    );
+    bench.engine.observe(bench.now, |facts| {
+        facts.probes.insert(gateway(), (true, "answers".to_owned()));
+    });
+    bench.run(5_000);
+    assert_eq!(bench.states(), [Master; 6]);
+}
+
+#[test]
+fn the_start_delay_is_for_a_link_that_has_come_up() {
+    let delayed = VrrpInstance {
+        start_delay: Duration::from_secs(30),
+        ..tracks("VI_1", 1, TrackTarget::Probe(gateway()))
+    };
+    let mut bench = Bench::new(vec![delayed], &[]);
+    bench.run(29_990);
+    assert_eq!(bench.states(), [Backup], "after a start");
+    bench.run(20);
+    assert_eq!(bench.states(), [Master]);
+    let probe = |bench: &mut Bench, healthy: bool| {
+        let word = (healthy, String::new());
+        bench.engine.observe(bench.now, |facts| drop(facts.probes.insert(gateway(), word)));
+    };
+    probe(&mut bench, false);
+    assert_eq!(bench.states(), [Fault]);
+    bench.run(1_000);
+    probe(&mut bench, true);
+    bench.run(3_300);
+    assert_eq!(bench.states(), [Master], "a gateway that is back has moved no cable");
+    let carrier = |bench: &mut Bench, running: bool| {
+        bench
+            .engine
+            .observe(bench.now, |facts| facts.links.get_mut(&name("eth0")).unwrap().running = running);
+    };
+    carrier(&mut bench, false);
+    probe(&mut bench, false);
+    carrier(&mut bench, true);
+    probe(&mut bench, true);
+    bench.run(29_990);
+    assert_eq!(bench.states(), [Backup], "the link was out meanwhile");
+    bench.run(20);
+    assert_eq!(bench.states(), [Master]);
+}
+
+#[test]
+fn half_a_group_that_a_new_file_has_made_gives_way() {
+    let member = |name: &str, vrid, priority| VrrpInstance {
+        group: Some("g".to_owned()),
+        priority: Priority::try_from(priority).unwrap(),
+        ..config(name, vrid)
+    };
+    let single = |config: VrrpInstance| VrrpInstance { group: None, ..config };
+    for (first, second, hold) in [(200, 100, false), (100, 200, true)] {
+        let (a, b) = (member("a", 1, first), member("b", 2, second));
+        let mut bench = Bench::new(vec![single(a.clone()), single(b.clone())], &[]);
+        let theirs = if first > second { 2 } else { 1 };
+        for _ in 0..5 {
+            bench.hear("eth0", theirs, 150);
+            bench.run(1000);
+        }
+        let mut states = [Master; 2];
+        states[usize::from(theirs) - 1] = Backup;
+        assert_eq!(bench.states(), states, "each box has one");
+        bench.sent();
+        bench.engine.configure(bench.now, vec![a, b], |_| Entry::Listen);
+        assert_eq!(bench.states(), [Backup; 2], "half a group is never master");
+        assert_eq!(bench.sent().iter().filter(|(_, _, priority, _)| *priority == 0).count(), 1, "resigns");
+        bench.run(4_000);
+        let expected = if hold { [Backup; 2] } else { [Master; 2] };
+        assert_eq!(bench.states(), expected, "who was behind at the first member lets the other go first");
+        bench.run(4_000);
+        assert_eq!(bench.states(), [Master; 2], "and does not wait for ever");
+    }
+}
+
+#[test]
+fn a_new_member_takes_nothing_from_its_group() {
+    let member = |name: &str, vrid| VrrpInstance { group: Some("g".to_owned()), ..config(name, vrid) };
+    let mut bench = Bench::new(vec![member("a", 1)], &[]);
+    bench.run(5_000);
+    bench.engine.configure(bench.now, vec![member("a", 1), member("b", 2)], |_| Entry::Listen);
+    assert_eq!(bench.states(), [Master, Backup]);
+    bench.run(5_000);
+    assert_eq!(bench.states(), [Master; 2]);
+}
+
+#[test]
+fn who_is_not_master_hands_nothing_over() {
+    let member = |name: &str, vrid| VrrpInstance { group: Some("g".to_owned()), ..config(name, vrid) };
+    let mut bench = Bench::new(vec![member("a", 1)], &[]);
+    bench.run(5_000);
+    bench.engine.configure(bench.now, vec![member("a", 1), member("b", 2)], |_| Entry::Listen);
+    assert_eq!(bench.states(), [Master, Backup]);
+    bench.order(RouterOrder::Failover, "a").unwrap();
+    let held: Vec<String> =
+        bench.engine.desired().values().flat_map(|vips| vips.keys()).map(|c| c.to_string()).collect();
+    assert_eq!(held, ["10.0.0.101/32"], "the VIP of b is another box's");
 }
 
 #[test]

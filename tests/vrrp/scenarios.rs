@@ -71,7 +71,10 @@ fn event(words: &[&str], router: &Router) -> Event {
         "resume" => Event::Resume,
         "fail" => Event::Fail,
         "stop" => Event::Stop,
-        "yield" => Event::Yield,
+        "yield" => Event::Yield {
+            hold: value(words, "hold").map_or(Duration::ZERO, |text| parse_duration(text).unwrap()),
+            resigns: words.contains(&"resigns"),
+        },
         "resign" => Event::Resign,
         "timer" => Event::Timer,
         "params" => Event::Params(params(words, Some(*router.params()))),
@@ -92,7 +95,7 @@ fn show(action: &Action) -> String {
         Action::Claim => "claim".to_owned(),
         Action::Release => "release".to_owned(),
         Action::Announce(Announce::Burst) => "announce".to_owned(),
-        Action::Announce(Announce::Once) => "announce once".to_owned(),
+        Action::Announce(Announce::Claimed) => "announce once".to_owned(),
         Action::Enter { state, reason } => {
             format!("{}: {reason}", format!("{state:?}").to_lowercase())
         }

@@ -154,8 +154,12 @@ pub struct Garp {
     pub delay: Duration,
     /// Period of a single announcement while master; zero = none.
     pub refresh: Duration,
-    /// Least time between two announcements on one interface.
-    pub interval: Duration,
+    /// Least time between two announcements on one interface; `None` = by their number.
+    pub interval: Option<Duration>,
+    /// Announcements of each VIP when somebody else has claimed it, 1..=100.
+    pub rival_repeat: u8,
+    /// Time until as many again; zero = no second burst.
+    pub rival_delay: Duration,
 }
 
 impl Default for Garp {
@@ -164,7 +168,9 @@ impl Default for Garp {
             repeat: 5,
             delay: Duration::from_secs(5),
             refresh: Duration::from_secs(60),
-            interval: Duration::ZERO,
+            interval: None,
+            rival_repeat: 5,
+            rival_delay: Duration::from_secs(5),
         }
     }
 }

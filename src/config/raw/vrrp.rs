@@ -68,7 +68,14 @@ table! {
 
 table! {
     /// `garp = { … }`.
-    Garp { repeat: Int<1, 100>, delay: Duration, refresh: Duration, interval: Duration }
+    Garp {
+        repeat: Int<1, 100>,
+        delay: Duration,
+        refresh: Duration,
+        interval: Duration,
+        rival_repeat: Int<1, 100>,
+        rival_delay: Duration,
+    }
 }
 
 table! {

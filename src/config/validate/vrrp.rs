@@ -43,7 +43,7 @@ pub(super) fn instances(
     faults: &mut Faults<'_>,
 ) -> (Vec<VrrpInstance>, Vips) {
     let mut names = Unique::new();
-    let mut routers = Unique::new();
+    let mut routers = Numbers::default();
     let mut vips = Unique::new();
     let mut devices = Unique::new();
     let mut complete_vips = complete(raw);
@@ -59,7 +59,13 @@ pub(super) fn instances(
         let ipv4 = instance.addresses.first().is_none_or(|vip| vip.cidr.address.is_ipv4());
         let what = format!("virtual router identifier {} on `{}`", instance.vrid, instance.interface);
         let span = raw.vrid.span().unwrap_or(raw.at);
-        routers.claim((instance.interface.clone(), instance.vrid, ipv4), span, what, faults);
+        routers.claim((instance.interface.clone(), instance.vrid, ipv4), &instance.peers, span, what, faults);
+        let heartbeats: BTreeSet<&IfName> = instance.heartbeat.iter().collect();
+        for heartbeat in heartbeats.into_iter().filter(|name| **name != instance.interface) {
+            let what = format!("virtual router identifier {} on heartbeat `{heartbeat}`", instance.vrid);
+            let span = raw.heartbeat.span().unwrap_or(raw.at);
+            routers.claim((heartbeat.clone(), instance.vrid, ipv4), &instance.peers, span, what, faults);
+        }
         if let (Some(virtual_mac), Some(span)) = (&instance.virtual_mac, raw.virtual_mac.span()) {
             let what = format!("a device named `{}`", virtual_mac.device);
             devices.claim(virtual_mac.device.clone(), span, what, faults);
@@ -67,6 +73,33 @@ pub(super) fn instances(
         instances.push(instance);
     }
     (instances, Vips { addresses: vips.0, complete: complete_vips })
+}
+
+/// Who hears what: an advertisement is known by its interface, number and family, and among peers by its sender.
+#[derive(Default)]
+struct Numbers(BTreeMap<(IfName, Vrid, bool), Vec<(Span, BTreeSet<IpAddr>)>>);
+
+impl Numbers {
+    /// Takes a number for the value at `span`; what came in would be given to one of two that hear the same boxes.
+    fn claim(
+        &mut self,
+        key: (IfName, Vrid, bool),
+        peers: &[VrrpPeer],
+        span: Span,
+        what: String,
+        faults: &mut Faults<'_>,
+    ) {
+        let peers: BTreeSet<IpAddr> = peers.iter().map(|peer| peer.address).collect();
+        let taken = self.0.entry(key).or_default();
+        let same =
+            |theirs: &BTreeSet<IpAddr>| peers.is_empty() || theirs.is_empty() || !peers.is_disjoint(theirs);
+        match taken.iter().find(|(_, theirs)| same(theirs)) {
+            Some((first, _)) => {
+                faults.add(span, format!("{what} is already in line {}", faults.line(*first)))
+            }
+            None => taken.push((span, peers)),
+        }
+    }
 }
 
 fn given_addresses(list: &Field<List<raw::Virtual>>) -> impl Iterator<Item = (IpAddr, Span)> + '_ {
@@ -331,7 +364,7 @@ fn heartbeat(raw: &raw::Vrrp, links: &Links, faults: &mut Faults<'_>) -> Vec<IfN
     if let Some(span) = raw.heartbeat.span()
         && raw.peers.is_given()
     {
-        let help = "peers are found by the routes, over whatever interface";
+        let help = "what is sent to `peers` leaves by `interface`, and is heard there only";
         faults.add_with_help(span, "`heartbeat` is for the multicast group: remove it, or `peers`", help);
     }
     names
@@ -358,10 +391,15 @@ fn announcements(raw: &raw::Garp, faults: &mut Faults<'_>) -> Garp {
         Bounds::new(Duration::ZERO, most, Duration::from_micros(1))
     }
     let default = Garp::default();
+    let repeat = raw.repeat.get().map_or(default.repeat, |repeat| repeat.to(default.repeat));
+    let delay = up_to(Duration::from_secs(1000)).take("delay", &raw.delay, default.delay, faults);
+    let interval = up_to(Duration::from_secs(1)).take("interval", &raw.interval, Duration::ZERO, faults);
     Garp {
-        repeat: raw.repeat.get().map_or(default.repeat, |repeat| repeat.to(default.repeat)),
-        delay: up_to(Duration::from_secs(1000)).take("delay", &raw.delay, default.delay, faults),
+        repeat,
+        delay,
         refresh: up_to(Duration::from_secs(86_400)).take("refresh", &raw.refresh, default.refresh, faults),
-        interval: up_to(Duration::from_secs(1)).take("interval", &raw.interval, default.interval, faults),
+        interval: raw.interval.is_given().then_some(interval),
+        rival_repeat: raw.rival_repeat.get().map_or(repeat, |again| again.to(repeat)),
+        rival_delay: up_to(Duration::from_secs(1000)).take("rival_delay", &raw.rival_delay, delay, faults),
     }
 }

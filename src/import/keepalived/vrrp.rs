@@ -25,6 +25,8 @@ const KNOWN: &[&str] = &[
     "garp_master_delay",
     "garp_master_repeat",
     "garp_master_refresh",
+    "garp_lower_prio_delay",
+    "garp_lower_prio_repeat",
     "mcast_src_ip",
     "unicast_src_ip",
     "unicast_peer",
@@ -146,13 +148,19 @@ fn numbers(draft: &mut Draft, node: &Node<'_>, table: &mut Table) {
         }
     }
     let mut garp = Table::default();
-    for (theirs, ours) in [("garp_master_delay", "delay"), ("garp_master_refresh", "refresh")] {
+    for (theirs, ours) in [
+        ("garp_master_delay", "delay"),
+        ("garp_master_refresh", "refresh"),
+        ("garp_lower_prio_delay", "rival_delay"),
+    ] {
         if let Some(time) = node.find(theirs).and_then(|node| node.number::<f64>()) {
             garp.set(ours, seconds(time));
         }
     }
-    if let Some(repeat) = node.find("garp_master_repeat").and_then(|node| node.number::<u8>()) {
-        garp.set("repeat", repeat);
+    for (theirs, ours) in [("garp_master_repeat", "repeat"), ("garp_lower_prio_repeat", "rival_repeat")] {
+        if let Some(repeat) = node.find(theirs).and_then(|node| node.number::<u8>()).filter(|n| *n > 0) {
+            garp.set(ours, repeat);
+        }
     }
     if garp != Table::default() {
         table.set("garp", garp.inline());

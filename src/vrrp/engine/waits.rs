@@ -1,16 +1,18 @@
-//! A new process claims nothing before its services have been heard of, for a bounded time.
+//! A new process claims nothing before its services and its trackers have been heard of, for a bounded time.
 
 use std::collections::BTreeSet;
 use std::time::Instant;
 
+use crate::config::model::{Track, TrackTarget};
 use crate::ipc::message::RouterState;
 
 use super::super::instance::Instance;
 use super::Engine;
 
 impl Engine {
-    /// A new process claims no VIP before something was said about each of these services, or its `start_wait` has passed.
-    pub fn await_services(&mut self, now: Instant, mut services: BTreeSet<String>) {
+    /// A new process claims no VIP before something was said about each of these services, and by each gateway, program and file that
+    /// it tracks, or its `start_wait` has passed.
+    pub fn await_first_words(&mut self, now: Instant, mut services: BTreeSet<String>) {
         services.retain(|service| !self.facts.services.contains_key(service));
         self.awaited = Some((now, services));
     }
@@ -18,20 +20,27 @@ impl Engine {
     /// Whether somebody still waits for them.
     #[must_use]
     pub fn awaits_services(&self, now: Instant) -> bool {
-        self.awaited.is_some() && self.instances.is_empty()
-            || self.instances.iter().any(|instance| self.waits_until(instance).is_some_and(|at| now < at))
+        let Some((since, services)) = &self.awaited else { return false };
+        let waits = |instance: &Instance| now < *since + instance.config().start_wait;
+        !services.is_empty() && (self.instances.is_empty() || self.instances.iter().any(waits))
     }
 
-    /// Until when an instance has to wait for word about the services; `None` when it need not.
+    /// Until when an instance has to wait for word about the services and of its trackers; `None` when it need not.
     pub(super) fn waits_until(&self, instance: &Instance) -> Option<Instant> {
         let (since, services) = self.awaited.as_ref()?;
-        (!services.is_empty()).then(|| *since + instance.config().start_wait)
+        let silent = |track: &Track| match &track.target {
+            TrackTarget::Probe(probe) => !self.facts.probes.contains_key(probe),
+            TrackTarget::File(path) => !self.facts.files.contains_key(path),
+            TrackTarget::Interface(_) | TrackTarget::Service(_) => false,
+        };
+        let waits = !services.is_empty() || instance.config().track.iter().any(silent);
+        waits.then(|| *since + instance.config().start_wait)
     }
 
     /// The name of a backup that has to wait still.
     pub(super) fn unready(&self, now: Instant, instance: &Instance) -> Option<String> {
-        let waits =
-            instance.state() == RouterState::Backup && self.waits_until(instance).is_some_and(|at| now < at);
+        let until = self.waits_until(instance).into_iter().chain(instance.doubts()).max();
+        let waits = instance.state() == RouterState::Backup && until.is_some_and(|at| now < at);
         waits.then(|| instance.config().name.clone())
     }
 }

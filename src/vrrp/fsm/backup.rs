@@ -35,7 +35,11 @@ impl Router {
             Event::Params(params) => State::Backup(self.backup_params(backup, params)),
             Event::Fail => self.leave(State::Fault, Reason::Failed, out),
             Event::Stop => self.leave(State::Initialize, Reason::Stopped, out),
-            Event::Ready { .. } | Event::Resume | Event::Yield | Event::Resign => State::Backup(backup),
+            // A backup of a group that gives way lets another box go first, too.
+            Event::Yield { hold, .. } => {
+                State::Backup(Backup { not_before: backup.not_before.max(now + hold), ..backup })
+            }
+            Event::Ready { .. } | Event::Resume | Event::Resign => State::Backup(backup),
         }
     }
 
@@ -61,9 +65,11 @@ impl Router {
         }
     }
 
-    /// RFC 9568 section 6.4.2, receipt of an advertisement.
+    /// RFC 9568 section 6.4.2, receipt of an advertisement. The start-up hold is for a switch that does not forward yet: with the
+    /// first one it is over, and the silence of this master counts.
     fn backup_hears(&mut self, now: Instant, backup: Backup, peer: Peer, interval: Duration) -> Backup {
         let before = self.heard.replace(peer);
+        let backup = Backup { not_before: now, ..backup };
         if peer.priority == 0 {
             // A resigning Director names a short interval: should its last advertisement but one be lost, this one counts.
             let interval = backup.interval.min(self.adopted(interval));

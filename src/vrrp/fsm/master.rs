@@ -38,9 +38,13 @@ impl Router {
                 self.resign(out);
                 enter(State::Initialize, Reason::Stopped, out)
             }
-            Event::Yield => {
-                push(out, Action::Release);
-                enter(self.listen(now, self.params.interval, now), Reason::Group, out)
+            Event::Yield { hold, resigns } => {
+                if resigns {
+                    self.resign(out);
+                } else {
+                    push(out, Action::Release);
+                }
+                enter(self.listen(now, self.params.interval, now + hold), Reason::Group, out)
             }
             Event::Resign => {
                 self.resign(out);
@@ -102,7 +106,7 @@ impl Router {
             Ordering::Less => {
                 // Asserts who is master, and teaches bridges the path anew (RFC 9568 section 6.4.3, new there).
                 self.send(self.params.priority, out);
-                push(out, Action::Announce(Announce::Once));
+                push(out, Action::Announce(Announce::Claimed));
                 self.master(now)
             }
         }

@@ -26,7 +26,7 @@ impl Instance {
                     out.push(Effect::Addresses);
                 }
                 Action::Announce(Announce::Burst) => self.pacer.begin(now, self.vips()),
-                Action::Announce(Announce::Once) => self.pacer.once(now, self.vips()),
+                Action::Announce(Announce::Claimed) => self.pacer.claimed(now, self.vips()),
                 Action::Enter { state, reason } => self.enter(now, before, state, reason, out),
             }
         }

@@ -47,7 +47,26 @@ impl Instance {
                 let peer = Peer { address: envelope.source, priority: advert.priority };
                 self.step(now, Event::Advert { peer, interval: advert.interval }, out);
             }
-            Err(reject) => self.reject(now, envelope.source, reject),
+            Err(reject) => {
+                if matches!(reject, Reject::Stale { .. }) {
+                    self.stale(now, envelope.source);
+                }
+                self.reject(now, envelope.source, reject);
+            }
+        }
+    }
+
+    /// A master lives, and one of the two clocks is wrong: a box that has just started waits once, for a bounded time, for its own to
+    /// be set, before it becomes a second master.
+    fn stale(&mut self, now: Instant, source: IpAddr) {
+        let fresh = self.state() == RouterState::Backup && self.router.heard().is_none();
+        if fresh && self.doubt.is_none() && !self.config.start_wait.is_zero() {
+            self.doubt = Some(now + self.config.start_wait);
+            log::warn!(
+                "waits for the clock: name={} from={source} seconds={} reason=it signs rightly, at another time than ours",
+                self.config.name,
+                self.config.start_wait.as_secs_f32()
+            );
         }
     }
 

@@ -45,13 +45,14 @@ impl Worker {
                     self.agree(false);
                     self.agree_on_ways();
                 }
-                Effect::Announce { interface, vip } if self.applying || !self.is_there(&interface) => {
-                    self.withheld.push((interface, vip));
-                }
                 Effect::Announce { interface, vip } => self.announce(&interface, vip),
-                Effect::Remember => self.remember(),
+                Effect::Remember => self.unwritten = true,
                 Effect::State(event) => self.tell(&event),
             }
+        }
+        // Together: hundreds become master at once.
+        if self.unwritten {
+            self.remember();
         }
     }
 
@@ -69,27 +70,6 @@ impl Worker {
         match link.and_then(|link| Some((link.index, mac.or(link.mac)?))) {
             Some((index, mac)) => self.wire.announce(index, &seal::frame(mac, source, form, message)),
             None => Err(io::Error::from_raw_os_error(libc::ENODEV)),
-        }
-    }
-
-    /// Whether a device is there, or is none that is about to be made.
-    pub(super) fn is_there(&self, interface: &IfName) -> bool {
-        self.engine.facts().links.contains_key(interface) || !self.engine.devices().contains_key(interface)
-    }
-
-    /// Makes the announcements that waited for their VIPs, if these are still ours.
-    pub(super) fn release_announcements(&mut self) {
-        let desired = self.engine.desired();
-        for (interface, vip) in std::mem::take(&mut self.withheld) {
-            if !self.is_there(&interface) {
-                // Each once, however long it takes.
-                if !self.withheld.contains(&(interface.clone(), vip)) {
-                    self.withheld.push((interface, vip));
-                }
-            } else if desired.get(&interface).is_some_and(|vips| vips.keys().any(|cidr| cidr.address == vip))
-            {
-                self.announce(&interface, vip);
-            }
         }
     }
 
@@ -119,7 +99,7 @@ impl Worker {
             }
         }
         self.subscribers.emit(event);
-        self.remember();
+        self.unwritten = true;
         self.news_for_peers = true;
         if self.sync.config.as_ref().is_some_and(|sync| sync.follow.is_some()) {
             self.agree_on_daemons();
@@ -128,6 +108,7 @@ impl Worker {
 
     pub(super) fn remember(&mut self) {
         self.remember_at = None;
+        self.unwritten = false;
         if let Err(error) = self.memory.keep(self.engine.masters(), self.engine.facts())
             && self.quiet.may_say(Instant::now(), "remember")
         {

@@ -39,9 +39,11 @@ impl Worker {
         let first = std::mem::replace(&mut self.generation, active.generation) == 0;
         self.marks = active.marks;
         self.news_for_peers = true;
-        if first && !services.is_empty() && !configs.is_empty() {
-            self.services = Some(subscribe(&self.run, Role::Lvs));
-            self.engine.await_services(Instant::now(), services);
+        if first && !configs.is_empty() {
+            if !services.is_empty() {
+                self.services = Some(subscribe(&self.run, Role::Lvs));
+            }
+            self.engine.await_first_words(Instant::now(), services);
         }
         self.listen_to_services(&configs);
         self.watch(&configs);
@@ -65,8 +67,8 @@ impl Worker {
     pub(super) fn watch(&mut self, configs: &[VrrpInstance]) {
         let wanted = watcher::wanted(configs);
         self.engine.observe(Instant::now(), |facts| {
-            facts.probes.retain(|probe, _| wanted.contains(&Subject::Probe(probe.clone())));
-            facts.files.retain(|path, _| wanted.contains(&Subject::File(path.clone())));
+            facts.probes.retain(|probe, _| wanted.contains_key(&Subject::Probe(probe.clone())));
+            facts.files.retain(|path, _| wanted.contains_key(&Subject::File(path.clone())));
         });
         if self.watcher.is_none() && !wanted.is_empty() {
             match watcher::start() {

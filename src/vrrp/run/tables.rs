@@ -39,9 +39,7 @@ impl Worker {
                 if std::mem::take(&mut self.again) {
                     self.agree(false);
                 }
-                if !self.applying {
-                    self.release_announcements();
-                }
+                self.engine.hold_announcements(self.applying);
             }
         }
     }
@@ -92,6 +90,7 @@ impl Worker {
             self.refused.clear();
         } else {
             self.applying = self.jobs.send(Job::Apply { ops, repair }).is_ok();
+            self.engine.hold_announcements(self.applying);
         }
     }
 

@@ -14,7 +14,7 @@ pub(super) fn virtual_mac(raw: &raw::Vrrp, ipv4: bool, faults: &mut Faults<'_>) 
         VirtualMacUse::All => true,
     };
     if advertises && raw.peers.is_given() {
-        let help = "use \"vips\": what is sent to `peers` goes by the routes of this box";
+        let help = "use \"vips\": what is sent to `peers` finds its next hop by the routes of `interface`";
         faults.add_with_help(*span, "`virtual_mac = \"all\"` is for the multicast group", help);
     }
     for At { value: vip, .. } in items(&raw.addresses).iter().chain(items(&raw.also)) {
