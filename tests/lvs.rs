@@ -103,7 +103,7 @@ impl World {
             ["config"] => {
                 let text = format!("{PREAMBLE}{config}");
                 self.config = check(&text, "scenario", &NodeFacts::default()).unwrap().config;
-                self.core.configure(self.config.services.clone());
+                self.core.configure(self.config.services.clone(), self.now);
                 self.dump();
             }
             ["dump"] => self.dump(),
@@ -118,7 +118,8 @@ impl World {
             ["disable", service, server] => self.order(service, server, AdminOrder::Disable),
             ["enable", service, server] => self.order(service, server, AdminOrder::Enable),
             [again @ ("restart" | "reboot")] => {
-                let record = Record::of(self.core.services(), &self.clock());
+                let record =
+                    Record::of(self.core.services(), self.core.absent(), &BTreeMap::new(), &self.clock());
                 if *again == "reboot" {
                     self.boots += 1;
                     self.kernel = State::default();
@@ -126,7 +127,7 @@ impl World {
                 self.core = Core::default();
                 self.core.recall(record.recall(&self.clock()));
                 self.verdicts = Said::default();
-                self.core.configure(self.config.services.clone());
+                self.core.configure(self.config.services.clone(), self.now);
                 self.dump();
             }
             ["after", time] => self.after(director::units::parse_duration(time).unwrap()),

@@ -4,11 +4,12 @@
 //! (`kernel`), and a dump of what it really has ([`Core::observed`]). A dump that differs from `kernel` is somebody else's
 //! doing; `kernel` that differs from what is wanted is work to do.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::absent::Absent;
 use super::admin::{give, name_of, select};
 use super::diff::{Difference, diff};
 use super::member::Verdicts;
@@ -44,18 +45,21 @@ pub struct Core {
     kernel: Option<State>,
     adopted: bool,
     foreign: u64,
-    /// What the last life left, until the first configuration.
-    recalled: Recalled,
+    /// Which services had their quorum in the last life, until the first configuration.
+    had: BTreeMap<String, bool>,
+    absent: Absent,
 }
 
 impl Core {
     /// Takes what the last life of this worker left, before the first configuration.
     pub fn recall(&mut self, recalled: Recalled) {
-        self.recalled = recalled;
+        self.had = recalled.services;
+        self.absent = recalled.orders;
     }
 
     /// Takes another configuration; what was concluded about services that go on stays.
-    pub fn configure(&mut self, services: Vec<Service>) {
+    pub fn configure(&mut self, services: Vec<Service>, now: Instant) {
+        self.absent.leave(&self.services, now);
         let mut before = Predecessors::new(std::mem::take(&mut self.services));
         let mut interned: HashMap<*const Check, Arc<Check>> = HashMap::new();
         for mut service in services {
@@ -63,12 +67,16 @@ impl Core {
             self.services.push(match before.take(&service) {
                 Some(old) if old.service == service => old,
                 Some(old) => old.succeed(service),
-                None => self.recalled.new_watched(service),
+                None => {
+                    let had = self.had.remove(&service.name);
+                    Watched { had, ..Watched::new(service) }
+                }
             });
         }
         drop(before);
         drop(interned);
-        self.recalled = Recalled::default();
+        self.had.clear();
+        self.absent.come_back(&mut self.services, now);
         self.index();
         self.checks.retain(|check| Arc::strong_count(check) > 1);
     }
@@ -255,6 +263,12 @@ impl Core {
         &self.services
     }
 
+    /// Orders for servers that the file does not have at the moment.
+    #[must_use]
+    pub const fn absent(&self) -> &Absent {
+        &self.absent
+    }
+
     /// Whether these are the services that are watched.
     #[must_use]
     pub fn has(&self, services: &[Service]) -> bool {
@@ -283,18 +297,6 @@ impl Core {
     #[must_use]
     pub const fn foreign(&self) -> u64 {
         self.foreign
-    }
-}
-
-impl Recalled {
-    /// A service with what the last life left of it.
-    fn new_watched(&mut self, service: Service) -> Watched {
-        let mut watched = Watched::new(service);
-        watched.had = self.services.remove(&watched.service.name);
-        for (server, member) in watched.service.servers.iter().zip(&mut watched.members) {
-            member.order = self.orders.remove(&(watched.service.name.clone(), server.address));
-        }
-        watched
     }
 }
 

@@ -1,7 +1,8 @@
-//! What a life of the worker leaves to the next: the operator's orders, and which services had their quorum.
+//! What a life of the worker leaves to the next: the operator's orders, which services had their quorum, and which values settings
+//! of the kernel had before the file gave them others.
 //!
 //! One file in the run directory, written at each change. Times are milliseconds of the clock that counts from the boot
-//! (CLOCK_BOOTTIME); in a file of another boot the times mean nothing, but the orders hold.
+//! (CLOCK_BOOTTIME); in a file of another boot the times and the settings mean nothing, but the orders hold.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -12,6 +13,7 @@ use std::time::{Duration, Instant};
 use nix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 
+use super::absent::Absent;
 use super::order::{Kind, Order};
 use super::watched::Watched;
 use crate::store::files::swap;
@@ -19,10 +21,12 @@ use crate::store::files::swap;
 /// What is known at the start of a life.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Recalled {
-    /// By service and server.
-    pub orders: BTreeMap<(String, SocketAddr), Order>,
+    /// For servers that the configuration has, or had.
+    pub orders: Absent,
     /// Whether a service had its quorum.
     pub services: BTreeMap<String, bool>,
+    /// Values of settings below `net.ipv4.vs` that were there before the file had others, by name.
+    pub settings: BTreeMap<String, String>,
 }
 
 /// The contents of the file.
@@ -31,6 +35,8 @@ pub struct Record {
     boot: String,
     services: BTreeMap<String, bool>,
     orders: Vec<OrderRecord>,
+    #[serde(default)]
+    settings: BTreeMap<String, String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +46,9 @@ struct OrderRecord {
     order: Word,
     since_ms: u64,
     until_ms: Option<u64>,
+    /// The file does not have the server; until when the order waits for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    waits_ms: Option<u64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,45 +70,73 @@ pub struct Clock {
 }
 
 impl Record {
-    /// What is to be kept of these services.
+    /// What is to be kept.
     #[must_use]
-    pub fn of(services: &[Watched], clock: &Clock) -> Self {
+    pub fn of(
+        services: &[Watched],
+        absent: &Absent,
+        settings: &BTreeMap<String, String>,
+        clock: &Clock,
+    ) -> Self {
         let up = services.iter().filter_map(|it| Some((it.service.name.clone(), it.up?)));
-        let orders = services.iter().flat_map(|watched| {
+        let present = services.iter().flat_map(|watched| {
             let servers = watched.service.servers.iter().zip(&watched.members);
             servers.filter_map(|(server, member)| {
-                let order = member.order?;
-                let (word, until) = match order.kind {
-                    Kind::Drain { until } => (Word::Drain, until),
-                    Kind::Disable => (Word::Disable, None),
-                };
-                Some(OrderRecord {
-                    service: watched.service.name.clone(),
-                    server: server.address,
-                    order: word,
-                    since_ms: clock.millis(order.since),
-                    until_ms: until.map(|until| clock.millis(until)),
-                })
+                Some(OrderRecord::of(&watched.service.name, server.address, member.order?, None, clock))
             })
         });
-        Self { boot: clock.boot.clone(), services: up.collect(), orders: orders.collect() }
+        let absent = absent.iter().map(|(service, server, order, until)| {
+            OrderRecord::of(service, server, order, Some(until), clock)
+        });
+        Self {
+            boot: clock.boot.clone(),
+            services: up.collect(),
+            orders: present.chain(absent).collect(),
+            settings: settings.clone(),
+        }
     }
 
     /// What it tells the next life. In another boot no connection is left that a drain would wait for.
     #[must_use]
     pub fn recall(self, clock: &Clock) -> Recalled {
         let same = self.boot == clock.boot;
-        let orders = self.orders.into_iter().map(|record| {
-            let kind = match record.order {
-                Word::Disable => Kind::Disable,
-                Word::Drain => Kind::Drain {
-                    until: record.until_ms.map(|until| if same { clock.instant(until) } else { clock.now }),
-                },
-            };
-            let since = if same { clock.instant(record.since_ms) } else { clock.now };
-            ((record.service, record.server), Order { kind, since })
-        });
-        Recalled { orders: orders.collect(), services: if same { self.services } else { BTreeMap::new() } }
+        let orders = orders(self.orders, clock, same);
+        if !same {
+            return Recalled { orders, ..Recalled::default() };
+        }
+        Recalled { orders, services: self.services, settings: self.settings }
+    }
+}
+
+fn orders(records: Vec<OrderRecord>, clock: &Clock, same: bool) -> Absent {
+    let mut orders = Absent::default();
+    let at = |millis| if same { clock.instant(millis) } else { clock.now };
+    for record in records {
+        let kind = match record.order {
+            Word::Disable => Kind::Disable,
+            Word::Drain => Kind::Drain { until: record.until_ms.map(at) },
+        };
+        let order = Order { kind, since: at(record.since_ms) };
+        let waits = record.waits_ms.filter(|_| same).map(at);
+        orders.add((record.service, record.server), order, waits, clock.now);
+    }
+    orders
+}
+
+impl OrderRecord {
+    fn of(service: &str, server: SocketAddr, order: Order, waits: Option<Instant>, clock: &Clock) -> Self {
+        let (word, until) = match order.kind {
+            Kind::Drain { until } => (Word::Drain, until),
+            Kind::Disable => (Word::Disable, None),
+        };
+        Self {
+            service: service.to_owned(),
+            server,
+            order: word,
+            since_ms: clock.millis(order.since),
+            until_ms: until.map(|until| clock.millis(until)),
+            waits_ms: waits.map(|until| clock.millis(until)),
+        }
     }
 }
 
@@ -147,8 +184,14 @@ impl Memory {
     ///
     /// # Errors
     /// The directory cannot be written.
-    pub fn keep(&self, services: &[Watched]) -> io::Result<()> {
-        let bytes = serde_json::to_vec(&Record::of(services, &Clock::read())).map_err(io::Error::other)?;
+    pub fn keep(
+        &self,
+        services: &[Watched],
+        absent: &Absent,
+        settings: &BTreeMap<String, String>,
+    ) -> io::Result<()> {
+        let record = Record::of(services, absent, settings, &Clock::read());
+        let bytes = serde_json::to_vec(&record).map_err(io::Error::other)?;
         swap(&self.0, &bytes)
     }
 }
@@ -172,22 +215,32 @@ mod tests {
         watched.up = Some(true);
         watched.members[0].order = Some(Order::drain(now - 10 * second, Some(60 * second)));
         watched.members[1].order = Some(Order::disable(now - 10 * second));
-        let record = Record::of(&[watched], &clock);
+        let mut absent = Absent::default();
+        let gone = ("web".to_owned(), "10.0.0.9:80".parse().unwrap());
+        absent.add(gone, Order::disable(now), Some(now + 20 * second), now);
+        let settings = BTreeMap::from([("drop_packet".to_owned(), "0".to_owned())]);
+        let record = Record::of(&[watched], &absent, &settings, &clock);
         let text = serde_json::to_string(&record).unwrap();
         assert!(text.contains("\"order\":\"drain\",\"since_ms\":40000,\"until_ms\":100000"), "{text}");
 
-        let name = |address: &str| ("web".to_owned(), address.parse().unwrap());
+        let order = |recalled: &Recalled, address: &str| {
+            let found = recalled.orders.iter().find(|(_, server, ..)| server.to_string() == address);
+            found.map(|(_, _, order, until)| (order, until)).unwrap()
+        };
         let next = Clock { now: now + 7 * second, since_boot: 57 * second, boot: "a".to_owned() };
         let recalled = record.clone().recall(&next);
         assert!(recalled.services["web"]);
-        assert_eq!(recalled.orders[&name("10.0.0.1:80")], Order::drain(now - 10 * second, Some(60 * second)));
-        assert_eq!(recalled.orders[&name("10.0.0.2:80")], Order::disable(now - 10 * second));
+        let drain = Order::drain(now - 10 * second, Some(60 * second));
+        assert_eq!(order(&recalled, "10.0.0.1:80").0, drain);
+        assert_eq!(order(&recalled, "10.0.0.2:80").0, Order::disable(now - 10 * second));
+        assert_eq!(order(&recalled, "10.0.0.9:80"), (Order::disable(now), now + 20 * second));
+        assert_eq!(recalled.settings, settings);
 
         let boot = Clock { since_boot: second, boot: "b".to_owned(), ..next };
         let recalled = record.recall(&boot);
-        assert!(recalled.services.is_empty());
-        assert!(!recalled.orders[&name("10.0.0.1:80")].lets_finish(boot.now));
-        assert_eq!(recalled.orders.len(), 2);
+        assert!(recalled.services.is_empty() && recalled.settings.is_empty());
+        assert!(!order(&recalled, "10.0.0.1:80").0.lets_finish(boot.now));
+        assert_eq!(recalled.orders.iter().count(), 3);
     }
 
     #[test]
@@ -195,7 +248,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let memory = Memory(folder.path().join("lvs.json"));
         assert_eq!(memory.recall(), Recalled::default());
-        memory.keep(&[]).unwrap();
+        memory.keep(&[], &Absent::default(), &BTreeMap::new()).unwrap();
         assert_eq!(memory.recall(), Recalled::default());
         std::fs::write(&memory.0, "{").unwrap();
         assert_eq!(memory.recall(), Recalled::default());

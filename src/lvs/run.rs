@@ -110,7 +110,10 @@ impl Worker {
     fn new(run: RunDir, calls: mpsc::Receiver<Call>) -> Self {
         let memory = Memory(run.state(Role::Lvs));
         let mut core = Core::default();
-        core.recall(memory.recall());
+        let mut recalled = memory.recall();
+        let mut surroundings = Surroundings::default();
+        surroundings.recall(std::mem::take(&mut recalled.settings));
+        core.recall(recalled);
         Self {
             run,
             calls,
@@ -118,7 +121,7 @@ impl Worker {
             checks: Runner::new(probes_allowed()),
             pages: Sorry::default(),
             kernel: Kernel::default(),
-            surroundings: Surroundings::default(),
+            surroundings,
             core,
             memory,
             keep: None,
@@ -154,10 +157,10 @@ impl Worker {
             return;
         }
         info!("configuration taken: generation={} services={}", active.generation, services.len());
-        self.core.configure(services);
+        self.core.configure(services, Instant::now());
         self.configured = true;
         self.checks.set(Instant::now(), self.core.targets());
-        if self.core.is_blind() || self.surroundings.settle(&mut self.kernel).is_err() {
+        if self.core.is_blind() || self.settle().is_err() {
             return self.reconcile().await;
         }
         self.open_pages();
@@ -212,7 +215,7 @@ impl Worker {
         let mut problem = self.observe().err();
         // Before the table, so that no packet of a new service goes by the old rules. Without IPVS it is told above.
         if problem.is_none() {
-            problem = self.surroundings.settle(&mut self.kernel).err();
+            problem = self.settle().err();
         }
         let plan = self.core.conclude(self.checks.plan(), Instant::now());
         let changes = plan.commands.len();
@@ -229,6 +232,16 @@ impl Worker {
             self.pause = RETRY;
         }
         self.trouble(problem);
+    }
+
+    /// Makes the surroundings right; what settings had before the file is written down at once.
+    fn settle(&mut self) -> Result<(), String> {
+        let before = self.surroundings.before().clone();
+        let settled = self.surroundings.settle(&mut self.kernel);
+        if before != *self.surroundings.before() {
+            self.keep();
+        }
+        settled
     }
 
     /// Reads the table, and tells what others did to it.
@@ -291,7 +304,8 @@ impl Worker {
 
     fn keep(&mut self) {
         self.keep = None;
-        if let Err(error) = self.memory.keep(self.core.services()) {
+        let kept = self.memory.keep(self.core.services(), self.core.absent(), self.surroundings.before());
+        if let Err(error) = kept {
             error!("the next life will not know of orders: {}: {error}", self.memory.0.display());
         }
     }

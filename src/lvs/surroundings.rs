@@ -45,6 +45,17 @@ impl Default for Surroundings {
 }
 
 impl Surroundings {
+    /// Takes what the last life of this worker left.
+    pub fn recall(&mut self, settings: BTreeMap<String, String>) {
+        self.before = settings;
+    }
+
+    /// Values of settings that were there before the file had others: for the next life.
+    #[must_use]
+    pub const fn before(&self) -> &BTreeMap<String, String> {
+        &self.before
+    }
+
     /// Takes another configuration, and the ways that its probes take; `true` if it wants other surroundings.
     pub fn configure(&mut self, config: &Config, ways: State) -> bool {
         let settings = settings::profile(config);
@@ -149,6 +160,8 @@ fn write(folder: &Path, name: &str, value: &str, reason: &str) -> Result<(), Str
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lvs::absent::Absent;
+    use crate::lvs::memory::Memory;
 
     fn settings(list: &[(&str, &str, &'static str)]) -> BTreeMap<String, Setting> {
         let setting = |value: &str, reason| Setting { value: value.to_owned(), reason };
@@ -174,6 +187,11 @@ mod tests {
         std::fs::write(path("sync_ports"), "9\n").unwrap();
         write_settings(folder.path(), &with, &mut before, true);
         assert_eq!(read("sync_ports"), "4", "somebody else's value is not kept");
+        // Another life, in which the file no longer has it.
+        let memory = Memory(path("lvs.json"));
+        memory.keep(&[], &Absent::default(), &before).unwrap();
+        let mut before = memory.recall().settings;
+        write_settings(folder.path(), &with, &mut before, false);
         let without = settings(&[("conntrack", "0", "nothing")]);
         write_settings(folder.path(), &without, &mut before, false);
         assert_eq!((read("conntrack").as_str(), read("sync_ports").as_str()), ("0", "1"));

@@ -59,7 +59,7 @@ fn conclude(core: &mut Core, verdicts: &All) -> Plan {
 /// A core that has brought an empty kernel to what it wants, with every server up.
 fn settled() -> Core {
     let mut core = Core::default();
-    core.configure(config());
+    core.configure(config(), Instant::now());
     core.observed(State::default());
     let plan = conclude(&mut core, &all(Health::Up));
     core.applied(&plan.commands, &[]);
@@ -73,7 +73,7 @@ fn words(plan: &Plan) -> Vec<String> {
 #[test]
 fn a_shared_server_is_one_target_of_both_services() {
     let mut core = settled();
-    core.configure(config());
+    core.configure(config(), Instant::now());
     let targets: Vec<Target> = core.targets().cloned().collect();
     assert_eq!(targets.len(), 3);
     let shared = targets.iter().find(|target| target.address.to_string() == "10.0.0.2:80").unwrap().clone();
@@ -92,7 +92,7 @@ fn a_shared_server_is_one_target_of_both_services() {
 #[test]
 fn nothing_is_commanded_before_the_first_dump_and_quorum_is_told_once() {
     let mut core = Core::default();
-    core.configure(config());
+    core.configure(config(), Instant::now());
     let plan = conclude(&mut core, &all(Health::Unknown));
     assert_eq!(plan, Plan::default(), "nobody knows anything");
     let plan = conclude(&mut core, &all(Health::Up));
@@ -109,7 +109,7 @@ fn nothing_is_commanded_before_the_first_dump_and_quorum_is_told_once() {
 fn a_restarted_worker_changes_nothing_and_keeps_to_it_after_foreign_changes() {
     let table = settled().kernel.unwrap();
     let mut core = Core::default();
-    core.configure(config());
+    core.configure(config(), Instant::now());
     assert!(core.observed(table.clone()).is_empty());
     let plan = conclude(&mut core, &all(Health::Unknown));
     assert!(plan.commands.is_empty());
@@ -130,7 +130,7 @@ fn foreign_services_are_told_and_removed() {
     let service = table.services.values().next().unwrap().service.clone();
     table.services.insert(foreign, ServiceState { service, servers: BTreeMap::new() });
     let mut core = Core::default();
-    core.configure(config());
+    core.configure(config(), Instant::now());
     assert_eq!(core.observed(table).len(), 1);
     assert_eq!(words(&conclude(&mut core, &all(Health::Unknown))), ["delete service fwmark 9"]);
     assert_eq!(core.foreign(), 1);
@@ -145,7 +145,7 @@ fn a_reload_edits_what_changed_and_nothing_else() {
     let mut new = config[1].servers[0].clone();
     new.address = "10.0.0.4:80".parse().unwrap();
     config[1].servers.push(new);
-    core.configure(config.clone());
+    core.configure(config.clone(), Instant::now());
     let verdicts = All(Health::Up, Some(("10.0.0.4:80", Health::Unknown)));
     let plan = conclude(&mut core, &verdicts);
     assert_eq!(
@@ -158,14 +158,14 @@ fn a_reload_edits_what_changed_and_nothing_else() {
     );
     core.applied(&plan.commands, &[]);
     config.remove(0);
-    core.configure(config.clone());
+    core.configure(config.clone(), Instant::now());
     assert_eq!(words(&conclude(&mut core, &verdicts)), ["delete service tcp 192.0.2.1:80"]);
 }
 
 #[test]
 fn what_the_kernel_refused_is_still_to_do() {
     let mut core = Core::default();
-    core.configure(config());
+    core.configure(config(), Instant::now());
     core.observed(State::default());
     let plan = conclude(&mut core, &all(Health::Up));
     let refused =
@@ -207,7 +207,7 @@ fn one_weight_of_ten_thousand_servers_is_one_command_soon() {
     let mut checks = crate::check::plan::Plan::default();
     let mut core = Core::default();
     let now = Instant::now();
-    core.configure(large(1));
+    core.configure(large(1), now);
     checks.set(now, core.targets());
     for (id, _) in checks.start(now + std::time::Duration::from_secs(10), usize::MAX) {
         let answer = crate::check::Outcome::Success(Reason::Borrowed("200 OK"));
@@ -223,7 +223,7 @@ fn one_weight_of_ten_thousand_servers_is_one_command_soon() {
         let services = large(7 + round);
         let begun = Instant::now();
         assert!(!core.has(&services));
-        core.configure(services);
+        core.configure(services, now);
         let configured = begun.elapsed();
         checks.set(now, core.targets());
         let set = begun.elapsed();
