@@ -1,13 +1,66 @@
-//! Secrets that lie in files of their own: `file:NAME` in place of the text.
+//! Secrets: by which keys they are known, and those that lie in files of their own: `file:NAME` in place of the text.
 
+use std::collections::BTreeSet;
 use std::fs;
 
 use crate::paths::RunDir;
+
+/// Keys of `director.toml`, headers of HTTP and members of JSON whose values are secrets, as a regular expression has them.
+pub const KEYS: &str = "key|keys|auth_key|private_key|pass|password|passwd|passphrase|secret|token|pin|community|\
+                        authorization|proxy-authorization|cookie|x-api-key|bearer";
+/// What is told in the place of a secret.
+pub const HIDDEN: &str = "(hidden)";
 
 /// What such a text begins with.
 const PREFIX: &str = "file:";
 /// Longest name of a file.
 const LONGEST: usize = 64;
+
+/// Whether the value of this key is a secret.
+#[must_use]
+pub fn is_key(key: &str) -> bool {
+    KEYS.split('|').any(|secret| secret.eq_ignore_ascii_case(key))
+}
+
+/// Whether a text has a user's password in an address: `http://user:password@host`.
+#[must_use]
+pub fn in_address(text: &str) -> bool {
+    let host = |rest: &str| {
+        rest.find(['/', '"', '\'', ' ']).and_then(|end| rest.get(..end)).unwrap_or(rest).contains('@')
+    };
+    text.split("://").skip(1).any(host)
+}
+
+/// The lines (from 1) of a file that may have a secret or a part of one. The file may have any fault, so words decide: better a
+/// line too many.
+#[must_use]
+pub fn lines(text: &str) -> BTreeSet<usize> {
+    // What ends a value of several lines that began behind such a key.
+    let mut end: Option<&str> = None;
+    let secret = text.lines().enumerate().filter(|(_, line)| {
+        let (within, begins) = (end.is_some(), has_key(line));
+        match end {
+            Some(mark) if line.contains(mark) => end = None,
+            None if begins => end = goes_on(line),
+            _ => {}
+        }
+        within || begins || in_address(line)
+    });
+    secret.map(|(index, _)| index + 1).collect()
+}
+
+fn has_key(line: &str) -> bool {
+    line.split(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != '-').any(is_key)
+}
+
+/// What ends the value that a line leaves open.
+fn goes_on(line: &str) -> Option<&'static str> {
+    let (_, value) = line.split_once('=')?;
+    [("\"\"\"", "\"\"\""), ("'''", "'''"), ("[", "]")].into_iter().find_map(|(begin, end)| {
+        let (_, rest) = value.split_once(begin)?;
+        (!rest.contains(end)).then_some(end)
+    })
+}
 
 /// The file that a text names; `None` where the text is the secret itself.
 #[must_use]
@@ -56,6 +109,13 @@ mod tests {
         for bad in ["", "/", ".", "..", ".key", "key.", "../key", "a/b", "a b", "ä", "/a\0"] {
             assert!(!is_place(bad), "{bad}");
         }
+    }
+
+    #[test]
+    fn lines_that_may_have_a_secret() {
+        let text = "[[vrrp]]\nname = \"monkey\"\nauth = { type = \"pass\", key = \"abc\"\nkeys = [\n  \"a\",\n  \"b\" ]\n\
+                    path = \"/\"\nsecret = \"\"\"\none\n\"\"\"\nPassword abc\nurl = \"http://u:p@h/\"\nurl = \"http://h/@\"\n";
+        assert_eq!(lines(text).into_iter().collect::<Vec<_>>(), [3, 4, 5, 6, 8, 9, 10, 11, 12]);
     }
 
     #[test]

@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "helpers of tests")]
 
+#[path = "common/publish.rs"]
+mod common;
+
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
@@ -11,6 +14,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
+use common::publish;
 use director::console::snapshot::Snapshot;
 use director::ipc::message::{Reply, Request, Status};
 use director::paths::RunDir;
@@ -132,6 +136,7 @@ struct Seat {
 fn seat() -> Seat {
     let folder = tempfile::tempdir().unwrap();
     let run = RunDir::new(folder.path());
+    publish(&run, 1, "version = 1\n");
     let orders = workers(&run);
     let terminal = Terminal::plug_in(folder.path());
     let console = start(&run, folder.path());

@@ -185,6 +185,53 @@ fn what_nobody_confirms_is_taken_back_even_by_the_next_life() {
 }
 
 #[test]
+fn what_was_taken_back_stays_so_whoever_dies_meanwhile() {
+    let mut it = Box::start(&text(100));
+    let new = it.other(&text(50));
+    it.good(&["apply", &new, "--confirm", "1h"]);
+    it.until_priority(50);
+    let waits = fs::read(it.state.join("pending.json")).unwrap();
+    it.good(&["rollback"]);
+    it.until("it is forgotten", |_| !it.state.join("pending.json").exists());
+    it.kill();
+    // As if it had died before it could forget the change, and then before it had what was before.
+    fs::write(it.state.join("pending.json"), &waits).unwrap();
+    it.again();
+    it.until("it is forgotten again", |_| !it.state.join("pending.json").exists());
+    assert_eq!(it.priority(), 100);
+    it.kill();
+    fs::write(it.state.join("pending.json"), &waits).unwrap();
+    fs::write(it.run.active_config(), text(50)).unwrap();
+    it.again();
+    it.until_priority(100);
+    it.until("nothing waits", |status| {
+        status.life.pending.is_none() && !it.state.join("pending.json").exists()
+    });
+}
+
+#[test]
+fn a_final_change_that_was_answered_is_made_whoever_dies_and_whatever_follows() {
+    let mut it = Box::start(&text(100));
+    let (new, newer) = (it.other(&text(50)), it.dir.path().join("newer.toml"));
+    it.good(&["apply", &new, "--confirm", "never"]);
+    it.kill();
+    it.again();
+    it.until_priority(50);
+    assert_eq!(it.file(), text(50));
+    it.until("settled", |_| !it.run.path().join("change.unsettled").exists());
+
+    // Another order follows at once, and is taken back: to the final one.
+    fs::write(&new, text(60)).unwrap();
+    fs::write(&newer, text(70)).unwrap();
+    it.good(&["apply", &new, "--confirm", "never"]);
+    it.good(&["apply", newer.to_str().unwrap(), "--confirm", "1h"]);
+    it.until_priority(70);
+    it.good(&["rollback"]);
+    it.until_priority(60);
+    assert_eq!(it.file(), text(60));
+}
+
+#[test]
 fn an_end_of_the_supervisor_is_no_confirmation() {
     let mut it = Box::start(&text(100));
     // The operator edits the file itself.

@@ -223,7 +223,15 @@ async fn said(run: &RunDir, role: Role, depth: &Depth) -> Result<Said, String> {
         _ => Request::Status,
     };
     match question(run, role, &request, WAIT).await {
-        Ok(Reply::Status { status }) => Ok(Said::Status(status)),
+        Ok(Reply::Status { mut status }) => {
+            // Who looks from outside is not told what is written in a faulty file.
+            if let Status::Store(store) = &mut *status {
+                let stick = store.life.stick.iter_mut().map(|stick| &mut stick.report);
+                let candidates = store.candidates.iter_mut().map(|candidate| &mut candidate.report);
+                candidates.chain(stick).for_each(String::clear);
+            }
+            Ok(Said::Status(status))
+        }
         Ok(Reply::Overview { overview }) => Ok(Said::Overview(overview)),
         Ok(_) => Err(format!("status of {role}: it answered something else")),
         Err(error) => Err(error.to_string()),

@@ -14,6 +14,8 @@ use std::ops::Range;
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use serde::{Serialize, Serializer};
 
+use crate::secret;
+
 /// So many faults are rendered; a file with more of them is begun anew.
 const SHOWN: usize = 100;
 /// A source line longer than this (bytes) is not repeated in the report.
@@ -99,11 +101,17 @@ impl Report {
     pub fn render(&self, colour: bool) -> String {
         let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
         let lines = Lines::new(&self.text);
+        let secret = secret::lines(&self.text);
         let mut out = String::new();
         for (problem, located) in self.problems.iter().zip(self.located()).take(SHOWN) {
             let Located { file, line, column, message, .. } = located;
             out.push_str(&format!("{file}:{line}:{column}: {message}\n"));
-            out.push_str(&snippet(&renderer, &lines, problem, line));
+            // Reports are shown to people without a PIN, and are part of the status.
+            if secret.contains(&line) {
+                out.push_str(&unquoted(problem));
+            } else {
+                out.push_str(&snippet(&renderer, &lines, problem, line));
+            }
             out.push('\n');
         }
         if self.problems.len() > SHOWN {
@@ -115,6 +123,11 @@ impl Report {
         }
         out
     }
+}
+
+fn unquoted(problem: &Problem) -> String {
+    let help = problem.help.as_deref().map(|help| format!("  = help: {help}\n")).unwrap_or_default();
+    format!("  = note: the line is not shown: it may have a secret\n{help}")
 }
 
 fn snippet(renderer: &Renderer, lines: &Lines<'_>, problem: &Problem, line: usize) -> String {

@@ -11,6 +11,7 @@ use super::node::Node;
 use super::report::Lines;
 use super::value::FromTable;
 use super::{NodeFacts, document, node, raw};
+use crate::secret;
 
 /// One section, or one element of a list of sections.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,10 +35,20 @@ pub struct Entry {
     pub key: String,
     /// The value as TOML in one line.
     pub value: String,
+    /// The same for those who must not know a secret in it; `None` where there is none.
+    pub told: Option<String>,
     /// Its line in the file, from 1.
     pub line: usize,
     /// Whether it stands in the section of the node.
     pub of_node: bool,
+}
+
+impl Entry {
+    /// The value without its secrets.
+    #[must_use]
+    pub fn told(&self) -> &str {
+        self.told.as_deref().unwrap_or(&self.value)
+    }
 }
 
 /// The sections of a text without fault, as the box of `facts` has them, and the node that is merged in. A text with faults has
@@ -81,7 +92,7 @@ fn write_section(text: &mut String, section: &Section, node: Option<&str>, origi
     let header = if *listed { format!("[[{kind}]]") } else { format!("[{kind}]") };
     let _ = writeln!(text, "\n{header}");
     let widest = section.keys.iter().map(|entry| entry.key.len()).max().unwrap_or(0);
-    for Entry { key, value, line, of_node } in &section.keys {
+    for Entry { key, value, line, of_node, .. } in &section.keys {
         let _ = write!(text, "{key:<widest$} = {value}");
         if origin {
             let of = node.filter(|_| *of_node).map(|node| format!(" [node.{node}]")).unwrap_or_default();
@@ -142,7 +153,8 @@ impl Reader<'_> {
                     let start = key.span().start;
                     let entry = Entry {
                         key: key_text(word),
-                        value: value_text(value),
+                        value: value_text(value, false),
+                        told: has_secret(word, value).then(|| told(word, value)),
                         line: self.lines.place(start).0,
                         of_node: self.node.contains(&start),
                     };
@@ -168,7 +180,7 @@ fn name(kind: &str, table: &DeTable<'_>) -> String {
             let way = way.or_else(|| text("interface").map(|name| format!(" dev {name}")));
             plain("to") + &way.unwrap_or_default()
         }
-        "vrrp" | "service" => plain("name"),
+        "vrrp" | "service" | "notify" => plain("name"),
         "service.server" => plain("address"),
         _ => String::new(),
     }
@@ -198,8 +210,27 @@ fn collect(table: &DeTable<'_>, found: &mut BTreeSet<usize>) {
     }
 }
 
-fn value_text(value: &DeValue<'_>) -> String {
+/// Whether there is a secret in the value of `key`.
+fn has_secret(key: &str, value: &DeValue<'_>) -> bool {
+    secret::is_key(key)
+        || match value {
+            DeValue::String(text) => secret::in_address(text),
+            DeValue::Array(list) => list.iter().any(|element| has_secret("", element.get_ref())),
+            DeValue::Table(table) => {
+                table.iter().any(|(key, value)| has_secret(key.get_ref(), value.get_ref()))
+            }
+            _ => false,
+        }
+}
+
+fn told(key: &str, value: &DeValue<'_>) -> String {
+    if secret::is_key(key) { secret::HIDDEN.to_owned() } else { value_text(value, true) }
+}
+
+/// A value as TOML; `hide`: with a mark in the place of each secret.
+fn value_text(value: &DeValue<'_>, hide: bool) -> String {
     match value {
+        DeValue::String(text) if hide && secret::in_address(text) => secret::HIDDEN.to_owned(),
         DeValue::String(text) => quoted(text),
         DeValue::Integer(number) => match number.radix() {
             16 => format!("0x{}", number.as_str()),
@@ -211,7 +242,7 @@ fn value_text(value: &DeValue<'_>) -> String {
         DeValue::Boolean(value) => value.to_string(),
         DeValue::Datetime(time) => time.to_string(),
         DeValue::Array(list) => {
-            let elements: Vec<_> = list.iter().map(|element| value_text(element.get_ref())).collect();
+            let elements: Vec<_> = list.iter().map(|element| value_text(element.get_ref(), hide)).collect();
             format!("[{}]", elements.join(", "))
         }
         DeValue::Table(table) if table.is_empty() => "{}".to_owned(),
@@ -220,7 +251,11 @@ fn value_text(value: &DeValue<'_>) -> String {
             pairs.sort_by_key(|(key, _)| key.span().start);
             let pairs: Vec<_> = pairs
                 .iter()
-                .map(|(key, value)| format!("{} = {}", key_text(key.get_ref()), value_text(value.get_ref())))
+                .map(|(key, value)| {
+                    let value = value.get_ref();
+                    let value = if hide { told(key.get_ref(), value) } else { value_text(value, false) };
+                    format!("{} = {value}", key_text(key.get_ref()))
+                })
                 .collect();
             format!("{{ {} }}", pairs.join(", "))
         }

@@ -56,6 +56,10 @@ const IDLE_MS: u64 = 10 * 60 * 1000;
 /// Most time that wrong PINs shut the console for, milliseconds.
 const LONGEST_SHUT_MS: u64 = 5 * 60 * 1000;
 
+/// Time for which nobody is let in while it is not known whether there is a PIN, milliseconds: far more than a box takes to read its
+/// configuration; one that never has any has no PIN.
+const UNKNOWN_MS: u64 = 60_000;
+
 /// Time for which `store` alone is asked, at most, milliseconds.
 const ALONE_MS: u64 = 2_500;
 /// Time after which an escape that nothing followed was the key of that name, milliseconds.
@@ -82,6 +86,8 @@ pub struct Session {
     /// Wrong PINs in a row, and until when no other is taken.
     wrong: u32,
     shut_ms: u64,
+    /// It was opened while nobody knew whether there is a PIN.
+    unasked: bool,
     stage: Stage,
     /// Number of the last message of the kernel that was shown, when to look for others, and whether that is under way.
     heard: u64,
@@ -112,6 +118,7 @@ impl Session {
             escape_ms: None,
             wrong: 0,
             shut_ms: 0,
+            unasked: false,
             stage: Stage::default(),
             heard: 0,
             news_ms: 0,
@@ -209,6 +216,9 @@ impl Session {
     pub fn answer(&mut self, answer: Answer) -> Option<Command> {
         self.waiting = false;
         let aside = std::mem::take(&mut self.aside);
+        if self.shuts() {
+            return None;
+        }
         self.tell(aside);
         if aside {
             return None;
@@ -217,6 +227,21 @@ impl Session {
             self.count(&answer);
         }
         self.input(Input::Answer(answer))
+    }
+
+    /// A PIN turned up behind somebody who was let in without one.
+    fn shuts(&mut self) -> bool {
+        if self.snapshot.file.is_none() || !std::mem::take(&mut self.unasked) || self.snapshot.pin().is_none()
+        {
+            return false;
+        }
+        if self.screen == Screen::Idle {
+            return false;
+        }
+        self.out.push_str(&self.stage.leave());
+        self.print("\nThe configuration is known now, and it has a PIN.");
+        self.leave();
+        true
     }
 
     /// The terminal was hung up and is there again: nobody is logged in any more.
@@ -263,7 +288,14 @@ impl Session {
     /// Somebody wants to begin.
     fn wake(&mut self) -> Option<Command> {
         self.out.push('\n');
+        let unknown = self.snapshot.file.is_none();
+        if unknown && self.now_ms < UNKNOWN_MS {
+            self.print("Starting: the configuration is not known yet. Try again in a moment.");
+            self.print(INVITATION);
+            return None;
+        }
         if self.snapshot.pin().is_none() {
+            self.unasked = unknown;
             let step = Step::menu(&self.snapshot);
             return self.go(step);
         }

@@ -49,6 +49,13 @@ impl Answer {
         self.line(reply);
     }
 
+    /// One whose lines come out at the other end.
+    #[cfg(test)]
+    pub(crate) fn played() -> (Self, mpsc::Receiver<Vec<u8>>) {
+        let (lines, receiver) = mpsc::channel(8);
+        (Self { lines }, receiver)
+    }
+
     /// Sends an event; `false` when the client is gone or hopelessly behind.
     #[must_use]
     pub fn event(&self, event: &Event) -> bool {

@@ -15,11 +15,12 @@ use super::{hook, mail, webhook};
 use crate::check::tls::Clients;
 use crate::check::{Outcome, exec};
 use crate::config::model::{self, HostPort, Login, NotifyWay, SyslogTarget};
-use crate::ipc::message::{Alarm, AlarmKind, Attempt, LogLine};
+use crate::ipc::message::{Alarm, Attempt, LogLine};
 use crate::names::book::Book;
 use crate::paths::RunDir;
 use crate::role::Role;
 use crate::secret;
+use crate::store::pending::since_boot;
 
 /// Alarms in one mail, one request, one batch of datagrams.
 const TOGETHER: usize = 100;
@@ -53,14 +54,14 @@ pub async fn forever(target: model::Notify, shared: Shared, run: RunDir, book: A
     loop {
         let most = if matches!(target.way, NotifyWay::Exec { .. }) { 1 } else { TOGETHER };
         let batch = shared.with(|queue| {
-            queue.expire(now_ms());
+            queue.expire(since_boot_ms());
             queue.batch(most)
         });
         if batch.is_empty() {
             shared.filled.notified().await;
             // What comes at the same moment goes together; who tries is not kept waiting.
             let wait = if let NotifyWay::Mail(mail) = &target.way { mail.digest } else { Duration::ZERO };
-            if !shared.with(|queue| queue.waiting.iter().any(|alarm| alarm.kind == AlarmKind::Test)) {
+            if !shared.with(|queue| queue.has_test()) {
                 tokio::select! {
                     () = sleep(wait) => {}
                     () = tried(&shared) => {}
@@ -95,7 +96,7 @@ pub async fn forever(target: model::Notify, shared: Shared, run: RunDir, book: A
 async fn tried(shared: &Shared) {
     loop {
         shared.filled.notified().await;
-        if shared.with(|queue| queue.waiting.iter().any(|alarm| alarm.kind == AlarmKind::Test)) {
+        if shared.with(|queue| queue.has_test()) {
             return;
         }
     }
@@ -196,6 +197,12 @@ async fn syslog(
         wire.send(&message(&line, host, Wire::longest(target))).await?;
     }
     Ok("sent".to_owned())
+}
+
+/// Milliseconds since the start of the kernel.
+#[must_use]
+pub fn since_boot_ms() -> u64 {
+    u64::try_from(since_boot().as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Milliseconds since the epoch.

@@ -48,17 +48,38 @@ pub async fn send(
     }
     talk.say("MAIL", &format!("MAIL FROM:<{}>", mail.from)).await?;
     Reply::expect(&mut talk, &[250]).await?;
-    for to in &mail.to {
-        talk.say("RCPT", &format!("RCPT TO:<{to}>")).await?;
-        Reply::expect(&mut talk, &[250, 251]).await?;
-    }
+    let refused = recipients(&mut talk, &mail.to).await?;
     talk.say("DATA", "DATA").await?;
     Reply::expect(&mut talk, &[354]).await?;
-    talk.send("message", &(stuffed(&message(mail, host, alarms, now_ms)) + ".\r\n")).await?;
+    talk.send("message", &(stuffed(&message(mail, host, alarms, &refused, now_ms)) + ".\r\n")).await?;
     let taken = Reply::expect(&mut talk, &[250]).await?;
     let said = String::from_utf8_lossy(taken.first()).into_owned();
     talk.leave("QUIT").await;
-    Ok(said)
+    if refused.is_empty() {
+        return Ok(said);
+    }
+    let refused = refused.join("; ");
+    log::warn!("alarms not taken for every recipient: refused={refused}");
+    Ok(format!("{said}; not for {refused}"))
+}
+
+/// Names those who are to have it: which the server refuses, and why. One that is gone must not keep it from the others.
+async fn recipients(talk: &mut Talk, to: &[String]) -> Step<Vec<String>> {
+    const TAKEN: [u16; 2] = [250, 251];
+    let mut refused = Vec::new();
+    let mut last = None;
+    for to in to {
+        talk.say("RCPT", &format!("RCPT TO:<{to}>")).await?;
+        let reply = Reply::read(talk).await?;
+        if !reply.code.is_some_and(|code| TAKEN.contains(&code)) {
+            refused.push(format!("{to}: {}", String::from_utf8_lossy(reply.first())));
+            last = Some(reply);
+        }
+    }
+    match last {
+        Some(last) if refused.len() == to.len() => Err(last.unfit(talk, &TAKEN)),
+        _ => Ok(refused),
+    }
 }
 
 /// The host's name if it is a whole one, else the address that it speaks from (RFC 5321 section 4.1.3).
@@ -112,8 +133,8 @@ fn mechanism(offers: &Reply) -> Option<&'static str> {
     ["PLAIN", "LOGIN"].into_iter().find(|name| all.iter().any(|word| word == name))
 }
 
-/// The message, with line ends of the wire.
-fn message(mail: &Mail, host: &str, alarms: &[Alarm], now_ms: u64) -> String {
+/// The message, with line ends of the wire; it says who does not have it.
+fn message(mail: &Mail, host: &str, alarms: &[Alarm], refused: &[String], now_ms: u64) -> String {
     let mut out = String::new();
     let id = alarms.last().map_or(0, |alarm| alarm.id);
     let subject = match alarms {
@@ -142,6 +163,9 @@ fn message(mail: &Mail, host: &str, alarms: &[Alarm], now_ms: u64) -> String {
     let mut text = String::new();
     for alarm in alarms {
         let _ = writeln!(text, "{} UTC  {}", moment(alarm.time_ms), alarm.text);
+    }
+    for who in refused {
+        let _ = writeln!(text, "\nThe mail server does not take this for {who}");
     }
     let _ = write!(text, "\n-- \nDirector on {host}\n");
     let coded = Base64::encode_string(text.as_bytes());
@@ -236,7 +260,7 @@ mod tests {
             helo: None,
             digest: std::time::Duration::ZERO,
         };
-        let text = message(&mail, "lb1", &[alarm.clone(), alarm], 1_795_169_293_007);
+        let text = message(&mail, "lb1", &[alarm.clone(), alarm], &[], 1_795_169_293_007);
         assert!(text.contains("\r\nTo: a@example.com, b@example.com\r\nSubject: =?utf-8?B?"), "{text}");
         assert!(
             text.contains(

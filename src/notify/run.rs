@@ -9,7 +9,7 @@ use log::{error, info};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 
-use super::deliver::{self, Shared, now_ms};
+use super::deliver::{self, Shared, now_ms, since_boot_ms};
 use super::memory::{Memory, Record};
 use super::observe::{Seen, observe};
 use super::syslog::forward::{self, Forward, Progress};
@@ -138,6 +138,7 @@ impl Worker {
         // keepalived's words name addresses of services, and only programs get them.
         let services = if programs { self.services() } else { Vec::new() };
         self.names = Names::new(&config.vrrp, &services);
+        self.record.known.forget_routers(|name| config.vrrp.iter().any(|router| router.name == name));
         let same = self.receivers.iter().map(|receiver| &receiver.target).eq(&config.system.syslog)
             && self.targets.iter().map(|target| &target.model).eq(&config.notify);
         if !same {
@@ -251,7 +252,7 @@ impl Worker {
 
     fn push(&self, alarm: &Alarm, wanted: impl Fn(&Target) -> bool) {
         for target in self.targets.iter().filter(|target| wanted(target)) {
-            target.shared.with(|queue| queue.push(alarm.clone()));
+            target.shared.with(|queue| queue.push(alarm.clone(), since_boot_ms()));
             target.shared.filled.notify_one();
         }
         self.moved.notify_one();
@@ -341,7 +342,7 @@ fn target_status(target: &Target) -> TargetStatus {
     target.shared.with(|queue| TargetStatus {
         name: target.model.name.clone(),
         kind: target.model.kind().to_owned(),
-        waiting: queue.waiting.iter().cloned().collect(),
+        waiting: queue.waiting.iter().map(|it| it.alarm.clone()).collect(),
         delivered: queue.delivered,
         dropped: queue.dropped,
         failures: queue.failures,

@@ -52,10 +52,12 @@ pub struct Known {
     generation: u64,
     faulty: BTreeSet<String>,
     slot: String,
+    left_slot: Option<String>,
     overdue: bool,
     clock_off: bool,
     clock_doubts: u32,
     steps: u32,
+    /// As they were told last.
     warnings: BTreeMap<String, String>,
 }
 
@@ -230,9 +232,17 @@ impl Known {
         }
         self.faulty = faulty;
         if status.slot != "none" && status.slot != self.slot {
-            let text = format!("the boot slot is {}", status.slot);
-            news.push(plain(AlarmKind::Slot, "slot", &status.slot, INFORMATION, text));
-            self.slot.clone_from(&status.slot);
+            let severity = if status.slot == "given up" { WARNING } else { INFORMATION };
+            let before = std::mem::replace(&mut self.slot, status.slot.clone());
+            // That a proven slot runs is as it should be.
+            if !before.is_empty() || status.slot != "confirmed" {
+                let text = format!("the boot slot is {}", status.slot);
+                news.push(plain(AlarmKind::Slot, "slot", &status.slot, severity, text));
+            }
+        }
+        let left = std::mem::replace(&mut self.left_slot, status.life.left_slot.clone());
+        if let Some(why) = status.life.left_slot.clone().filter(|_| left != status.life.left_slot) {
+            news.push(plain(AlarmKind::Slot, "slot", "fallen back", ERROR, why));
         }
         news
     }
@@ -273,38 +283,96 @@ impl Known {
 
     /// Services and checks were looked at.
     pub fn lvs(&mut self, status: &LvsStatus) -> Vec<News> {
-        let mut news = Vec::new();
-        let (mut late, mut warnings) = (0, BTreeMap::new());
-        for service in &status.services {
-            for server in &service.servers {
-                for check in &server.checks {
-                    late += u32::from(check.overdue);
-                    let subject = format!("{} {}", service.name, check.address);
-                    // A server that is down shows no certificate.
-                    let kept = self.warnings.get(&subject).filter(|_| check.health != Health::Up);
-                    if let Some(warning) = check.warning.as_ref().or(kept) {
-                        warnings.insert(subject, warning.clone());
-                    }
+        self.forget(status);
+        let checks = || {
+            let servers = status
+                .services
+                .iter()
+                .flat_map(|service| service.servers.iter().map(move |server| (&service.name, server)));
+            servers.flat_map(|(service, server)| server.checks.iter().map(move |check| (service, check)))
+        };
+        let late = checks().filter(|(_, check)| check.overdue).count();
+        let mut news: Vec<News> = self.overdue(late).into_iter().collect();
+        let mut warnings = BTreeMap::new();
+        for (service, check) in checks() {
+            let subject = format!("{service} {}", check.address);
+            let told = self.warnings.get(&subject);
+            match (&check.warning, told) {
+                (Some(warning), told) if told.is_none_or(|told| is_nearer(told, warning)) => {
+                    let text = format!("{subject}: {warning}");
+                    news.push(plain(AlarmKind::Certificate, &subject, "warning", WARNING, text));
+                    warnings.insert(subject, warning.clone());
                 }
+                // A server that is down shows no certificate.
+                (Some(_), Some(told)) => drop(warnings.insert(subject, told.clone())),
+                (None, Some(told)) if check.health != Health::Up => {
+                    drop(warnings.insert(subject, told.clone()))
+                }
+                (None, Some(_)) => {
+                    let text = format!("{subject}: its certificate is well again");
+                    news.push(plain(AlarmKind::Certificate, &subject, "well", NOTICE, text));
+                }
+                (Some(_), None) | (None, None) => {}
             }
-        }
-        if (late > 0) != self.overdue {
-            self.overdue = late > 0;
-            let (state, severity, text) = if self.overdue {
-                ("overdue", WARNING, format!("{late} checks are overdue: this box is too slow for them"))
-            } else {
-                ("in time", NOTICE, "no check is overdue any more".to_owned())
-            };
-            news.push(plain(AlarmKind::Check, "checks", state, severity, text));
-        }
-        for (subject, warning) in warnings.iter().filter(|(subject, _)| !self.warnings.contains_key(*subject))
-        {
-            let text = format!("{subject}: {warning}");
-            news.push(plain(AlarmKind::Certificate, subject, "warning", WARNING, text));
         }
         self.warnings = warnings;
         news
     }
+
+    fn overdue(&mut self, late: usize) -> Option<News> {
+        if (late > 0) == std::mem::replace(&mut self.overdue, late > 0) {
+            return None;
+        }
+        let (state, severity, text) = if late > 0 {
+            ("overdue", WARNING, format!("{late} checks are overdue: this box is too slow for them"))
+        } else {
+            ("in time", NOTICE, "no check is overdue any more".to_owned())
+        };
+        Some(plain(AlarmKind::Check, "checks", state, severity, text))
+    }
+
+    /// Forgets what the configuration in force does not name any more.
+    fn forget(&mut self, status: &LvsStatus) {
+        if status.generation == 0 || status.generation != self.generation {
+            return;
+        }
+        let services: BTreeSet<&str> = status.services.iter().map(|service| service.name.as_str()).collect();
+        let servers: BTreeSet<String> = status
+            .services
+            .iter()
+            .flat_map(|service| {
+                service.servers.iter().map(|server| format!("{} {}", service.name, server.address))
+            })
+            .collect();
+        self.services.retain(|name, _| services.contains(name.as_str()));
+        self.down.retain(|subject| servers.contains(subject));
+        self.orders.retain(|subject, _| servers.contains(subject));
+    }
+
+    /// Forgets the virtual routers that are not `named` any more, and groups of which none is.
+    pub fn forget_routers(&mut self, named: impl Fn(&str) -> bool) {
+        self.routers.retain(|name, _| named(name));
+        if self.routers.is_empty() {
+            self.groups.clear();
+        }
+    }
+}
+
+/// Whether a certificate is so much nearer to its end that it is worth telling again: in half the days, on the last one, and behind it.
+fn is_nearer(told: &str, now: &str) -> bool {
+    match (days_left(told), days_left(now)) {
+        (Some(told), Some(now)) => now < told && now <= told / 2,
+        _ => false,
+    }
+}
+
+/// Whole days, -1 for a certificate that has expired; `None` for any other warning.
+fn days_left(warning: &str) -> Option<i32> {
+    if warning.starts_with("certificate expired") {
+        return Some(-1);
+    }
+    let (number, unit) = warning.strip_prefix("certificate expires in ")?.split_once(' ')?;
+    if unit == "d" { number.parse().ok() } else { Some(0) }
 }
 
 fn plain(kind: AlarmKind, subject: &str, state: &str, severity: u8, text: String) -> News {
@@ -394,6 +462,76 @@ mod tests {
         assert_eq!(tell(server(Health::Down)), None);
         assert_eq!(tell(server(Health::Up)).unwrap(), "RS [10.0.0.1]:tcp:80 [192.0.2.1]:tcp:80 UP");
         assert_eq!(tell(service(true)).unwrap(), "VS [192.0.2.1]:tcp:80 UP");
+    }
+
+    #[test]
+    fn a_slot_that_was_left_is_an_alarm_and_one_that_is_as_it_should_be_is_none() {
+        let mut known = Known::default();
+        let mut look = |slot: &str, left: Option<&str>| {
+            let status: StoreStatus = serde_json::from_value(serde_json::json!({
+                "generation": 1, "source": "partition", "why": "", "node": null, "candidates": [], "slot": slot,
+                "life": {"pending": null, "stick": null, "number": 1, "notice": null, "left_slot": left, "factory": false}
+            }))
+            .unwrap();
+            known.store(&status).into_iter().map(|news| (news.state, news.severity)).collect::<Vec<_>>()
+        };
+        assert_eq!(look("none", None), []);
+        assert_eq!(look("confirmed", None), []);
+        assert_eq!(look("confirmed", Some("slot B")), [("fallen back".to_owned(), ERROR)]);
+        assert_eq!(look("confirmed", Some("slot B")), []);
+        assert_eq!(look("trying", None), [("trying".to_owned(), INFORMATION)]);
+        assert_eq!(look("confirmed", None), [("confirmed".to_owned(), INFORMATION)]);
+    }
+
+    /// Of a configuration without services.
+    const fn lvs(generation: u64) -> LvsStatus {
+        LvsStatus { services: Vec::new(), problem: None, foreign_changes: 0, generation, table_size: None }
+    }
+
+    #[test]
+    fn what_left_the_file_is_forgotten() {
+        let mut known = Known::default();
+        let down = Event::Server {
+            service: "web".to_owned(),
+            server: "10.0.0.1:80".parse().unwrap(),
+            health: Health::Down,
+            reason: "x".to_owned(),
+        };
+        let tell = |known: &mut Known| known.event(&down, 0, &Names::default()).len();
+        known.event(&Event::Config { generation: 2 }, 0, &Names::default());
+        assert_eq!((tell(&mut known), tell(&mut known)), (1, 0));
+        known.lvs(&lvs(1));
+        assert_eq!(tell(&mut known), 0, "that is an old status");
+        known.lvs(&lvs(2));
+        assert_eq!(tell(&mut known), 1, "it is another one of that name");
+        router(&mut known, RouterState::Backup);
+        known.forget_routers(|name| name == "VI_1");
+        assert_eq!(router(&mut known, RouterState::Backup), None);
+        known.forget_routers(|_| false);
+        assert_eq!(router(&mut known, RouterState::Backup).unwrap(), "INSTANCE VI_1 BACKUP 100");
+    }
+
+    #[test]
+    fn a_certificate_is_told_of_again_as_its_end_comes_near() {
+        let ladder = ["14 d", "10 d", "7 d", "4 d", "3 d", "2 d", "1 d", "20 h", "3 h"]
+            .map(|left| format!("certificate expires in {left}"));
+        let mut told = ladder[0].clone();
+        let mut again = Vec::new();
+        for now in ladder
+            .iter()
+            .map(String::as_str)
+            .chain(["certificate expired 1 h ago", "certificate expired 3 d ago"])
+        {
+            if is_nearer(&told, now) {
+                told = now.to_owned();
+                again.push(now.trim_start_matches("certificate "));
+            }
+        }
+        assert_eq!(
+            again,
+            ["expires in 7 d", "expires in 3 d", "expires in 1 d", "expires in 20 h", "expired 1 h ago"]
+        );
+        assert!(!is_nearer("weak key", "weaker key"));
     }
 
     #[test]

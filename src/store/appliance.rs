@@ -39,7 +39,7 @@ pub struct Appliance {
     run: RunDir,
     disk: Option<String>,
     data: Data,
-    /// Whether the operator's file was that of the delivery, or missing, when it was last read.
+    /// Whether the operator's file was that of the delivery, or missing without a last good one, when it was last read.
     factory: Option<bool>,
     /// Whether clock and seed were taken up.
     restored: bool,
@@ -157,7 +157,8 @@ impl Appliance {
         let partition = self.partition();
         let factory = match &partition.found {
             Found::Text(text) => same_words(text, FACTORY.as_bytes()),
-            Found::Absent(_) => true,
+            // On a box that has had one, its file has been lost.
+            Found::Absent(_) => !matches!(self.last_good().found, Found::Text(_) | Found::Unreadable(_)),
             Found::Unreadable(_) => false,
         };
         self.factory = Some(factory);
@@ -170,7 +171,7 @@ impl Appliance {
         vec![self.stick(), partition]
     }
 
-    /// Whether the operator's file is that of the delivery, or missing.
+    /// Whether the operator's file is that of the delivery, or missing without a last good one.
     #[must_use]
     pub const fn factory(&self) -> Option<bool> {
         self.factory
@@ -244,7 +245,7 @@ impl Appliance {
     /// # Errors
     /// "what failed: on what: why".
     pub fn stage_hooks(&self) -> Result<(), String> {
-        let count = self.on_config(Access::Read, |folder| hooks::stage(&folder.join("hooks")))??;
+        let count = self.on_config(Access::Read, |folder| hooks::stage(&folder.join(hooks::FOLDER)))??;
         log::info!("hooks in place: programs={count}");
         hooks::link(&self.run, Path::new(crate::notify::hook::HOME))
     }

@@ -133,21 +133,23 @@ fn names(entry: &Entry) -> bool {
     entry.key == "name"
 }
 
+/// Secrets are left out: what changes goes to the log and to whoever asks for the status.
 fn told(entry: &Entry) -> String {
-    format!("{} = {}", entry.key, entry.value)
+    format!("{} = {}", entry.key, entry.told())
 }
 
 fn edits(old: &[Entry], new: &[Entry]) -> Vec<String> {
-    let value = |entries: &[Entry], key: &str| {
-        entries.iter().find(|entry| entry.key == key).map(|entry| entry.value.clone())
-    };
-    let default = || "default".to_owned();
-    let changed = new.iter().filter_map(|Entry { key, value: is, .. }| {
-        let was = value(old, key);
-        (was.as_ref() != Some(is)).then(|| format!("{key}: {} -> {is}", was.unwrap_or_else(default)))
+    fn find<'e>(entries: &'e [Entry], key: &str) -> Option<&'e Entry> {
+        entries.iter().find(|entry| entry.key == key)
+    }
+    let changed = new.iter().filter_map(|is| {
+        let was = find(old, &is.key);
+        let before = was.map_or("default", Entry::told);
+        (was.map(|was| &was.value) != Some(&is.value))
+            .then(|| format!("{}: {before} -> {}", is.key, is.told()))
     });
-    let gone = old.iter().filter(|entry| value(new, &entry.key).is_none());
-    changed.chain(gone.map(|Entry { key, value, .. }| format!("{key}: {value} -> {}", default()))).collect()
+    let gone = old.iter().filter(|was| find(new, &was.key).is_none());
+    changed.chain(gone.map(|was| format!("{}: {} -> default", was.key, was.told()))).collect()
 }
 
 fn servers(name: &str, was: Option<&Service>, is: Option<&Service>) -> Vec<Changed> {
@@ -290,6 +292,32 @@ mod tests {
             (vec![("[[interface]]", "# a comment\n[[interface]]")], vec![]),
         ] {
             assert_eq!(told_of(&edits).0, expected, "{edits:?}");
+        }
+    }
+
+    #[test]
+    fn secrets_are_no_part_of_what_is_told() {
+        let with = |password: &str, key: &str| {
+            let auth = format!("vrid = 51\nversion = 2\nauth = {{ type = \"pass\", key = \"{key}\" }}");
+            format!(
+                "{}[[notify]]\nname = \"ops\"\ntype = \"mail\"\nserver = \"mail.example.org:587\"\nfrom = \"a@example.org\"\n\
+                 to = [\"b@example.org\"]\nuser = \"u\"\npassword = \"{password}\"\nstarttls = true\n",
+                OLD.replace("vrid = 51", &auth)
+            )
+        };
+        let told =
+            |old: &str, new: &str| summary(&difference(&before(old), &before(new), "x").changes).join("\n");
+        let (old, new) = (with("hunter2", "s3cret"), with("hunter3", "s4cret"));
+        assert_eq!(
+            told(&old, &new),
+            "~ vrrp VI_1: auth: { type = \"pass\", key = (hidden) } -> { type = \"pass\", key = (hidden) }\n\
+             ~ notify ops: password: (hidden) -> (hidden)"
+        );
+        let added = told(OLD, &new);
+        assert!(added.contains("password = (hidden)") && added.contains("user = \"u\""), "{added}");
+        let gone = told(&new, OLD);
+        for text in [added, gone] {
+            assert!(!text.contains("hunter") && !text.contains("cret\""), "{text}");
         }
     }
 

@@ -119,6 +119,13 @@ impl GrubEnv {
         }
     }
 
+    /// The slot besides `running` whose tries are used up without its having proven itself.
+    #[must_use]
+    pub fn left(&self, running: char) -> Option<char> {
+        let tried = |slot: &char| self.get(&format!("{slot}_ST")) == Some("try") && !self.may_start(*slot);
+        ['A', 'B'].into_iter().filter(|slot| *slot != running).find(tried)
+    }
+
     /// Never to be started by itself.
     pub fn give_up(&mut self, slot: char) {
         self.0.insert(format!("{slot}_ST"), "bad".to_owned());
@@ -214,5 +221,10 @@ mod tests {
         assert_eq!((env.prove('B'), env.get("B_ST")), (Slot::GivenUp, Some("bad")));
         assert_eq!((env.came_up('B'), env.get("B_ST")), (Slot::GivenUp, Some("bad")));
         assert!(env.has_another('B') && !env.has_another('A'));
+        assert_eq!(env.left('A'), None, "it was given up by the operator");
+        for (starts, left) in [("xx", None), ("xxx", Some('B'))] {
+            env.0.extend([("B_ST".to_owned(), "try".to_owned()), ("B_N".to_owned(), starts.to_owned())]);
+            assert_eq!((env.left('A'), env.left('B')), (left, None));
+        }
     }
 }

@@ -12,6 +12,8 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use crate::notify::hook::{HOME, is_name, judge};
 use crate::paths::RunDir;
 
+/// Where they are, beside the configuration.
+pub const FOLDER: &str = "hooks";
 /// Most programs, and most bytes of all together: they are kept in memory.
 const MOST: usize = 32;
 const MOST_BYTES: u64 = 16 << 20;

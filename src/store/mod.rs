@@ -23,7 +23,7 @@ mod keepsakes; // clock and random seed, kept on `data`
 mod lines; // two texts line by line (pure)
 mod management; // a management address into the operator's file, comments kept
 mod mounts; // mounting for as long as a value lives
-mod pending; // a change that runs on trial
+pub(crate) mod pending; // a change that runs on trial
 mod proof; // whether firmware on trial has proven itself
 mod publish; // the run directory
 mod run; // the loop

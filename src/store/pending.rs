@@ -11,10 +11,14 @@ use std::{fs, io};
 use nix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 
-use super::files::replace;
+use super::files::{replace, swap};
 use crate::ipc::message::{PendingStatus, Source};
 
 const FILE: &str = "pending.json";
+/// In the run directory: which change is being taken back. There it outlives a `store` that dies, and nothing else.
+const UNDONE: &str = "change.undone";
+/// In the run directory: a final change is written and not active yet.
+const UNSETTLED: &str = "change.unsettled";
 
 /// A change on trial.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -80,6 +84,25 @@ impl Pending {
         folders.iter().find_map(|folder| serde_json::from_slice(&fs::read(folder.join(FILE)).ok()?).ok())
     }
 
+    /// Notes in the run directory that it is taken back, before that is done.
+    ///
+    /// # Errors
+    /// There is no room.
+    pub fn mark_undone(&self, run: &Path) -> io::Result<()> {
+        swap(&run.join(UNDONE), self.mark().as_bytes())
+    }
+
+    /// Whether it is known to be taken back.
+    #[must_use]
+    pub fn is_undone(&self, run: &Path) -> bool {
+        fs::read(run.join(UNDONE)).is_ok_and(|mark| mark == self.mark().as_bytes())
+    }
+
+    /// What no other change has: there is one at a time.
+    fn mark(&self) -> String {
+        format!("{} {}", self.deadline_ms, self.life)
+    }
+
     /// Forgets it; from then on it is confirmed, or was taken back.
     ///
     /// # Errors
@@ -93,6 +116,28 @@ impl Pending {
             }
         }
         Ok(())
+    }
+}
+
+/// Notes that a final change is about to be written.
+///
+/// # Errors
+/// There is no room.
+pub fn unsettled(run: &Path) -> io::Result<()> {
+    swap(&run.join(UNSETTLED), b"")
+}
+
+/// Whether the last life of this worker wrote a final change and may not have made it active.
+#[must_use]
+pub fn is_unsettled(run: &Path) -> bool {
+    run.join(UNSETTLED).exists()
+}
+
+/// Notes that it is active, or came to nothing.
+pub fn settled(run: &Path) {
+    match fs::remove_file(run.join(UNSETTLED)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => log::warn!("{UNSETTLED}: {error}"),
+        _ => {}
     }
 }
 

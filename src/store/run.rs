@@ -14,10 +14,10 @@ use tokio::task::JoinHandle;
 use self::life::Life;
 use super::change::Change;
 use super::grubenv::Slot;
-use super::keepsakes;
 use super::publish::{publish, published};
 use super::select::{Choice, Chosen};
 use super::work::{Done, Management, Plan, Plugged, Sources, Work};
+use super::{keepsakes, pending};
 use crate::config::Before;
 use crate::ipc::message::{
     Candidate, ChangeStep, Event, LifeStatus, Reply, Request, Source, Status, StoreStatus,
@@ -149,6 +149,10 @@ impl Store {
                 store.status = before.status;
                 store.running = before.active.map(Arc::new);
                 store.queue.extend([(Work::Peek, None), (Work::Settle, None), (Work::Resume, None)]);
+                if pending::is_unsettled(store.run.path()) {
+                    // It was said to be applied, and the last life died before it was.
+                    store.queue.push_back((Work::Look("apply"), None));
+                }
             }
             _ => store.queue.push_back((Work::Start, None)),
         }
@@ -160,7 +164,19 @@ impl Store {
         if self.job.is_some() {
             return;
         }
+        if self.life.is_settling() && self.queue.front().is_some_and(|(work, _)| work.is_change()) {
+            return;
+        }
         let Some((work, answer)) = self.queue.pop_front() else { return };
+        if let Work::Confirm(pending) = &work
+            && !self.life.awaits(pending)
+        {
+            if let Some(answer) = answer {
+                let message = "confirm: no change waits for its confirmation".to_owned();
+                answer.reply(&Reply::Error { message });
+            }
+            return;
+        }
         if work.is_change()
             && let Some(message) = self.life.busy()
         {
@@ -251,6 +267,7 @@ impl Store {
         match work {
             Work::Start => self.queue.extend([(Work::Settle, None), (Work::Resume, None)]),
             Work::Watch => self.watched(seen),
+            Work::Look(_) => pending::settled(self.run.path()),
             _ => {}
         }
         if let Some(slot) = slot {

@@ -101,8 +101,11 @@ impl Plan {
                 Some(self.on_trial(wish, &taken, confirm, &running, summary(&difference.changes))?)
             }
             _ => {
+                let noted = pending::unsettled(self.run.path());
+                noted.map_err(|error| format!("apply: {}: {error}", self.run.path().display()))?;
                 if !taken.in_place {
-                    self.write_in_place(&taken.text)?;
+                    let written = self.write_in_place(&taken.text);
+                    written.inspect_err(|_| pending::settled(self.run.path()))?;
                 }
                 if taken.on_stick {
                     self.tell_stick(&format!("{}: applied, and written to the box\n", taken.from));
@@ -166,10 +169,10 @@ impl Plan {
             let failed = |error| format!("take the change back: {}: {error}", path.display());
             pending::take_back(path, pending).map_err(failed)?;
         }
+        Pending::forget(&self.folders()).map_err(|error| format!("take the change back: {error}"))?;
         if pending.on_stick {
             self.tell_stick(&format!("{}: applied, not confirmed, and taken back\n", pending.from));
         }
-        Pending::forget(&self.folders()).map_err(|error| format!("take the change back: {error}"))?;
         Ok(Outcome::Nothing)
     }
 

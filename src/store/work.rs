@@ -246,7 +246,7 @@ impl Plan {
         match &self.sources {
             Sources::File(file) if allowed => {
                 let file = std::path::absolute(file).map_err(|error| format!("find hooks: {error}"))?;
-                let folder = file.parent().unwrap_or(&file).join("hooks");
+                let folder = file.parent().unwrap_or(&file).join(hooks::FOLDER);
                 hooks::link(&run, &folder)
             }
             Sources::File(_) => Ok(()),

@@ -3,14 +3,12 @@
 use regex::bytes::{Captures, Regex};
 use toml_edit::{DocumentMut, Item, Value};
 
+use crate::secret::{KEYS, is_key};
+
 /// What stands in the place of a secret.
 const REMOVED: &str = "(removed)";
 /// Shorter values are only removed behind their key: a password `1111` is a number elsewhere.
 const TELLING: usize = 6;
-
-/// Keys of `director.toml`, headers of HTTP and members of JSON whose values are secrets.
-const KEYS: &str = "key|keys|auth_key|private_key|pass|password|passwd|passphrase|secret|token|pin|community|\
-                    authorization|proxy-authorization|cookie|x-api-key|bearer";
 
 /// Leaves secrets out.
 #[derive(Debug)]
@@ -102,7 +100,7 @@ fn without(text: &[u8], value: &[u8]) -> Vec<u8> {
 fn look(item: &Item, secret: bool, found: &mut Vec<String>) {
     if let Some(table) = item.as_table_like() {
         for (key, item) in table.iter() {
-            look(item, secret || is_secret(key), found);
+            look(item, secret || is_key(key), found);
         }
     } else if let Some(tables) = item.as_array_of_tables() {
         for table in tables {
@@ -118,14 +116,10 @@ fn strings(value: &Value, secret: bool, found: &mut Vec<String>) {
         Value::String(text) if secret => found.push(text.value().clone()),
         Value::Array(array) => array.iter().for_each(|value| strings(value, secret, found)),
         Value::InlineTable(table) => {
-            table.iter().for_each(|(key, value)| strings(value, secret || is_secret(key), found));
+            table.iter().for_each(|(key, value)| strings(value, secret || is_key(key), found));
         }
         _ => {}
     }
-}
-
-fn is_secret(key: &str) -> bool {
-    KEYS.split('|').any(|secret| secret.eq_ignore_ascii_case(key))
 }
 
 #[cfg(test)]

@@ -12,7 +12,9 @@ use std::process::{Child, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use director::ipc::message::{Event, LvsSummary, Reply, Request, RouterState, Status};
+use director::ipc::message::{
+    Admin, ChangeStep, Event, Health, LvsSummary, Reply, Request, RouterState, Status,
+};
 use director::paths::RunDir;
 use director::role::Role;
 use director_lab::command::bound;
@@ -222,6 +224,41 @@ fn clock_slots_certificates_checks_workers_and_sources_are_told() {
     lines.sort_unstable();
     lines.dedup();
     assert_eq!(lines.len(), told.lines().count(), "{told}");
+}
+
+#[test]
+fn servers_services_orders_and_changes_are_told() {
+    let stage = Stage::new();
+    let (service, server) = ("web".to_owned(), "10.0.0.1:443".parse().unwrap());
+    let health = |health| Event::Server {
+        service: "web".to_owned(),
+        server,
+        health,
+        reason: "connection refused".to_owned(),
+    };
+    stage.emit(Role::Lvs, &health(Health::Down));
+    stage.emit(Role::Lvs, &Event::Service { service: service.clone(), up: false });
+    stage.expect("RS|[10.0.0.1]:tcp:443|web|DOWN|");
+    stage.expect("VS|web|DOWN|");
+    stage.emit(Role::Lvs, &health(Health::Up));
+    stage.emit(Role::Lvs, &Event::Service { service: service.clone(), up: true });
+    stage.expect("RS|[10.0.0.1]:tcp:443|web|UP|");
+    stage.expect("VS|web|UP|");
+    for (admin, state) in [(Admin::Draining, "draining"), (Admin::Enabled, "enabled")] {
+        stage.emit(Role::Lvs, &Event::Admin { service: service.clone(), server, admin });
+        stage.expect(&format!(
+            "EVENT|SERVER|web 10.0.0.1:443|{state}|server 10.0.0.1:443 of web is {state} by the operator|"
+        ));
+    }
+    for (step, state) in [
+        (ChangeStep::Pending, "pending"),
+        (ChangeStep::Confirmed, "confirmed"),
+        (ChangeStep::Reverted, "reverted"),
+        (ChangeStep::Refused, "refused"),
+    ] {
+        stage.emit(Role::Store, &Event::Change { step, message: format!("it is {state}") });
+        stage.expect(&format!("EVENT|CONFIG|configuration|{state}|it is {state}|"));
+    }
 }
 
 #[test]

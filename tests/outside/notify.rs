@@ -89,7 +89,7 @@ fn exim(ns: &Namespace, folder: &Path, authority: &Authority) -> Daemon {
         "primary_hostname = mail.example.com\nspool_directory = /var/spool/exim4\nlog_file_path = /var/spool/exim4/%slog\n\
          local_interfaces = 127.0.0.1\ndaemon_smtp_ports = 25\ntls_advertise_hosts = *\ntls_certificate = {}\n\
          tls_privatekey = {}\nacl_smtp_rcpt = rcpt\nkeep_environment =\nnever_users =\nhost_lookup =\nrfc1413_hosts =\n\
-         begin acl\nrcpt:\n  require authenticated = *\n  accept\n\
+         begin acl\nrcpt:\n  require authenticated = *\n  deny local_parts = gone\n  accept\n\
          begin routers\nall:\n  driver = accept\n  transport = file\n\
          begin transports\nfile:\n  driver = appendfile\n  file = {}/inbox\n  user = Debian-exim\n  mode = 0644\n\
          begin authenticators\nplain:\n  driver = plaintext\n  public_name = PLAIN\n  server_prompts = :\n\
@@ -145,7 +145,7 @@ fn config(folder: &Path, authority: &Authority) -> String {
          [[notify]]\nname = \"hook\"\ntype = \"webhook\"\nurl = \"http://127.0.0.1:8080/hook?x=1\"\nsecret = \"{SECRET}\"\n\
          [[notify]]\nname = \"program\"\ntype = \"exec\"\nevents = [\"vrrp\"]\ncommand = [\"{0}/program\", \"--own\"]\n\
          [[notify]]\nname = \"mail\"\ntype = \"mail\"\nserver = \"127.0.0.1:25\"\nfrom = \"lb1@example.com\"\n\
-         to = [\"a@example.com\"]\nstarttls = true\nuser = \"lb1\"\npassword = \"{SECRET}\"\ndigest = \"500ms\"\n\
+         to = [\"gone@example.com\", \"a@example.com\"]\nstarttls = true\nuser = \"lb1\"\npassword = \"{SECRET}\"\ndigest = \"500ms\"\n\
          [notify.tls]\nname = \"mail.example.com\"\nca = \"\"\"\n{1}\"\"\"\n",
         folder.display(),
         authority.pem()

@@ -3,6 +3,7 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 
+use director::console::snapshot::Snapshot;
 use director::ipc::client::ask;
 use director::ipc::message::{Reply, Request, Status};
 use director::role::Role;
@@ -73,6 +74,62 @@ fn a_key_and_a_signature_come_from_files_and_are_in_no_bundle() {
     assert!(!director.log().contains("secret that others may read"), "{}", director.log());
     let brought = director.run_dir.secrets();
     assert_eq!(fs::metadata(brought).unwrap().permissions().mode() & 0o777, 0o700);
+}
+
+/// Everything that leaves the box, or is shown without a PIN.
+fn told(director: &Director) -> String {
+    let (_, status) = director.until("status", |it| it.get("127.0.0.1:9100", "/status"));
+    let Some(Status::Store(store)) = director.status(Role::Store) else { panic!("no status") };
+    let snapshot = Snapshot { store: Some(store.clone()), ..Snapshot::default() };
+    let banner = director::console::announce::banner(&snapshot).join("\n");
+    format!("{}\n{status}\n{}\n{banner}", director.log(), serde_json::to_string(&store).unwrap())
+}
+
+#[test]
+fn no_secret_leaves_the_box_with_what_is_told_of_changes_and_faults() {
+    let Some(ns) = namespace("leaks") else { return };
+    let config = |password: &str, key: &str| {
+        format!(
+            "[api]\nlisten = \"127.0.0.1:9100\"\nallow = [\"127.0.0.0/8\"]\n[[interface]]\nname = \"lo\"\n\
+             [[vrrp]]\nname = \"VI_1\"\ninterface = \"lo\"\nvrid = 51\nversion = 2\naddresses = [\"10.0.0.45/32\"]\n\
+             auth = {{ type = \"pass\", key = \"{key}\" }}\n\
+             [[notify]]\nname = \"ops\"\ntype = \"mail\"\nserver = \"127.0.0.1:25\"\nfrom = \"a@example.org\"\n\
+             to = [\"b@example.org\"]\nuser = \"u\"\npassword = \"{password}\"\nstarttls = true\n"
+        )
+    };
+    let director = Director::start(ns, &config("old-passw0rd", "k3y"));
+    director.until("it runs", |it| it.get("127.0.0.1:9100", "/healthz"));
+    let file = director.dir.path().join("new.toml");
+    let verb = |args: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_director"));
+        let done = command.args(args).env("DIRECTOR_RUN", director.run_dir.path()).output().unwrap();
+        String::from_utf8_lossy(&done.stdout).into_owned() + &String::from_utf8_lossy(&done.stderr)
+    };
+    fs::write(&file, format!("version = 1\n{}", config("new-passw0rd", "kEy"))).unwrap();
+    let applied = verb(&["apply", file.to_str().unwrap(), "--confirm", "1h"]);
+    assert!(applied.contains("~ notify ops: password: (hidden) -> (hidden)"), "{applied}");
+    director.until("it is on trial", |it| it.log().contains("change applied").then_some(()));
+    let mut all = told(&director);
+    assert!(all.contains("password: (hidden)"), "{all}");
+    all += &verb(&["rollback"]);
+    // Nine characters are one too many.
+    let faulty = format!("version = 1\n{}", config("new-passw0rd", "kkkkkkkkk"));
+    fs::write(director.dir.path().join("director.toml"), faulty).unwrap();
+    all += &verb(&["reload"]);
+    director.until("it is refused", |it| it.log().contains("1 to 8 bytes long").then_some(()));
+    all += &told(&director);
+    assert!(all.contains("the line is not shown: it may have a secret"), "{all}");
+    let bundle = verb(&["support", "--json", "--to", director.dir.path().to_str().unwrap()]);
+    let bundle: serde_json::Value = serde_json::from_str(&bundle).unwrap();
+    let bundle = bundle["file"].as_str().unwrap();
+    let unpacked = std::process::Command::new("tar").arg("-xOzf").arg(bundle).output().unwrap();
+    assert!(unpacked.status.success());
+    all += &String::from_utf8_lossy(&unpacked.stdout);
+    for secret in ["passw0rd", "k3y", "kEy", "kkkkkkkkk"] {
+        let at = all.find(secret).map(|at| all[..at].chars().rev().take(300).collect::<Vec<_>>());
+        let before: Option<String> = at.map(|before| before.into_iter().rev().collect());
+        assert_eq!(before, None, "{secret} is told");
+    }
 }
 
 #[test]

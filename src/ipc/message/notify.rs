@@ -85,6 +85,8 @@ pub enum AlarmKind {
     Config,
     /// Somebody tries whether it arrives.
     Test,
+    /// Alarms were left out, because too many waited for this receiver; it is always told.
+    Queue,
 }
 
 impl AlarmKind {
@@ -104,7 +106,8 @@ impl AlarmKind {
 
 impl fmt::Display for AlarmKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let word = Self::ALL.iter().find(|(_, kind)| kind == self).map_or("test", |(word, _)| word);
+        let other = if *self == Self::Queue { "queue" } else { "test" };
+        let word = Self::ALL.iter().find(|(_, kind)| kind == self).map_or(other, |(word, _)| word);
         f.pad(word)
     }
 }

@@ -93,6 +93,9 @@ pub struct LifeStatus {
     pub kept: bool,
     /// What was last done or refused by itself, in a sentence: "not confirmed within 5m: the earlier configuration runs again".
     pub notice: Option<String>,
+    /// Firmware that was given up, so that another slot runs, and why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left_slot: Option<String>,
     /// Whether the box is as after flashing: nobody has given it a configuration yet.
     pub factory: bool,
 }

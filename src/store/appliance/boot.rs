@@ -28,9 +28,17 @@ impl Appliance {
         self.confirm_slot()
     }
 
-    /// Why firmware on trial was left, if that is news: another slot runs since.
+    /// Why firmware on trial was left, if another slot runs since: as it said itself, or because it never came so far as to say it.
     #[must_use]
     pub fn left_slot(&mut self) -> Option<String> {
+        self.told_by_itself().or_else(|| {
+            let running = self.args.slot?;
+            let left = self.on_grubenv(|path| Ok(slot::read(path).left(running))).ok()??;
+            left.map(|slot| format!("the firmware in slot {slot} was given up: it never came up"))
+        })
+    }
+
+    fn told_by_itself(&mut self) -> Option<String> {
         let text = fs::read_to_string(self.data_alone()?.join(UNPROVEN)).ok()?;
         let (slot, why) = text.trim_end().split_once(": ")?;
         (self.args.slot.map(String::from).as_deref() != Some(slot))

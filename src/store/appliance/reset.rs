@@ -7,7 +7,7 @@ use std::path::Path;
 use super::{Appliance, Data, FACTORY, FILE};
 use crate::store::files::replace;
 use crate::store::mounts::Access;
-use crate::store::secrets;
+use crate::store::{hooks, secrets};
 
 /// In `data`: a factory reset is under way, which the next boot ends.
 const RESETTING: &str = "resetting";
@@ -48,11 +48,15 @@ impl Appliance {
     /// Writes the operator's file anew as it is delivered.
     fn deliver(&mut self) -> Result<(), String> {
         let write = |directory: &Path| {
-            let _ = fs::remove_file(directory.join(format!("{FILE}.prev")));
-            if let Err(error) = fs::remove_dir_all(directory.join(secrets::FOLDER))
-                && error.kind() != ErrorKind::NotFound
-            {
-                log::warn!("factory reset: {}: {error}", secrets::FOLDER);
+            for ending in ["prev", "unconfirmed", "new"] {
+                let _ = fs::remove_file(directory.join(format!("{FILE}.{ending}")));
+            }
+            for folder in [secrets::FOLDER, hooks::FOLDER] {
+                if let Err(error) = fs::remove_dir_all(directory.join(folder))
+                    && error.kind() != ErrorKind::NotFound
+                {
+                    log::warn!("factory reset: {folder}: {error}");
+                }
             }
             replace(&directory.join(FILE), FACTORY.as_bytes())
         };

@@ -9,7 +9,7 @@ use crate::config::Before;
 use crate::ipc::message::{Change, ChangeStep, Event, Reply, Request, Source, StoreStatus};
 use crate::ipc::server::Answer;
 use crate::store::difference::summary;
-use crate::store::pending::{Pending, since_boot};
+use crate::store::pending::{self, Pending, since_boot};
 use crate::store::proof::Proof;
 use crate::store::trial::{Outcome, Proposal, Resumed, Wish};
 use crate::store::work::{Sources, Work};
@@ -57,6 +57,7 @@ struct Watch {
 impl Life {
     /// Why another change has to wait.
     pub(super) fn busy(&self) -> Option<String> {
+        // One that is final is over in a moment, see `is_settling`.
         let pending = match (&self.trial, &self.coming) {
             (Some(trial), _) => &trial.pending,
             (None, Some((_, proposal))) => proposal.pending.as_ref()?,
@@ -66,6 +67,18 @@ impl Life {
             "a change from {} ({}) waits for its confirmation: `director confirm` or `director rollback` first",
             pending.from, pending.origin
         ))
+    }
+}
+
+impl Life {
+    /// Whether a final change was answered and is not active yet: what would change something again waits for it.
+    pub(super) fn is_settling(&self) -> bool {
+        self.coming.as_ref().is_some_and(|(_, proposal)| proposal.pending.is_none())
+    }
+
+    /// Whether this change still waits for its confirmation.
+    pub(super) fn awaits(&self, pending: &Pending) -> bool {
+        self.trial.as_ref().is_some_and(|trial| trial.pending == *pending)
     }
 }
 
@@ -92,6 +105,11 @@ impl Store {
                     return Ok(());
                 }
             },
+            Request::Rollback { number: None, .. } if self.life.trial.is_some() && self.confirming() => {
+                let message = "rollback: the change is being confirmed: look at it first".to_owned();
+                answer.reply(&Reply::Error { message });
+                return Ok(());
+            }
             Request::Rollback { number: None, .. } if self.life.trial.is_some() => {
                 let done = self.revert("taken back by the operator");
                 answer.reply(&done);
@@ -172,7 +190,8 @@ impl Store {
             }
             Outcome::Left(why) => {
                 log::warn!("{why}");
-                self.status.life.notice = Some(why);
+                self.status.life.notice = Some(why.clone());
+                self.status.life.left_slot = Some(why);
                 self.republish();
                 reply
             }
@@ -226,13 +245,17 @@ impl Store {
         {
             self.begin_change(*proposal);
         }
-        // A confirmation that is being written was in time.
-        let confirming = self.job.as_ref().is_some_and(|job| matches!(job.work, Work::Confirm(_)))
-            || self.queue.iter().any(|(work, _)| matches!(work, Work::Confirm(_)));
         let over = |trial: &Trial| trial.pending.left(since_boot()).is_zero();
-        if !confirming && self.life.trial.as_ref().is_some_and(over) {
+        // A confirmation that is being written was in time.
+        if !self.confirming() && self.life.trial.as_ref().is_some_and(over) {
             self.revert("not confirmed in time");
         }
+    }
+
+    /// Whether a confirmation is being written, or is about to be: then nothing is taken back.
+    fn confirming(&self) -> bool {
+        self.job.as_ref().is_some_and(|job| matches!(job.work, Work::Confirm(_)))
+            || self.queue.iter().any(|(work, _)| matches!(work, Work::Confirm(_)))
     }
 
     fn begin_change(&mut self, proposal: Proposal) {
@@ -248,6 +271,7 @@ impl Store {
         if let Err(error) = self.activate(new) {
             log::error!("publish configuration: {}: {error}", self.run.path().display());
             self.status.source = before;
+            pending::settled(self.run.path());
             if let Some(pending) = pending {
                 self.queue.push_back((Work::Conclude(Box::new(pending)), None));
             }
@@ -260,6 +284,7 @@ impl Store {
                 self.tell(ChangeStep::Pending, format!("{}, for {left} at most", self.status.why));
             }
             None => {
+                pending::settled(self.run.path());
                 self.keep(&origin);
                 self.tell(ChangeStep::Confirmed, self.status.why.clone());
             }
@@ -281,6 +306,9 @@ impl Store {
     /// What ran before runs again.
     fn revert(&mut self, reason: &str) -> Reply {
         let Some(Trial { pending, previous }) = self.life.trial.take() else { return Reply::Ok };
+        if let Err(error) = pending.mark_undone(self.run.path()) {
+            log::warn!("note that the change is taken back: {}: {error}", self.run.path().display());
+        }
         self.status.source = pending.source;
         let message = format!(
             "the change from {} ({}) was {reason}: what was before runs",
@@ -315,16 +343,14 @@ impl Store {
             }
             return;
         };
+        if pending.is_undone(self.run.path()) {
+            self.undo(pending, previous);
+            return;
+        }
         log::info!("change on trial taken up: from={} left={:?}", pending.from, pending.left(since_boot()));
         let active = self.running.as_ref().is_some_and(|running| running.text == new.text);
         if !active {
-            // The last life answered and died before it acted, or after it had taken the change back.
-            let is_back = self.running.as_ref().is_some_and(|r| r.text == pending.previous.as_bytes())
-                && pending.left(since_boot()).is_zero();
-            if is_back {
-                self.queue.push_back((Work::Conclude(Box::new(pending)), None));
-                return;
-            }
+            // The last life answered and died before it acted.
             self.status.source = match self.sources {
                 Sources::File(_) => Source::File,
                 Sources::Appliance(_) => Source::Partition,
@@ -334,6 +360,16 @@ impl Store {
             }
         }
         self.life.trial = Some(Trial { pending, previous });
+    }
+
+    /// The last life has begun to take this change back: that is ended.
+    fn undo(&mut self, pending: Pending, previous: Option<Arc<Before>>) {
+        if self.running.as_ref().is_some_and(|running| running.text == pending.previous.as_bytes()) {
+            self.queue.push_back((Work::Conclude(Box::new(pending)), None));
+            return;
+        }
+        self.life.trial = Some(Trial { pending, previous });
+        self.revert("taken back");
     }
 
     /// Tells everybody, and keeps it for the status.
@@ -398,5 +434,64 @@ impl Store {
             watch.done = Some(seen);
             self.queue.push_back((Work::Look("autoreload"), None));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::paths::RunDir;
+    use crate::worker::WorkerArgs;
+
+    fn pending() -> Pending {
+        Pending {
+            origin: "command line".to_owned(),
+            from: "new.toml".to_owned(),
+            text: "version = 1\n# new\n".to_owned(),
+            previous: "version = 1\n".to_owned(),
+            source: Source::File,
+            in_place: false,
+            on_stick: false,
+            changes: Vec::new(),
+            deadline_ms: 0,
+            confirm_ms: 60_000,
+            life: "x".to_owned(),
+        }
+    }
+
+    #[test]
+    fn what_is_being_confirmed_is_not_taken_back_and_is_confirmed_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = Store::new(&WorkerArgs {
+            run_dir: RunDir::new(dir.path()),
+            tty: None,
+            file: Some(dir.path().join("director.toml")),
+            state: None,
+            set_clock: false,
+        });
+        store.queue.clear();
+        store.life.trial = Some(Trial { pending: pending(), previous: None });
+        let ask = |store: &mut Store, request| {
+            let (answer, replies) = Answer::played();
+            assert!(store.life_request(request, answer).is_ok());
+            replies
+        };
+        let said = |replies: &mut tokio::sync::mpsc::Receiver<Vec<u8>>| {
+            replies.try_recv().ok().map(|line| String::from_utf8(line).unwrap())
+        };
+        let mut confirms = [ask(&mut store, Request::Confirm), ask(&mut store, Request::Confirm)];
+        let back = Request::Rollback { number: None, confirm_ms: None, origin: "console".to_owned() };
+        let refused = said(&mut ask(&mut store, back)).unwrap();
+        assert!(refused.contains("rollback: the change is being confirmed"), "{refused}");
+        store.due();
+        assert!(store.life.trial.is_some(), "its time is over, but the confirmation was in time");
+
+        // The first one has been written.
+        store.queue.pop_front();
+        store.life.trial = None;
+        store.begin();
+        assert!(store.job.is_none() && store.queue.is_empty());
+        assert_eq!(said(&mut confirms[0]), None);
+        assert!(said(&mut confirms[1]).unwrap().contains("no change waits for its confirmation"));
     }
 }
