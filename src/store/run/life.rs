@@ -464,10 +464,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mut store = Store::new(&WorkerArgs {
             run_dir: RunDir::new(dir.path()),
-            tty: None,
             file: Some(dir.path().join("director.toml")),
-            state: None,
-            set_clock: false,
+            ..WorkerArgs::default()
         });
         store.queue.clear();
         store.life.trial = Some(Trial { pending: pending(), previous: None });
