@@ -58,7 +58,8 @@ pub fn reload_weight(rounds: usize) {
             until_full(&mut place, Instant::now(), table);
             settle(&running, peer);
             let before = bare(&place.table());
-            let edits = running.log().matches("table changed:").count();
+            let (edits, done) =
+                (running.log().matches("table changed:").count(), running.log().matches(CARRIED_OUT).count());
             let weight = 7 + u32::try_from(round).unwrap();
             let begun = running.reload(Table { odd_weight: weight, ..table });
             let fits = |servers: &[director::ipvs::ServerEntry]| {
@@ -81,7 +82,13 @@ pub fn reload_weight(rounds: usize) {
                 let edit =
                     |line: &&str| line.contains("edit server") && line.contains(&format!("weight={weight}"));
                 assert!(told.iter().any(edit), "{told:?}");
-                counted("commands-sent", peer.name(), told.len());
+                running.until_logged(begun, CARRIED_OUT, done);
+                let log = running.log();
+                let sent = log
+                    .lines()
+                    .rev()
+                    .find_map(|line| line.split_once(CARRIED_OUT)?.1.split_once("commands="));
+                counted("commands-sent", peer.name(), sent.unwrap().1.parse().unwrap());
             }
         }
     }
@@ -142,6 +149,8 @@ pub fn restart(rounds: usize) {
 
 /// What `lvs` says when it has compared the kernel's table with the file for the first time.
 const ADOPTED: &str = "table adopted:";
+/// What it says when a changed file is in the table, and with how many commands.
+const CARRIED_OUT: &str = "configuration carried out:";
 
 /// Kills the worker, and waits until the next one knows the table.
 fn crash(running: &Running) {

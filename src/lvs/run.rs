@@ -22,7 +22,7 @@ use super::surroundings::Surroundings;
 use super::ways;
 use crate::check::plan::Verdict;
 use crate::check::runner::{Runner, probes_allowed};
-use crate::config::{self, Watcher};
+use crate::config::{self, Watcher, model};
 use crate::ipc::message::{Event, Reply};
 use crate::ipc::server::{self, Answer, Call, Subscribers};
 use crate::ipvs::client::batch;
@@ -97,6 +97,8 @@ struct Worker {
     generation: u64,
     /// How large it wants the table of connections.
     table_bits: Option<u8>,
+    /// Commands that the kernel was sent in this life.
+    sent: usize,
     table: Vec<ServiceEntry>,
     read: Option<Instant>,
     /// Why the kernel does not agree; logged when it changes.
@@ -129,6 +131,7 @@ impl Worker {
             configured: false,
             generation: 0,
             table_bits: None,
+            sent: 0,
             table: Vec::new(),
             read: None,
             problem: None,
@@ -157,6 +160,20 @@ impl Worker {
             return;
         }
         info!("configuration taken: generation={} services={}", active.generation, services.len());
+        let before = self.sent;
+        self.take(services).await;
+        match self.problem {
+            None => info!(
+                "configuration carried out: generation={} commands={}",
+                active.generation,
+                self.sent - before
+            ),
+            Some(_) => info!("configuration waits for the kernel: generation={}", active.generation),
+        }
+    }
+
+    /// Makes `services` what the table should be, and the table that.
+    async fn take(&mut self, services: Vec<model::Service>) {
         self.core.configure(services, Instant::now());
         self.configured = true;
         self.checks.set(Instant::now(), self.core.targets());
@@ -316,6 +333,7 @@ impl Worker {
         let mut rest = commands;
         while !rest.is_empty() {
             let (now, later) = batch(rest);
+            self.sent += now.len();
             let failures = self.kernel.apply(now).map_err(|error| {
                 self.core.lost_sight();
                 error.to_string()

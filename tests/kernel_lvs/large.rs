@@ -72,6 +72,7 @@ fn ten_thousand_servers_are_entered_edited_and_adopted() {
     rig.activate(&large(7));
     logged(&rig, "table changed: edit server tcp 10.79.0.100:10500 10.2.0.5:80 method=masq weight=7\n");
     println!("one weight of them: {:?}", begun.elapsed());
+    logged(&rig, "configuration carried out: generation=2 commands=1\n");
 
     let before = rig.table();
     rig.end("-KILL");

@@ -47,7 +47,8 @@ pub struct Findings {
     pub processor: Duration,
     /// Its memory at the beginning and at the end of the watch.
     pub memory: (Memory, Memory),
-    /// From the signal to the checking process having the file in which one weight is another, each time.
+    /// From the signal to the checking process having said, with the file in which one weight is another, what the kernel's table is to
+    /// be; here is no IPVS that would take it.
     pub reloads: Vec<Duration>,
     /// What Director logged.
     pub log: String,
@@ -109,7 +110,9 @@ fn reloads(life: &mut Life, file: &Path, log: &Path, scale: Scale) -> Result<Vec
             file.read_to_string(&mut new)
         });
         read.is_ok()
-            && new.lines().any(|line| line.contains(" lvs ") && line.contains("configuration taken:"))
+            && new
+                .lines()
+                .any(|line| line.contains(" lvs ") && line.contains("configuration waits for the kernel:"))
     };
     let mut took = Vec::new();
     for weight in 2..2 + TIMES {
