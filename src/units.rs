@@ -25,7 +25,7 @@ pub struct Vrid(u8);
 #[serde(try_from = "i64", into = "i64")]
 pub struct Priority(u8);
 
-/// Weight of a real server, 0..=65535; 0 takes no new connections.
+/// Weight of a real server, 0..=2^31 − 1 (the kernel's `atomic_t weight`); 0 takes no new connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "i64", into = "i64")]
 pub struct Weight(u32);
@@ -72,7 +72,7 @@ macro_rules! bounded {
 
 bounded!(Vrid, u8, 1..=255, "virtual router identifier");
 bounded!(Priority, u8, 1..=255, "priority");
-bounded!(Weight, u32, 0..=65535, "weight");
+bounded!(Weight, u32, 0..=2_147_483_647, "weight");
 
 impl Priority {
     /// The owner of the addresses: always master while it lives.

@@ -85,8 +85,8 @@ fn warnings_have_the_line_of_the_original() {
     assert_eq!(
         shown,
         [
-            "1: emailalert: no mail is sent",
             "2: foo: not of the form key = value",
+            "1: mail by localhost: no mail server runs here: say which in `[[notify]]`",
             "3: web:80: no address with port and no mark: left out"
         ]
     );

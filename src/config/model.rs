@@ -24,8 +24,8 @@ pub use host::{Host, HostPort};
 pub use notify::{Mail, Notify, NotifyWay, Webhook};
 pub use service::{
     AddressRange, Ipvs, Listen, Marking, Method, Need, OnFail, Persistence, PersistenceEngine, Protocol,
-    Quorum, RANGE_MARKS, SCHEDULERS, SchedulerFlags, Server, Service, ServiceKey, Sorry, Start, Tunnel,
-    TunnelChecksum, WAY_MARKS,
+    Quorum, RANGE_MARKS, SCHEDULERS, SchedulerFlags, Server, Service, ServiceKey, Sorry, SorryMode, Start,
+    Tunnel, TunnelChecksum, WAY_MARKS,
 };
 pub use vrrp::{
     AddressScope, Garp, HmacAuth, HmacKey, HmacMode, Look, MISSED, Probe, ProbeKind, Replay, START_WAIT,

@@ -189,7 +189,7 @@ macro_rules! from_number {
 from_number! {
     Vrid: "a whole number from 1 to 255",
     Priority: "a whole number from 1 to 255",
-    Weight: "a whole number from 0 to 65535",
+    Weight: "a whole number from 0 to 2147483647",
 }
 
 /// A whole number from `MIN` to `MAX`.

@@ -71,6 +71,8 @@ pub struct Service {
 pub struct Draft {
     /// `system.hostname`.
     pub hostname: Option<String>,
+    /// `system.autoreload`.
+    pub autoreload: bool,
     /// Interfaces by name, with the addresses that are known.
     pub interfaces: Vec<(String, Vec<String>)>,
     /// Routes.
@@ -79,6 +81,8 @@ pub struct Draft {
     pub vrrp: Vec<Table>,
     /// Synchronisation of connections.
     pub sync: Option<Table>,
+    /// Receivers of alarms.
+    pub notify: Vec<Table>,
     /// Services.
     pub services: Vec<Service>,
     /// What is missing.
@@ -112,6 +116,25 @@ impl Draft {
         self.placed.extend(address.split('/').next().and_then(|ip| ip.parse::<IpAddr>().ok()));
     }
 
+    /// A receiver of mail; `server` has its port. A server on this box is none: no mail server runs beside Director.
+    pub fn mail(&mut self, line: usize, server: &str, from: &str, to: &[&str], helo: Option<&str>) {
+        let host = server.rsplit_once(':').map_or(server, |(host, _)| host);
+        if host == "localhost" || host.starts_with("127.") || host == "[::1]" {
+            return self
+                .warn(line, format!("mail by {host}: no mail server runs here: say which in `[[notify]]`"));
+        }
+        let mut table = Table::default();
+        table.text("name", "mail");
+        table.text("type", "mail");
+        table.text("server", server);
+        table.text("from", from);
+        table.set("to", list(&to.iter().map(|to| (*to).to_owned()).collect::<Vec<_>>()));
+        if let Some(helo) = helo {
+            table.text("helo", helo);
+        }
+        self.notify.push(table);
+    }
+
     /// A service listens on this address.
     pub fn vip(&mut self, address: IpAddr) {
         self.vips.push(address);
@@ -141,8 +164,14 @@ impl Draft {
             let _ = writeln!(out, "#   {}", format!("{file}line {line}: {text}").replace(['\n', '\r'], " "));
         }
         out.push_str("version = 1\n");
+        if self.hostname.is_some() || self.autoreload {
+            out.push_str("\n[system]\n");
+        }
         if let Some(hostname) = &self.hostname {
-            let _ = write!(out, "\n[system]\nhostname = {}\n", quoted(hostname));
+            let _ = writeln!(out, "hostname = {}", quoted(hostname));
+        }
+        if self.autoreload {
+            out.push_str("autoreload = true\n");
         }
         for (name, addresses) in &self.interfaces {
             let _ = write!(out, "\n[[interface]]\nname = {}\n", quoted(name));
@@ -163,6 +192,9 @@ impl Draft {
         }
         if let Some(table) = &self.sync {
             section(&mut out, "[sync]", table);
+        }
+        for table in &self.notify {
+            section(&mut out, "[[notify]]", table);
         }
         for service in &self.services {
             section(&mut out, "[[service]]", &service.table);

@@ -93,7 +93,7 @@ pub struct Fate {
 /// What a service says about the fate of its servers.
 #[derive(Debug, Clone, Copy)]
 pub struct Rules {
-    /// Of the service.
+    /// Of the service, for servers without their own.
     pub on_fail: OnFail,
     /// Of the service.
     pub start: Start,
@@ -169,10 +169,11 @@ impl Member {
     /// What should become of it at `now`.
     #[must_use]
     pub fn fate(&self, rules: Rules, server: &Server, now: Instant) -> Fate {
+        let on_fail = server.on_fail.unwrap_or(rules.on_fail);
         let out = |weight, cause| Fate { weight, vote: Vote::Out, cause };
         match self.order {
             Some(order) if order.lets_finish(now) => {
-                let weight = match (self.health, rules.on_fail) {
+                let weight = match (self.health, on_fail) {
                     (Health::Down, OnFail::Remove) => None,
                     (Health::Unknown, _) => self.present.map(|_| 0),
                     (Health::Up | Health::Down, _) => Some(0),
@@ -184,7 +185,7 @@ impl Member {
             None if !server.enabled => return out(Some(0), Cause::Off),
             None => {}
         }
-        match (self.health, rules.on_fail) {
+        match (self.health, on_fail) {
             (Health::Down, OnFail::Remove) => out(None, Cause::Fails),
             (Health::Down, OnFail::Quiesce) => out(Some(0), Cause::Fails),
             (Health::Up, _) => self.live(rules, server, now),
@@ -203,7 +204,7 @@ impl Member {
             Start::Keep => keep,
             Start::Down => Fate { weight: None, vote: Vote::Out, cause: Cause::StartsDown },
             Start::Up => Fate {
-                weight: Some(server.weight.get().saturating_mul(rules.scale)),
+                weight: Some(fed(server.weight.get(), rules.scale, None)),
                 vote: Vote::Lives,
                 cause: Cause::StartsUp,
             },

@@ -14,7 +14,7 @@ use super::quorum::{Judgement, Quorum, judge};
 use super::ramp::{Ramp, STEPS};
 use super::state::{ServiceState, State, address_at, id_of};
 use crate::check::Target;
-use crate::config::model::{OnFail, Server, Service, Sorry};
+use crate::config::model::{OnFail, Server, Service, Sorry, SorryMode};
 use crate::ipc::message::{Event, Health};
 use crate::ipvs::ServiceId;
 
@@ -118,6 +118,8 @@ impl Watched {
             state.is_some_and(|state| page.iter().any(|page| state.servers.contains_key(page)))
         });
         let real = self.service.servers.iter().any(|server| alive(server) && !is_substitute(server));
+        // With both in the table it was without quorum, where both may be there at all.
+        let real = real && self.service.sorry_mode == SorryMode::Replace;
         self.sorry = !real && (page_answers || sorry_servers(&self.service).iter().any(alive));
         self.had = self.had.or_else(|| Some(!self.sorry && self.service.servers.iter().any(alive)));
         for (server, member) in self.service.servers.iter().zip(&mut self.members) {
@@ -214,10 +216,14 @@ impl Watched {
             .map(|(server, _)| server)
             .collect();
         for ((server, member), fate) in service.servers.iter().zip(members.iter_mut()).zip(fates) {
-            let weight = match (sorry, service.on_fail, fate.cause) {
-                (false, ..) => fate.weight,
-                (true, OnFail::Quiesce, _) | (true, _, Cause::Drains | Cause::Off) => fate.weight.map(|_| 0),
-                (true, OnFail::Remove, _) => None,
+            let on_fail = server.on_fail.unwrap_or(service.on_fail);
+            let stays = !sorry || service.sorry_mode == SorryMode::Add;
+            let weight = match (stays, on_fail, fate.cause) {
+                (true, ..) => fate.weight,
+                (false, OnFail::Quiesce, _) | (false, _, Cause::Drains | Cause::Off) => {
+                    fate.weight.map(|_| 0)
+                }
+                (false, OnFail::Remove, _) => None,
             };
             member.cause = fate.cause;
             member.present = weight.filter(|_| stand_ins.iter().all(|other| other.address != server.address));

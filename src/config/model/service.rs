@@ -98,9 +98,9 @@ pub struct ServiceKey {
     pub protocol: Option<Protocol>,
 }
 
-/// The schedulers of Linux 6.12 by the kernel's names (net/netfilter/ipvs/ip_vs_*.c).
-pub const SCHEDULERS: [&str; 14] =
-    ["rr", "wrr", "lc", "wlc", "lblc", "lblcr", "sh", "mh", "dh", "fo", "ovf", "sed", "nq", "twos"];
+/// The schedulers of Linux 6.12 by the kernel's names (net/netfilter/ipvs/ip_vs_*.c); `none` schedules nothing (ip_vs_ctl.c).
+pub const SCHEDULERS: [&str; 15] =
+    ["rr", "wrr", "lc", "wlc", "lblc", "lblcr", "sh", "mh", "dh", "fo", "ovf", "sed", "nq", "twos", "none"];
 
 /// One of [`SCHEDULERS`].
 pub type Scheduler = &'static str;
@@ -163,6 +163,8 @@ pub struct Service {
     pub on_fail: OnFail,
     /// Who answers while the quorum is lost.
     pub sorry: Sorry,
+    /// Whether they come in place of the real servers that are left, or beside them.
+    pub sorry_mode: SorryMode,
     /// Real servers in the order of the file; addresses are unique.
     pub servers: Vec<Server>,
 }
@@ -187,6 +189,7 @@ impl Service {
             drain: None,
             on_fail: OnFail::default(),
             sorry: Sorry::default(),
+            sorry_mode: SorryMode::default(),
             servers: Vec::new(),
         }
     }
@@ -245,6 +248,8 @@ pub struct Server {
     pub lower: u32,
     /// Whether it takes part at all; `false` = weight 0 whatever the checks say, and they go on.
     pub enabled: bool,
+    /// What becomes of it when it fails; `None` = as the service has it.
+    pub on_fail: Option<OnFail>,
     /// How it is asked; all must succeed. Empty = never asked, always up. Shared between servers that are asked alike.
     #[serde(with = "super::shared")]
     pub checks: Vec<Arc<Check>>,
@@ -262,6 +267,7 @@ impl Server {
             upper: 0,
             lower: 0,
             enabled: true,
+            on_fail: None,
             checks: Vec::new(),
         }
     }
@@ -378,6 +384,16 @@ impl Default for Quorum {
     fn default() -> Self {
         Self { need: Need::Weight(1), hysteresis: 0 }
     }
+}
+
+/// What becomes of the real servers that are left while sorry servers answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum SorryMode {
+    /// They make room: the sorry servers alone answer.
+    #[default]
+    Replace,
+    /// They go on beside the sorry servers.
+    Add,
 }
 
 /// What a server is before its first verdict.

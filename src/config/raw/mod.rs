@@ -25,8 +25,8 @@ pub use vrrp::{
 use super::faults::Faults;
 use super::field::{Field, List, Many};
 use super::model::{
-    Host, HostPort, Method, OnFail, PersistenceEngine, ProbeRoute, Protocol, RouteKind, Start, SyslogTarget,
-    TunnelChecksum,
+    Host, HostPort, Method, OnFail, PersistenceEngine, ProbeRoute, Protocol, RouteKind, SorryMode, Start,
+    SyslogTarget, TunnelChecksum,
 };
 use super::report::Span;
 use super::schema::{self, Definitions};
@@ -180,6 +180,7 @@ table! {
         quorum: Quorum,
         on_fail: OnFail,
         sorry: Sorry,
+        sorry_mode: SorryMode,
         server: List<Server>,
     }
 }
@@ -194,6 +195,7 @@ table! {
         max_connections: Int<0, 4_294_967_295>,
         min_connections: Int<0, 4_294_967_295>,
         enabled: bool,
+        on_fail: OnFail,
         check: Many<Check>,
     }
 }

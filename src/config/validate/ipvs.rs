@@ -28,7 +28,7 @@ enum Kind {
 const INT: i64 = 2_147_483_647;
 
 /// Settings of `net.ipv4.vs` in Linux 6.12 (net/netfilter/ipvs/ip_vs_ctl.c, `vs_vars`; Documentation/networking/ipvs-sysctl.rst).
-const SETTINGS: [(&str, Kind); 29] = [
+const SETTINGS: [(&str, Kind); 31] = [
     ("am_droprate", Kind::Number(1, INT)),
     ("amemthresh", Kind::Number(0, INT)),
     ("backup_only", Kind::Number(0, 1)),
@@ -42,6 +42,8 @@ const SETTINGS: [(&str, Kind); 29] = [
     ("expire_nodest_conn", Kind::Number(0, 1)),
     ("expire_quiescent_template", Kind::Number(0, 1)),
     ("ignore_tunneled", Kind::Number(0, 1)),
+    ("lblc_expiration", Kind::Number(1, INT / 1000)),
+    ("lblcr_expiration", Kind::Number(1, INT / 1000)),
     ("nat_icmp_send", Kind::Number(0, 1)),
     ("pmtu_disc", Kind::Number(0, 1)),
     ("run_estimation", Kind::Number(0, 1)),

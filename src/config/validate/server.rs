@@ -15,6 +15,9 @@ use crate::units::Weight;
 /// Port of generic UDP encapsulation (IANA: gue).
 const GUE_PORT: u16 = 6080;
 
+/// What [`Defaults::what`] calls the elements of `sorry`.
+pub(super) const SORRY_SERVER: &str = "sorry server";
+
 /// What servers have that say nothing of it.
 pub(super) struct Defaults<'a> {
     /// `real server` or `sorry server`.
@@ -45,6 +48,9 @@ pub(super) fn servers(
             && method != Method::Tun
         {
             faults.add(span, "`tunnel` is for method = \"tun\"");
+        }
+        if let Some(span) = raw.on_fail.span().filter(|_| what == SORRY_SERVER) {
+            faults.add(span, "`on_fail` is for real servers: a sorry server that fails is left out");
         }
         let (upper, lower) = limits(raw, faults);
         let own = raw.check.is_given().then(|| checks(&raw.check, raw.at, front, shared, faults));
@@ -79,6 +85,7 @@ pub(super) fn servers(
                 upper,
                 lower,
                 enabled,
+                on_fail: raw.on_fail.get().copied(),
                 checks: checks.to_vec(),
             });
         }

@@ -14,7 +14,7 @@ use super::super::report::Span;
 use super::check::{Checks, Shared, checks};
 use super::listen::{Front, Marks, are_local, front, is_local, keeps_port, refuse_shadowed};
 use super::quorum::quorum;
-use super::server::{Defaults, servers};
+use super::server::{Defaults, SORRY_SERVER, servers};
 use super::{Bounds, LocalAddresses, Unique, all, complete, family, items, list, name};
 use crate::units::Weight;
 
@@ -115,6 +115,9 @@ fn service(
     }
     let quorum = quorum(raw, &real, faults);
     let sorry = sorry(raw, &front, &real, &defaults, shared, faults);
+    if let Some(span) = raw.sorry_mode.span().filter(|_| !raw.sorry.is_given()) {
+        faults.add(span, "`sorry_mode` is for a service with `sorry`");
+    }
     let flags = scheduler_flags(raw, faults);
     let everybody = || real.iter().chain(substitutes(&sorry)).map(|server| server.method);
     let uses = |method| front.method == method || everybody().any(|other| other == method);
@@ -143,6 +146,7 @@ fn service(
             .then(|| DRAIN.take("drain_timeout", &raw.drain_timeout, Duration::ZERO, faults)),
         on_fail: raw.on_fail.get().copied().unwrap_or_default(),
         sorry,
+        sorry_mode: raw.sorry_mode.get().copied().unwrap_or_default(),
         servers: real,
         marking: front.marking,
     })
@@ -279,7 +283,7 @@ fn sorry(
             }
             let unchecked = Checks::none();
             let defaults = Defaults {
-                what: "sorry server",
+                what: SORRY_SERVER,
                 weight: Weight::DEFAULT,
                 checks: &unchecked,
                 keeps_port: defaults.keeps_port,

@@ -85,14 +85,16 @@ pub(super) fn checks(
             "TCP_CHECK" => tables.push(simple(draft, node, "tcp", own, 1)),
             "PING_CHECK" => tables.push(simple(draft, node, "ping", own, 1)),
             "UDP_CHECK" => tables.push(udp(draft, node, own)),
-            "SMTP_CHECK" => tables.push(smtp(draft, node, own)),
+            "SMTP_CHECK" => tables.extend(smtp(draft, node, own)),
             "DNS_CHECK" => tables.push(dns(draft, node, own)),
             "MISC_CHECK" => tables.extend(misc(draft, node, own)),
             "HTTP_GET" => tables.extend(http(draft, node, "http", server, own)),
             "SSL_GET" => tables.extend(http(draft, node, "https", server, own)),
-            "FILE_CHECK" | "BFD_CHECK" => {
-                draft.warn(node.line, format!("{}: left out", node.key()));
-            }
+            "FILE_CHECK" => draft.warn(
+                node.line,
+                "FILE_CHECK: left out; a check of type \"file\" reads words and shares of the weight, not keepalived's numbers",
+            ),
+            "BFD_CHECK" => draft.warn(node.line, "BFD_CHECK: left out"),
             _ => {}
         }
     }
@@ -114,9 +116,14 @@ fn simple(draft: &mut Draft, node: &Node<'_>, kind: &str, own: Defaults, retry: 
 fn begin(node: &Node<'_>, kind: &str, own: Defaults, fall: u32) -> Table {
     let mut table = Table::default();
     table.text("type", kind);
-    // SMTP_CHECK has these in a block of their own.
-    let host = node.find("host").unwrap_or(node);
-    let find = |key: &str| host.find(key).or_else(|| node.find(key)).map(Node::value);
+    place(node, &mut table);
+    own.apply(&mut table, fall);
+    table
+}
+
+/// Where a check asks, as a block says it.
+fn place(node: &Node<'_>, table: &mut Table) {
+    let find = |key: &str| node.find(key).map(Node::value);
     if let Some(address) = find("connect_ip") {
         table.text("address", address);
     }
@@ -129,17 +136,24 @@ fn begin(node: &Node<'_>, kind: &str, own: Defaults, fall: u32) -> Table {
     if let Some(mark) = find("fwmark").and_then(|mark| mark.parse::<u32>().ok()).filter(|mark| *mark > 0) {
         table.set("mark", mark);
     }
-    own.apply(&mut table, fall);
-    table
 }
 
-fn smtp(draft: &mut Draft, node: &Node<'_>, own: Defaults) -> Table {
+/// A check for each `host`: all of them must answer.
+fn smtp(draft: &mut Draft, node: &Node<'_>, own: Defaults) -> Vec<Table> {
     rest(draft, node, &[COMMON, &["helo_name"]].concat());
     let mut table = begin(node, "smtp", own, own.retry.unwrap_or(1) + 1);
     if let Some(name) = node.find("helo_name") {
         table.text("helo", name.value());
     }
-    table
+    let hosts = node.block.iter().filter(|child| child.key() == "host");
+    let tables: Vec<Table> = hosts
+        .map(|host| {
+            let mut table = table.clone();
+            place(host, &mut table);
+            table
+        })
+        .collect();
+    if tables.is_empty() { vec![table] } else { tables }
 }
 
 fn dns(draft: &mut Draft, node: &Node<'_>, own: Defaults) -> Table {

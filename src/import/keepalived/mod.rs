@@ -83,7 +83,7 @@ fn rest(draft: &mut Draft, node: &Node<'_>, known: &[&str]) {
             continue;
         }
         let why = if TOLD.contains(&key) {
-            "nobody is told: see the log and `director status`"
+            "not taken: `[[notify]]` says who is told of what"
         } else {
             "not known to Director"
         };
@@ -91,21 +91,35 @@ fn rest(draft: &mut Draft, node: &Node<'_>, known: &[&str]) {
     }
 }
 
+/// Who gets mail; keepalived sends it where `smtp_alert` says so, Director of everything unless `events` says otherwise.
+fn mail(draft: &mut Draft, node: &Node<'_>) {
+    let Some(receivers) = node.find("notification_email") else { return };
+    let text = |key: &str| node.find(key).map(Node::value).filter(|text| !text.is_empty());
+    let to: Vec<&str> = receivers.block.iter().flat_map(|line| line.words.iter().copied()).collect();
+    let from = text("notification_email_from").or_else(|| to.first().copied());
+    let (Some(server), Some(from)) = (node.find("smtp_server"), from) else {
+        return draft.warn(receivers.line, "notification_email: no `smtp_server` is named: see `[[notify]]`");
+    };
+    let port = server.words.get(2).and_then(|port| port.parse::<u16>().ok()).unwrap_or(25);
+    let host = server.value();
+    let host = if host.parse::<std::net::Ipv6Addr>().is_ok() { format!("[{host}]") } else { host.to_owned() };
+    draft.mail(server.line, &format!("{host}:{port}"), from, &to, text("smtp_helo_name"));
+}
+
 fn globals(draft: &mut Draft, node: &Node<'_>) {
+    mail(draft, node);
     for child in &node.block {
         match child.key() {
-            "router_id" => draft.warn(
-                child.line,
-                format!("router_id {}: a name in mails, which are not sent", child.value()),
-            ),
+            "router_id" => draft
+                .warn(child.line, format!("router_id {}: mails have the name of the host", child.value())),
             "vrrp_version" => {}
             "lvs_sync_daemon" => vrrp::sync_daemon(draft, child),
-            "notification_email"
-            | "notification_email_from"
-            | "smtp_server"
-            | "smtp_connect_timeout"
-            | "smtp_helo_name" => {
-                draft.warn(child.line, format!("{}: no mail is sent", child.key()));
+            "notification_email" | "notification_email_from" | "smtp_server" | "smtp_helo_name" => {}
+            "smtp_connect_timeout" => {
+                draft.warn(
+                    child.line,
+                    "smtp_connect_timeout: `timeout` of `[[notify]]` is for a whole delivery",
+                );
             }
             other => draft.warn(child.line, format!("{other}: not known to Director")),
         }

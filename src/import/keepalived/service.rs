@@ -7,6 +7,7 @@ use super::tree::Node;
 use super::{after, rest};
 use crate::import::draft::{Draft, Service, Table, is_here, list, quoted};
 use crate::import::ipvsadm::listen;
+use crate::units::Cidr;
 
 /// What `persistence_timeout` means without a value (keepalived(5)).
 const PERSISTENCE: u32 = 360;
@@ -99,31 +100,30 @@ pub(super) fn server(draft: &mut Draft, node: &Node<'_>, nodes: &[Node<'_>]) {
             let mut listens = Vec::new();
             let mut port = None;
             for item in addresses {
-                match range(item) {
-                    Some((text, ip, own)) => {
+                match network(draft, item).or_else(|| range(item).inspect(|(_, ip, _)| draft.vip(*ip))) {
+                    Some((text, _, own)) => {
                         // A server behind several ports has that of the client.
                         port =
                             if listens.is_empty() { Some(own) } else { port.filter(|known| *known == own) };
-                        listens.push((text, ip));
+                        listens.push(text);
                     }
                     None => draft.warn(item.line, format!("{}: no address: left out", item.words.join(" "))),
                 }
             }
             if !listens.is_empty() {
-                let texts: Vec<String> = listens.iter().map(|(text, _)| text.clone()).collect();
-                listens.iter().for_each(|(_, ip)| draft.vip(*ip));
                 fronts.push(Front {
                     name: (*name).to_owned(),
                     key: "listen",
-                    value: list(&texts),
+                    value: list(&listens),
                     port: port.filter(|p| *p != 0),
+                    v6: false,
                 });
             }
             fronts.extend(
                 marks
                     .iter()
-                    .filter_map(|item| item.number::<u32>())
-                    .map(|mark| Front::of_mark(&format!("{name}-fwmark-{mark}"), mark)),
+                    .filter_map(|item| Some((item.number::<u32>()?, item.words.get(2) == Some(&"inet6"))))
+                    .map(|(mark, v6)| Front { v6, ..Front::of_mark(&format!("{name}-fwmark-{mark}"), mark) }),
             );
             fronts.iter().for_each(|front| service(draft, node, front));
         }
@@ -141,7 +141,13 @@ pub(super) fn server(draft: &mut Draft, node: &Node<'_>, nodes: &[Node<'_>]) {
                     service(
                         draft,
                         node,
-                        &Front { name, key: "listen", value, port: Some(port).filter(|port| *port != 0) },
+                        &Front {
+                            name,
+                            key: "listen",
+                            value,
+                            port: Some(port).filter(|port| *port != 0),
+                            v6: false,
+                        },
                     );
                 }
                 _ => draft.warn(node.line, format!("{}: no address and port: left out", words.join(" "))),
@@ -158,12 +164,31 @@ struct Front {
     value: String,
     /// The one port, if there is one.
     port: Option<u16>,
+    /// A mark on IPv6 packets.
+    v6: bool,
 }
 
 impl Front {
     fn of_mark(name: &str, mark: u32) -> Self {
-        Self { name: name.to_owned(), key: "fwmark", value: mark.to_string(), port: None }
+        Self { name: name.to_owned(), key: "fwmark", value: mark.to_string(), port: None, v6: false }
     }
+}
+
+/// `192.168.200.0/28 80`: as the file has it, and all of it is local.
+fn network(draft: &mut Draft, item: &Node<'_>) -> Option<(String, IpAddr, u16)> {
+    let network = item.key().parse::<Cidr>().ok().filter(|_| item.key().contains('/'))?.network();
+    let port = item.number::<u16>().unwrap_or(0);
+    let mut route = Table::default();
+    route.text("to", &network.to_string());
+    route.text("type", "local");
+    draft.routes.push(route);
+    let text = match (network.address.is_ipv4(), port) {
+        (true, 0) => network.to_string(),
+        (true, port) => format!("{network}:{port}"),
+        (false, 0) => format!("[{network}]"),
+        (false, port) => format!("[{network}]:{port}"),
+    };
+    Some((text, network.address, port))
 }
 
 /// `192.168.200.1-10 80` or `192.168.200.1 80`: as the file has it, the first address, the port.
@@ -188,7 +213,7 @@ fn service(draft: &mut Draft, node: &Node<'_>, front: &Front) {
     let word = |key: &str| node.find(key).map(Node::value);
     if let Some(protocol) = word("protocol").map(str::to_ascii_lowercase).filter(|_| front.key == "listen") {
         table.text("protocol", &protocol);
-    } else if word("ip_family") == Some("inet6") {
+    } else if front.v6 || word("ip_family") == Some("inet6") {
         table.text("family", "ipv6");
     }
     let scheduler = word("lb_algo").or_else(|| word("lvs_sched"));
@@ -223,17 +248,18 @@ fn service(draft: &mut Draft, node: &Node<'_>, front: &Front) {
     let inhibits = |server: &&&Node<'_>| server.find("inhibit_on_failure").is_some();
     let all = node.find("inhibit_on_failure").is_some();
     let some = real.iter().filter(inhibits).count();
-    if all || some > 0 {
+    let all = all || (some > 0 && some == real.len());
+    if all {
         table.text("on_fail", "quiesce");
-        if !all && some < real.len() {
-            draft.warn(node.line, "inhibit_on_failure of some servers is now that of all of this service");
-        }
     }
     sorry(draft, node, front, &method, &mut table);
     let mut service = Service { table, servers: Vec::new() };
     let defaults = Defaults::of(node);
-    for server in real {
-        if let Some(server) = real_server(draft, server, front, &method, &defaults) {
+    for node in real {
+        if let Some(mut server) = real_server(draft, node, front, &method, &defaults) {
+            if !all && node.find("inhibit_on_failure").is_some() {
+                server.text("on_fail", "quiesce");
+            }
             service.servers.push(server);
         }
     }
@@ -346,6 +372,9 @@ fn sorry(draft: &mut Draft, node: &Node<'_>, front: &Front, method: &Method, tab
     let own = node.find("sorry_server_lvs_method").map(method_of);
     let method = own.as_ref().unwrap_or(method);
     let Some(Place { address, .. }) = place(draft, sorry, front, method.word) else { return };
+    if let Some(node) = node.find("sorry_server_inhibit") {
+        draft.warn(node.line, "sorry_server_inhibit: a sorry server that nobody needs leaves the table");
+    }
     if is_here(&address) && front.port.is_some() {
         draft.warn(sorry.line, "the sorry server on this box is now Director's own page");
         return table.text("sorry", "local");

@@ -14,10 +14,9 @@ type Values<'a> = BTreeMap<&'a str, (usize, &'a str)>;
 
 /// Keys without a counterpart, and why.
 const WITHOUT: &[(&str, &str)] = &[
-    ("autoreload", "the file is read again by `director reload`"),
-    ("callback", "no program is run"),
+    ("callback", "not taken: `director reload` tells what has changed"),
     ("execute", "put its services into this file, too"),
-    ("fallbackcommand", "no program is run"),
+    ("fallbackcommand", "not taken: a program of `[[notify]]` is told of a service without quorum"),
     ("logfile", "see `director logs`, or `syslog` in [system]"),
     ("supervised", "Director supervises itself"),
     ("fork", "checks run side by side in one process"),
@@ -25,15 +24,17 @@ const WITHOUT: &[(&str, &str)] = &[
     ("cleanstop", "the table stays when Director ends"),
     ("maintenancedir", "say `director drain` or `enabled = false`"),
     ("monitorfile", "see `director status`"),
-    ("emailalert", "no mail is sent"),
-    ("emailalertfrom", "no mail is sent"),
-    ("emailalertfreq", "no mail is sent"),
-    ("emailalertstatus", "no mail is sent"),
-    ("smtp", "no mail is sent"),
+    ("emailalertfreq", "not taken: mails tell of changes, collected by `digest` of `[[notify]]`"),
+    ("emailalertstatus", "not taken: `events` of `[[notify]]` says of what mails tell"),
 ];
 
 /// Keys that are understood.
 const KNOWN: &[&str] = &[
+    "autoreload",
+    "emailalert",
+    "emailalertfrom",
+    "smtp",
+    "fallback6",
     "checktimeout",
     "negotiatetimeout",
     "checkinterval",
@@ -67,6 +68,8 @@ const KNOWN: &[&str] = &[
 struct Block<'a> {
     line: usize,
     listen: &'a str,
+    /// Whether it is IPv6.
+    v6: bool,
     values: Values<'a>,
     real: Vec<(usize, &'a str)>,
 }
@@ -76,10 +79,26 @@ struct Block<'a> {
 pub fn read(text: &str) -> Draft {
     let mut draft = Draft::default();
     let (global, blocks) = split(&mut draft, text);
+    draft.autoreload = global.get("autoreload").is_some_and(|(_, value)| *value == "yes");
+    mail(&mut draft, &global, &blocks);
     for block in &blocks {
         service(&mut draft, block, &global);
     }
     draft
+}
+
+/// One receiver for all services.
+fn mail(draft: &mut Draft, global: &Values<'_>, blocks: &[Block<'_>]) {
+    for (line, _) in blocks.iter().filter_map(|block| block.values.get("emailalert")) {
+        draft.warn(*line, "emailalert of one service: see `[[notify]]`, which is for all");
+    }
+    let Some((line, to)) = global.get("emailalert") else { return };
+    let to: Vec<&str> = to.split([',', ' ', ';']).filter(|to| !to.is_empty()).collect();
+    let from = global.get("emailalertfrom").map(|(_, from)| *from).or_else(|| to.first().copied());
+    let server = global.get("smtp").map_or("localhost", |(_, server)| *server);
+    if let Some(from) = from {
+        draft.mail(*line, &format!("{server}:25"), from, &to, None);
+    }
 }
 
 fn split<'a>(draft: &mut Draft, text: &'a str) -> (Values<'a>, Vec<Block<'a>>) {
@@ -96,7 +115,8 @@ fn split<'a>(draft: &mut Draft, text: &'a str) -> (Values<'a>, Vec<Block<'a>>) {
         let within = full.starts_with([' ', '\t']);
         match key {
             "virtual" | "virtual6" => {
-                blocks.push(Block { line, listen: value, values: Values::new(), real: Vec::new() });
+                let v6 = key == "virtual6" || value.starts_with('[');
+                blocks.push(Block { line, listen: value, v6, values: Values::new(), real: Vec::new() });
                 continue;
             }
             "real" | "real6" => {
@@ -200,7 +220,7 @@ fn service(draft: &mut Draft, block: &Block<'_>, global: &Values<'_>) {
     if look.text("quiescent") == Some("yes") {
         table.text("on_fail", "quiesce");
     }
-    fallback(draft, &look, port, protocol, &mut table);
+    fallback(draft, block, &look, port, protocol, &mut table);
     let mut service = Service { table, servers: Vec::new() };
     for (line, real) in &block.real {
         servers(draft, &look, (*line, real), port, protocol, &mut service.servers);
@@ -225,8 +245,21 @@ fn persistence(look: &Look<'_, '_>) -> Option<String> {
     Some(table.inline())
 }
 
-fn fallback(draft: &mut Draft, look: &Look<'_, '_>, port: Option<u16>, protocol: &str, table: &mut Table) {
-    let Some((line, value)) = look.entry("fallback") else { return };
+fn fallback(
+    draft: &mut Draft,
+    block: &Block<'_>,
+    look: &Look<'_, '_>,
+    port: Option<u16>,
+    protocol: &str,
+    table: &mut Table,
+) {
+    // The global one is for IPv4 alone; that of the service itself has its family.
+    let theirs = if block.v6 {
+        look.own.get("fallback").copied().or_else(|| look.entry("fallback6"))
+    } else {
+        look.entry("fallback")
+    };
+    let Some((line, value)) = theirs else { return };
     let mut words = value.split_whitespace();
     let word = words.next().unwrap_or_default();
     let method = method_of(words.next().unwrap_or("gate"));

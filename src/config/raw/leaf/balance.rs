@@ -11,7 +11,7 @@ use super::super::{PersistenceTable, QuorumTable, Server, TunnelTable};
 use crate::config::faults::Faults;
 use crate::config::field::{At, Field, List};
 use crate::config::model::{
-    Method, OnFail, PersistenceEngine, Protocol, SCHEDULERS, SchedulerFlags, Start, TunnelChecksum,
+    Method, OnFail, PersistenceEngine, Protocol, SCHEDULERS, SchedulerFlags, SorryMode, Start, TunnelChecksum,
 };
 use crate::config::schema::{self, Definitions};
 use crate::config::value::{FromTable, FromValue, Int, accept, read_text, text, wrong_type};
@@ -21,6 +21,7 @@ use crate::units::parse_duration;
 words!(Protocol { "tcp" => Self::Tcp, "udp" => Self::Udp, "sctp" => Self::Sctp });
 words!(Method { "dr" => Self::Dr, "nat" => Self::Nat, "tun" => Self::Tun, "fullnat" => Self::FullNat });
 words!(OnFail { "remove" => Self::Remove, "quiesce" => Self::Quiesce });
+words!(SorryMode { "replace" => Self::Replace, "add" => Self::Add });
 words!(Start { "keep" => Self::Keep, "down" => Self::Down, "up" => Self::Up });
 words!(Family { "ipv4" => Self::V4, "ipv6" => Self::V6 });
 words!(PersistenceEngine { "sip" => Self::Sip });
