@@ -13,7 +13,7 @@ use crate::paths::RunDir;
 use crate::role::Role;
 
 /// What may follow `director vrrp`.
-pub const USAGE: &str = "[--json] | failover|resign|hold|release NAME";
+pub const USAGE: &str = "[--json] | failover|resign NAME [--force] | hold|release|clear NAME";
 
 /// What `director help vrrp` says below the summary.
 pub const DETAILS: &str = "\
@@ -21,15 +21,18 @@ pub const DETAILS: &str = "\
   resign NAME    a master gives up its place now, and takes part in the next election as ever
   hold NAME      takes no part in any election until released
   release NAME   ends a hold, and what failover has left behind
+  clear NAME     sets its counters to zero, and those of messages that were for nobody
+  --force        failover and resign also where no other box is known that would take over
 
 A virtual router takes those of its group along.
 ";
 
-const ORDERS: [(&str, RouterOrder); 4] = [
+const ORDERS: [(&str, RouterOrder); 5] = [
     ("failover", RouterOrder::Failover),
     ("resign", RouterOrder::Resign),
     ("hold", RouterOrder::Hold),
     ("release", RouterOrder::Release),
+    ("clear", RouterOrder::Clear),
 ];
 
 /// How long the worker may take to answer.
@@ -41,21 +44,28 @@ const WAIT: Duration = Duration::from_secs(3);
 /// Wrong use, a worker that does not answer, or its refusal.
 pub fn run(mut args: lexopt::Parser) -> Result<ExitCode, Error> {
     let mut run_dir = std::env::var_os("DIRECTOR_RUN").map_or_else(RunDir::default, RunDir::new);
-    let (mut json, mut words) = (false, Vec::new());
+    let (mut json, mut force, mut words) = (false, false, Vec::new());
     while let Some(arg) = args.next()? {
         match arg {
             Long("run-dir") => run_dir = RunDir::new(PathBuf::from(args.value()?)),
             Long("json") => json = true,
+            Long("force") => force = true,
             Value(word) => words.push(word.to_string_lossy().into_owned()),
             other => return Err(other.unexpected().into()),
         }
     }
     match words.as_slice() {
+        [] if force => Err(Error::Usage("vrrp: `--force` is for failover and resign".to_owned())),
         [] => show(&run_dir, json),
         [word, rest @ ..] => {
             let order = order(word)?;
+            let forced = matches!(order, RouterOrder::Failover | RouterOrder::Resign);
             match rest {
-                [name] if !json => tell(&run_dir, word, order, name),
+                _ if json => Err(Error::Usage(format!("vrrp {word}: `--json` is for the status"))),
+                _ if force && !forced => {
+                    Err(Error::Usage(format!("vrrp {word}: `--force` is for failover and resign")))
+                }
+                [name] => tell(&run_dir, word, Request::Router { order, name: name.clone(), force }),
                 [] => Err(Error::Usage(format!("vrrp {word}: the name of a virtual router is missing"))),
                 _ => {
                     Err(Error::Usage(format!("vrrp {word}: one name of a virtual router is needed, no more")))
@@ -89,8 +99,7 @@ fn show(run_dir: &RunDir, json: bool) -> Result<ExitCode, Error> {
     }
 }
 
-fn tell(run_dir: &RunDir, word: &str, order: RouterOrder, name: &str) -> Result<ExitCode, Error> {
-    let request = Request::Router { order, name: name.to_owned() };
+fn tell(run_dir: &RunDir, word: &str, request: Request) -> Result<ExitCode, Error> {
     ask(run_dir, Role::Vrrp, &request, WAIT)
         .map(|_| ExitCode::SUCCESS)
         .map_err(|error| Error::Failed(format!("vrrp {word}: {error}")))
@@ -106,13 +115,15 @@ mod tests {
 
     #[test]
     fn wrong_words_are_answered_with_the_right_ones() {
-        let one_of = "one of failover, resign, hold, release";
+        let one_of = "one of failover, resign, hold, release, clear";
         assert_eq!(
             complaint("failovr VI_1"),
             format!("vrrp: unknown word `failovr`: did you mean `failover`? {one_of}")
         );
         assert_eq!(complaint("hold"), "vrrp hold: the name of a virtual router is missing");
         assert_eq!(complaint("hold a b"), "vrrp hold: one name of a virtual router is needed, no more");
+        assert_eq!(complaint("failover a --json"), "vrrp failover: `--json` is for the status");
+        assert_eq!(complaint("hold a --force"), "vrrp hold: `--force` is for failover and resign");
         let absent = complaint("hold a --run-dir /nonexistent");
         assert!(absent.starts_with("vrrp hold: vrrp does not answer: /nonexistent/"), "{absent}");
     }

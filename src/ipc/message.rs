@@ -19,7 +19,8 @@ pub use store::{
 };
 pub use time::{TimeServerStatus, TimeStatus};
 pub use vrrp::{
-    PeerRouter, PeerStatus, PeerWay, RouterOrder, RouterState, RouterStatus, TrackerStatus, VrrpStatus,
+    PeerRouter, PeerStatus, PeerWay, RouterNews, RouterOrder, RouterState, RouterStatus, TrackerStatus,
+    VrrpStatus,
 };
 
 use crate::role::Role;
@@ -126,6 +127,9 @@ pub enum Request {
         order: RouterOrder,
         /// Its name in the file.
         name: String,
+        /// Also where no other box is known that would take over.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        force: bool,
     },
     /// To `init`: the lines kept for `role` (or of every role), oldest first; [`Reply::Logs`].
     Logs {
@@ -316,6 +320,17 @@ pub enum Event {
         state: RouterState,
         /// Why.
         reason: String,
+    },
+    /// Something else happened to a virtual router, which keeps its state (from `vrrp`).
+    RouterNews {
+        /// Instance.
+        name: String,
+        /// State.
+        state: RouterState,
+        /// Priority with the trackers.
+        priority: u8,
+        /// What.
+        what: RouterNews,
     },
     /// Another configuration runs (from `store`).
     Config {

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use super::words::{Names, server, words};
 use crate::init::supervise::ALARM;
 use crate::ipc::message::{
-    Admin, AlarmKind, ChangeStep, Event, Health, InitStatus, LvsStatus, RouterState, StoreStatus, TimeStatus,
-    WorkerStatus,
+    Admin, AlarmKind, ChangeStep, Event, Health, InitStatus, LvsStatus, RouterNews, RouterState, StoreStatus,
+    TimeStatus, WorkerStatus,
 };
 
 /// An alarm without its number and time.
@@ -70,6 +70,9 @@ impl Known {
                 let own = self.router(name, *state, reason, priority);
                 let group = names.groups.get(name).and_then(|group| self.group(group, names));
                 return own.into_iter().chain(group).collect();
+            }
+            Event::RouterNews { name, state, priority, what } => {
+                Some(router_news(name, *state, *priority, *what))
             }
             Event::Service { service, up } => self.service(service, *up, names),
             Event::Server { service, server: endpoint, health, reason } => {
@@ -380,6 +383,30 @@ fn plain(kind: AlarmKind, subject: &str, state: &str, severity: u8, text: String
     News { kind, subject, state, severity, text, words: Vec::new() }
 }
 
+/// keepalived's words, where it has any.
+fn router_news(name: &str, state: RouterState, priority: u8, what: RouterNews) -> News {
+    let (word, text) = match (what, state) {
+        (RouterNews::Confirmed { rival }, _) => (
+            "MASTER_RX_LOWER_PRI",
+            format!("virtual router {name} stays MASTER: {rival} is one, too, and has to give way"),
+        ),
+        (RouterNews::Priority, RouterState::Master) => {
+            ("MASTER_PRIORITY", format!("virtual router {name} has priority {priority}, and is MASTER"))
+        }
+        (RouterNews::Priority, _) => {
+            ("BACKUP_PRIORITY", format!("virtual router {name} has priority {priority}, and is BACKUP"))
+        }
+    };
+    News {
+        kind: AlarmKind::Vrrp,
+        subject: name.to_owned(),
+        state: word.to_lowercase(),
+        severity: NOTICE,
+        text,
+        words: words(&["INSTANCE", name, word, &priority.to_string()]),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -399,6 +426,19 @@ mod tests {
         let mut next: Known = serde_json::from_str(&serde_json::to_string(&known).unwrap()).unwrap();
         assert_eq!(router(&mut next, RouterState::Master), None, "this process was restarted");
         assert_eq!(router(&mut next, RouterState::Initialize).unwrap(), "INSTANCE VI_1 STOP 100");
+    }
+
+    #[test]
+    fn what_happens_to_a_router_that_keeps_its_state_is_told_in_keepaliveds_words() {
+        let told = |state, what| {
+            let event = Event::RouterNews { name: "VI_1".to_owned(), state, priority: 90, what };
+            let news = Known::default().event(&event, 0, &Names::default());
+            news.into_iter().map(|news| news.words.join(" ")).collect::<Vec<_>>()
+        };
+        assert_eq!(told(RouterState::Master, RouterNews::Priority), ["INSTANCE VI_1 MASTER_PRIORITY 90"]);
+        assert_eq!(told(RouterState::Backup, RouterNews::Priority), ["INSTANCE VI_1 BACKUP_PRIORITY 90"]);
+        let confirmed = RouterNews::Confirmed { rival: "10.0.0.2".parse().unwrap() };
+        assert_eq!(told(RouterState::Master, confirmed), ["INSTANCE VI_1 MASTER_RX_LOWER_PRI 90"]);
     }
 
     #[test]

@@ -20,9 +20,11 @@ use super::track::{is_cut_off, is_ipv6, judge_all};
 use super::vips::{self, Desired, Op};
 
 use announcements::{A_TURN, Announcements};
+pub use refusals::Lacks;
 
 mod announcements;
 mod orders;
+mod refusals;
 mod waits;
 
 /// All virtual routers.
@@ -38,6 +40,8 @@ pub struct Engine {
     leading: BTreeSet<String>,
     /// Since when a new process waits for the first word of its trackers and about these services.
     awaited: Option<(Instant, BTreeSet<String>)>,
+    /// Until when routers stay in FAULT whose VIPs the kernel has refused.
+    refusals: BTreeMap<String, Instant>,
     /// The process ends.
     ended: bool,
 }
@@ -64,9 +68,13 @@ impl Engine {
         let mut old = std::mem::take(&mut self.instances);
         let mut new = Vec::with_capacity(configs.len());
         let mut entries = Vec::with_capacity(configs.len());
+        let names: BTreeSet<String> = configs.iter().map(|config| config.name.clone()).collect();
         for config in configs {
-            if let Some(at) = old.iter().position(|instance| instance.is(&config)) {
+            let renamed = |old: &Instance| old.is_renamed(&config) && !names.contains(&old.config().name);
+            let before = old.iter().position(|old| old.is(&config)).or_else(|| old.iter().position(renamed));
+            if let Some(at) = before {
                 let mut instance = old.swap_remove(at);
+                self.facts.rename(&instance.config().name, &config.name);
                 if *instance.config() != config {
                     instance.reconfigure(now, config, &mut self.effects);
                 }
@@ -169,6 +177,7 @@ impl Engine {
 
     /// Time has passed.
     pub fn tick(&mut self, now: Instant) {
+        self.forgive(now);
         let mut waiting = group::waiting(&self.instances, now);
         let unready: BTreeSet<String> =
             self.instances.iter().filter_map(|instance| self.unready(now, instance)).collect();
@@ -210,7 +219,7 @@ impl Engine {
         });
         let announcements = self.announcements_at(now);
         let lingering = self.instances.iter().filter_map(Instance::lingers);
-        timers.chain(announcements).chain(lingering).min()
+        timers.chain(announcements).chain(lingering).chain(self.refusals.values().copied()).min()
     }
 
     /// What has to be done, and forgets it.

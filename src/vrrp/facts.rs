@@ -21,6 +21,10 @@ pub struct Facts {
     pub held: BTreeSet<String>,
     /// Virtual routers that leave a living master alone, because the operator has handed mastership over.
     pub yielding: BTreeSet<String>,
+    /// Virtual routers some of whose VIPs the kernel has refused, and why.
+    pub refused: BTreeMap<String, String>,
+    /// Virtual routers that leave a living master alone, because they could not set all their VIPs the last time.
+    pub wary: BTreeSet<String>,
     /// Interfaces on which no socket could be opened, and why.
     pub closed: BTreeMap<Place, String>,
     /// Virtual routers that lack a key, and why.
@@ -28,6 +32,15 @@ pub struct Facts {
 }
 
 impl Facts {
+    /// A virtual router has another name from now on.
+    pub fn rename(&mut self, old: &str, new: &str) {
+        for names in [&mut self.held, &mut self.yielding, &mut self.wary] {
+            if old != new && names.remove(old) {
+                names.insert(new.to_owned());
+            }
+        }
+    }
+
     /// The link with this kernel index.
     pub fn link_by_index(&mut self, index: u32) -> Option<&mut Link> {
         self.links.values_mut().find(|link| link.index == index)

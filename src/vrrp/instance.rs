@@ -39,6 +39,9 @@ const LINGER: Duration = Duration::from_millis(100);
 /// How long they stay when the next master has been heard: until its announcement has reached those who still send to us.
 const OVERLAP: Duration = Duration::from_millis(20);
 
+/// Who was heard within this time counts as there, though backups only listen.
+const ACQUAINTANCE: Duration = Duration::from_secs(86_400);
+
 /// How an instance that is allowed to take part begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Entry {
@@ -67,8 +70,10 @@ pub struct Instance {
     pub(super) late: Duration,
     /// Until when the VIPs stay after they were handed over: the other one is about to claim them.
     lingers: Option<Instant>,
-    /// What was heard last with heartbeats: the same comes again by another way.
-    last: Option<(Instant, IfName, IpAddr, Packet)>,
+    /// What was heard last with heartbeats: the same comes again by another way. Two, for who resigns says two things at once.
+    last: heapless::Deque<(Instant, IfName, IpAddr, Packet), 2>,
+    /// When another router was last heard.
+    met: Option<Instant>,
     /// Until when silence makes it no master, though it runs.
     doubt: Option<Instant>,
     /// The interface was out when it last could not take part: its switch may have to learn the way anew.
@@ -93,7 +98,8 @@ impl Instance {
             quiet: Quiet::default(),
             late: Duration::ZERO,
             lingers: None,
-            last: None,
+            last: heapless::Deque::new(),
+            met: None,
             doubt: None,
             cut_off: true,
             config,
@@ -135,6 +141,24 @@ impl Instance {
     pub fn is(&self, other: &VrrpInstance) -> bool {
         let key = |c: &VrrpInstance| (c.name.clone(), c.interface.clone(), c.vrid, is_ipv6(c));
         key(&self.config) == key(other)
+    }
+
+    /// Whether `other` describes the same virtual router under another name.
+    #[must_use]
+    pub fn is_renamed(&self, other: &VrrpInstance) -> bool {
+        let key = |c: &VrrpInstance| (c.interface.clone(), c.vrid, is_ipv6(c), c.peers.clone());
+        key(&self.config) == key(other)
+    }
+
+    /// Whether another router was heard within the time that a planned change of roles may take: a day.
+    #[must_use]
+    pub fn met(&self, now: Instant) -> bool {
+        self.met.is_some_and(|at| now.saturating_duration_since(at) < ACQUAINTANCE)
+    }
+
+    /// All counters begin at zero.
+    pub fn clear(&mut self) {
+        self.counters.values_mut().for_each(|count| *count = 0);
     }
 
     /// The calendar may have been set.

@@ -140,6 +140,9 @@ pub enum Reject {
     /// No such virtual router here.
     #[error("virtual router {0} is not configured on this interface")]
     Vrid(u8),
+    /// It names no address: erratum 8299 of RFC 5798 has it ignored.
+    #[error("no address is named")]
+    NoAddress,
     /// The interval is zero, or version 2 and not ours.
     #[error("interval {theirs:?} is not the configured {ours:?}")]
     Interval {
@@ -204,13 +207,14 @@ pub enum Reject {
 
 impl Reject {
     /// Every name, for a table that shows zeros too.
-    pub const NAMES: [&str; 18] = [
+    pub const NAMES: [&str; 19] = [
         "ip_ttl_err",
         "packet_len_err",
         "vers_err",
         "invalid_type_rcvd",
         "chk_err",
         "vrid_err",
+        "addr_count_err",
         "advert_interval_err",
         "invalid_authtype",
         "authtype_mismatch",
@@ -235,6 +239,7 @@ impl Reject {
             Self::Type(_) => "invalid_type_rcvd",
             Self::Checksum => "chk_err",
             Self::Vrid(_) => "vrid_err",
+            Self::NoAddress => "addr_count_err",
             Self::Interval { .. } => "advert_interval_err",
             Self::AuthType(_) => "invalid_authtype",
             Self::AuthMismatch { .. } => "authtype_mismatch",
@@ -320,6 +325,9 @@ pub fn decode(envelope: Envelope, payload: &[u8]) -> Result<Decoded, Reject> {
     let summed =
         verify(envelope, version, message).or_else(|| whole.then(|| verify(envelope, version, payload))?);
     let checksum = summed.ok_or(Reject::Checksum)?;
+    if count == 0 {
+        return Err(Reject::NoAddress);
+    }
     let (interval, auth) = match version {
         VrrpVersion::V2 => {
             let data = message.last_chunk::<AUTH>().copied().unwrap_or_default();

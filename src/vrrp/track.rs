@@ -65,7 +65,7 @@ pub fn judge(config: &VrrpInstance, facts: &Facts, current: Option<IpAddr>) -> V
             Ok(source) => Verdict::Ready {
                 priority: effective_priority(config, weight(config, facts)),
                 source,
-                yields: facts.yielding.contains(&config.name),
+                yields: facts.yielding.contains(&config.name) || facts.wary.contains(&config.name),
             },
             Err(reason) => Verdict::Fault(reason),
         },
@@ -92,6 +92,9 @@ fn fault(config: &VrrpInstance, facts: &Facts) -> Option<String> {
         return Some(why.clone());
     }
     if let Some(why) = facts.keyless.get(&config.name) {
+        return Some(why.clone());
+    }
+    if let Some(why) = facts.refused.get(&config.name) {
         return Some(why.clone());
     }
     if facts.held.contains(&config.name) {
@@ -136,8 +139,25 @@ const fn link_problem(link: Option<&Link>) -> Option<&'static str> {
     }
 }
 
-/// Why a tracked object counts as failed. A service of which nobody has spoken does not.
+/// Why a tracked object counts as failed. One of which nobody has spoken does not.
 fn failure(track: &Track, facts: &Facts) -> Option<String> {
+    let failure = plain_failure(track, facts);
+    if !track.reverse {
+        return failure;
+    }
+    match (failure, &track.target) {
+        (Some(_), _) | (None, TrackTarget::File(_)) => None,
+        (None, TrackTarget::Interface(name)) => Some(format!("tracked interface {name} is up")),
+        (None, TrackTarget::Service(name)) => {
+            facts.services.get(name).map(|_| format!("tracked service {name} has its quorum"))
+        }
+        (None, TrackTarget::Probe(probe)) => {
+            facts.probes.get(probe).map(|_| format!("tracked {}: succeeds", probe.kind))
+        }
+    }
+}
+
+fn plain_failure(track: &Track, facts: &Facts) -> Option<String> {
     match &track.target {
         TrackTarget::Interface(name) => {
             link_problem(facts.links.get(name)).map(|why| format!("tracked interface {name} {why}"))

@@ -40,7 +40,7 @@ fn connections_survive_a_failover() {
     until("the twin knows nearly all of them", || established() * 100 >= CONNECTIONS * 99);
     println!("the twin knows {} of {CONNECTIONS}", established());
 
-    let order = Request::Router { order: RouterOrder::Failover, name: "VI_1".to_owned() };
+    let order = Request::Router { order: RouterOrder::Failover, name: "VI_1".to_owned(), force: false };
     director::ipc::client::ask(&pair.master.run, Role::Vrrp, &order, super::pair::PATIENCE).unwrap();
     until("lb2 is master", || pair.backup.router().state == RouterState::Master);
     let answers: Vec<_> = connections.iter_mut().map(LongLived::ask).collect();

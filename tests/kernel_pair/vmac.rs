@@ -37,7 +37,7 @@ fn the_virtual_address_moves_and_each_box_shows_the_table_of_the_other() {
 
     let learnt = || pair.client.namespace().ip(&format!("neighbour show {}", VIP.ip())).unwrap();
     assert!(learnt().contains(MAC), "{}", learnt());
-    let order = Request::Router { order: RouterOrder::Failover, name: "VI_1".to_owned() };
+    let order = Request::Router { order: RouterOrder::Failover, name: "VI_1".to_owned(), force: false };
     let ordered = Instant::now();
     director::ipc::client::ask(&pair.master.run, Role::Vrrp, &order, PATIENCE).unwrap();
     until("lb2 is master", || pair.backup.router().state == RouterState::Master);

@@ -180,7 +180,7 @@ fn everybody_is_told_everything_in_order_and_once() {
     kill(Pid::from_raw(i32::try_from(pid).unwrap()), Signal::SIGKILL).unwrap();
 
     let order = |order| {
-        let request = Request::Router { order, name: "VI_1".to_owned() };
+        let request = Request::Router { order, name: "VI_1".to_owned(), force: true };
         ask(&director.run_dir, Role::Vrrp, &request, PATIENCE).unwrap();
     };
     let told = folder.path().join("told");

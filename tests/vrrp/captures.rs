@@ -134,9 +134,18 @@ impl Player {
     /// Lets timers fire until `at`.
     fn run(&mut self, at: Instant) {
         while let Some(due) = self.engine.deadline(at).filter(|due| *due < at) {
-            self.engine.tick(due);
             let lead = format!("  @{:.6} ", (due - self.start).as_secs_f64());
-            self.carry_out(&lead);
+            self.turn(due, &lead);
+        }
+    }
+
+    /// What is announced waits for the VIPs, which the first turn sets.
+    fn turn(&mut self, at: Instant, lead: &str) {
+        self.engine.tick(at);
+        self.carry_out(lead);
+        if self.engine.deadline(at).is_some_and(|next| next <= at) {
+            self.engine.tick(at);
+            self.carry_out(lead);
         }
     }
 
@@ -149,8 +158,7 @@ impl Player {
         for kind in Reject::NAMES.into_iter().filter(|kind| after[*kind] > before[*kind]) {
             writeln!(self.out, "  drops it: {kind}").unwrap();
         }
-        self.engine.tick(at);
-        self.carry_out("  ");
+        self.turn(at, "  ");
     }
 
     fn counters(&self, at: Instant) -> BTreeMap<String, u64> {

@@ -5,13 +5,14 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use director::config::model::{
-    Look, Probe, ProbeKind, Track, TrackTarget, VirtualAddress, VrrpChecksum, VrrpInstance, VrrpVersion,
+    Look, Probe, ProbeKind, Track, TrackTarget, VirtualAddress, VrrpChecksum, VrrpInstance, VrrpPeer,
+    VrrpVersion,
 };
-use director::ipc::message::{RouterOrder, RouterState, RouterStatus};
+use director::ipc::message::{PeerRouter, PeerStatus, RouterOrder, RouterState, RouterStatus};
 use director::units::{Cidr, IfName, Priority, Vrid};
 use director::vrrp::auth::AuthField;
 use director::vrrp::effect::Effect;
-use director::vrrp::engine::Engine;
+use director::vrrp::engine::{Engine, Lacks};
 use director::vrrp::facts::{Address, FileWord, Link};
 use director::vrrp::instance::Entry;
 use director::vrrp::packet::{Advertisement, Envelope, decode};
@@ -207,6 +208,13 @@ fn a_master_heard_on_any_interface_counts() {
         bench.hear("eth1", 1, 250);
     }
     assert_eq!(heard(&bench) - before, 10, "one way is enough");
+    let before = heard(&bench);
+    // As one that resigns says two things at once, each by both ways.
+    for interface in ["eth0", "eth1"] {
+        bench.hear(interface, 1, 251);
+        bench.hear(interface, 1, 252);
+    }
+    assert_eq!(heard(&bench) - before, 2, "doubles of two are none of them news");
     assert_eq!(bench.states(), [Backup]);
 }
 
@@ -229,7 +237,7 @@ fn a_new_process_waits_for_the_first_word_about_every_service() {
 }
 
 fn tracks(name_: &str, vrid: i64, target: TrackTarget) -> VrrpInstance {
-    VrrpInstance { track: vec![Track { target, weight: None }], ..config(name_, vrid) }
+    VrrpInstance { track: vec![Track { target, weight: None, reverse: false }], ..config(name_, vrid) }
 }
 
 fn gateway() -> Probe {
@@ -372,6 +380,129 @@ fn who_is_not_master_hands_nothing_over() {
     let held: Vec<String> =
         bench.engine.desired().values().flat_map(|vips| vips.keys()).map(|c| c.to_string()).collect();
     assert_eq!(held, ["10.0.0.101/32"], "the VIP of b is another box's");
+}
+
+#[test]
+fn a_refused_vip_makes_way_for_the_other_box_and_nothing_goes_back_and_forth() {
+    let lacks = |again| [("VI_1".to_owned(), ("cannot set VIP 10.0.0.101/32".to_owned(), again))].into();
+    let mut bench = Bench::new(vec![config("VI_1", 1)], &[]);
+    bench.run(5_000);
+    bench.engine.lacks(bench.now, &lacks(false));
+    assert_eq!(bench.states(), [Master], "once is chance");
+    bench.engine.lacks(bench.now, &lacks(true));
+    assert_eq!(bench.states(), [Fault]);
+    assert_eq!(bench.routers()[0].reason, "cannot set VIP 10.0.0.101/32");
+    bench.run(4_000);
+    for _ in 0..10 {
+        bench.hear("eth0", 1, 100);
+        bench.run(1_000);
+    }
+    assert_eq!(bench.states(), [Backup], "leaves the other one alone, though that is lower");
+    bench.run(4_000);
+    assert_eq!(bench.states(), [Master], "the other one is gone");
+    bench.engine.lacks(bench.now, &lacks(false));
+    bench.engine.lacks(bench.now, &lacks(true));
+    assert_eq!(bench.states(), [Fault], "somebody may be there");
+    bench.run(10_000);
+    assert_eq!(bench.states(), [Master]);
+    bench.engine.lacks(bench.now, &lacks(true));
+    assert_eq!(bench.states(), [Master], "nobody was: what could be set is better than nothing");
+    assert!(bench.engine.is_wary());
+    bench.engine.lacks(bench.now, &Lacks::new());
+    assert!(!bench.engine.is_wary(), "all VIPs are set");
+}
+
+#[test]
+fn nobody_hands_over_to_nobody() {
+    let mut bench = Bench::new(vec![config("VI_1", 1), config("VI_2", 2)], &[]);
+    bench.run(5_000);
+    let ask = |bench: &Bench, order, name, living: &[PeerStatus]| {
+        bench.engine.successor(bench.now, order, name, living)
+    };
+    let nobody = ask(&bench, RouterOrder::Failover, "VI_1", &[]).unwrap_err();
+    assert_eq!(nobody, "no other box is known that would take VI_1 over");
+    assert_eq!(ask(&bench, RouterOrder::Hold, "VI_1", &[]), Ok(()), "who holds knows why");
+    assert_eq!(ask(&bench, RouterOrder::Resign, "VI_7", &[]), Ok(()), "another complaint");
+    bench.hear("eth0", 1, 100);
+    assert_eq!(ask(&bench, RouterOrder::Resign, "VI_1", &[]), Ok(()));
+    assert!(ask(&bench, RouterOrder::Resign, "VI_2", &[]).is_err());
+    let peer = |state| PeerStatus {
+        hostname: "b".to_owned(),
+        firmware: String::new(),
+        heard_ms: 0,
+        ways: Vec::new(),
+        generation: 1,
+        same_configuration: None,
+        table: None,
+        sends_connections: false,
+        hears_connections: false,
+        routers: vec![PeerRouter { name: "VI_2".to_owned(), state, priority: 100 }],
+        warnings: Vec::new(),
+    };
+    assert_eq!(ask(&bench, RouterOrder::Failover, "VI_2", &[peer(Backup)]), Ok(()));
+    let broken = ask(&bench, RouterOrder::Failover, "VI_2", &[peer(Fault)]).unwrap_err();
+    assert_eq!(broken, "the other box cannot take VI_2 over, it is in fault");
+}
+
+#[test]
+fn counters_begin_at_zero_when_the_operator_wants_it() {
+    let mut bench = Bench::new(vec![config("a", 1), config("b", 2)], &[]);
+    bench.run(5_000);
+    bench.hear("eth0", 77, 100);
+    bench.order(RouterOrder::Clear, "a").unwrap();
+    let status = bench.engine.status(bench.now, 1);
+    assert!(status.counters.values().chain(status.instances[0].counters.values()).all(|n| *n == 0));
+    assert_eq!(status.instances[1].counters["become_master"], 1, "of another group");
+    assert_eq!(bench.states(), [Master; 2]);
+}
+
+#[test]
+fn another_name_is_the_same_virtual_router() {
+    let mut bench = Bench::new(vec![config("a", 1), config("b", 2)], &[]);
+    bench.run(5_000);
+    bench.order(RouterOrder::Hold, "b").unwrap();
+    bench.sent();
+    bench.engine.configure(bench.now, vec![config("c", 1), config("d", 2)], |_| Entry::Listen);
+    assert_eq!(bench.states(), [Master, Fault]);
+    assert_eq!(bench.routers()[1].reason, "held by the operator");
+    assert_eq!(bench.sent(), [], "nobody resigns");
+    // Two change places: each goes on under its own name.
+    bench.engine.configure(bench.now, vec![config("d", 1), config("c", 2)], |_| Entry::Listen);
+    assert_eq!(bench.states(), [Fault, Backup]);
+}
+
+#[test]
+fn peers_tell_two_routers_of_one_number_apart() {
+    let to =
+        |name: &str, peer: &str| VrrpInstance { peers: vec![VrrpPeer::new(ip(peer))], ..config(name, 1) };
+    let mut bench = Bench::new(vec![to("a", "10.0.0.3"), to("b", "10.0.0.2")], &[]);
+    bench.run(5_000);
+    bench.hear("eth0", 1, 250);
+    assert_eq!(bench.states(), [Master, Backup], "10.0.0.2 has spoken");
+}
+
+#[test]
+fn what_is_up_counts_as_failed_when_reversed() {
+    let reversed = |weight| {
+        let target = TrackTarget::Interface(name("eth1"));
+        VrrpInstance { track: vec![Track { target, weight, reverse: true }], ..config("VI_1", 1) }
+    };
+    let eth1 = |bench: &mut Bench, up: bool| {
+        bench.engine.observe(bench.now, |facts| facts.links.get_mut(&name("eth1")).unwrap().up = up);
+    };
+    let mut bench = Bench::new(vec![reversed(None)], &[]);
+    assert_eq!(
+        (bench.states(), bench.routers()[0].reason.as_str()),
+        (vec![Fault], "tracked interface eth1 is up")
+    );
+    eth1(&mut bench, false);
+    assert_eq!(bench.states(), [Backup]);
+    for (weight, up, down) in [(-30, 170, 200), (30, 200, 230)] {
+        let mut bench = Bench::new(vec![reversed(Some(weight))], &[]);
+        assert_eq!(bench.routers()[0].priority, up, "{weight}");
+        eth1(&mut bench, false);
+        assert_eq!(bench.routers()[0].priority, down, "{weight}");
+    }
 }
 
 #[test]

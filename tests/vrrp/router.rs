@@ -154,6 +154,8 @@ fn each_reject_has_its_counter() {
     wrong[2] = 201;
     assert_eq!(bench.hear_bytes(envelope, &wrong), ["chk_err"]);
     assert_eq!(bench.hear_bytes(envelope, &wrong[..9]), ["packet_len_err"]);
+    let empty = Advertisement { addresses: std::iter::empty::<IpAddr>().collect(), ..good };
+    assert_eq!(bench.hear(&empty), ["addr_count_err"]);
     wrong[0] = 0x32;
     assert_eq!(bench.hear_bytes(envelope, &wrong), ["invalid_type_rcvd"]);
     assert_eq!(bench.status().counters["advert_rcvd"], 0);
@@ -322,7 +324,7 @@ fn facts() -> Facts {
 }
 
 fn track(target: TrackTarget, weight: Option<i16>) -> VrrpInstance {
-    VrrpInstance { track: vec![Track { target, weight }], ..config() }
+    VrrpInstance { track: vec![Track { target, weight, reverse: false }], ..config() }
 }
 
 fn priority(config: &VrrpInstance, facts: &Facts) -> u8 {
@@ -392,7 +394,9 @@ fn a_group_shares_faults_and_weights() {
         track,
         ..config()
     };
-    let eth1 = |weight| vec![Track { target: TrackTarget::Interface("eth1".parse().unwrap()), weight }];
+    let eth1 = |weight| {
+        vec![Track { target: TrackTarget::Interface("eth1".parse().unwrap()), weight, reverse: false }]
+    };
     let alone = VrrpInstance { name: "alone".to_owned(), ..config() };
     let judged = |first: Vec<Track>| {
         let all = [member("inside", first), member("outside", Vec::new()), alone.clone()];

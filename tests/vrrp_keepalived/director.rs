@@ -132,8 +132,13 @@ impl Director {
 
     /// The worker has the kernel make the VIPs so as it goes: within a moment it is so.
     pub fn holds(&self, present: &[&str], absent: &[&str]) {
+        self.holds_within(present, absent, Duration::from_secs(2));
+    }
+
+    /// It does so within this time.
+    pub fn holds_within(&self, present: &[&str], absent: &[&str], time: Duration) {
         let so = || present.iter().all(|vip| self.has(vip)) && !absent.iter().any(|vip| self.has(vip));
-        let deadline = Instant::now() + Duration::from_secs(2);
+        let deadline = Instant::now() + time;
         while !so() {
             assert!(Instant::now() < deadline, "not {present:?} without {absent:?}:\n{}", self.log.text());
             std::thread::sleep(Duration::from_millis(10));

@@ -7,7 +7,8 @@ use director::ipc::client::ask;
 use director::ipc::message::{Reply, Request, RouterOrder, RouterState};
 use director::role::Role;
 use director_lab::asker::{Asker, Tally};
-use director_lab::capture::Capture;
+use director_lab::capture::{Capture, Frame};
+use director_lab::frame::{Said, said};
 use director_lab::segment::{Host, Segment};
 
 use super::director::{Director, file};
@@ -23,10 +24,27 @@ fn router(priority: u8, more: &str) -> String {
     )
 }
 
+fn try_order(director: &Director, order: RouterOrder, force: bool) -> Result<Reply, String> {
+    let request = Request::Router { order, name: "VI_1".to_owned(), force };
+    ask(&director.run_dir(), Role::Vrrp, &request, Duration::from_secs(5)).map_err(|error| error.to_string())
+}
+
 fn order(director: &Director, order: RouterOrder) {
-    let request = Request::Router { order, name: "VI_1".to_owned() };
-    let answer = ask(&director.run_dir(), Role::Vrrp, &request, Duration::from_secs(5));
+    let answer = try_order(director, order, false);
     assert!(matches!(answer, Ok(Reply::Ok)), "{answer:?}\n{}", director.log.text());
+}
+
+/// From the last resignation on the wire to the first word of whoever followed.
+fn gap(frames: &[Frame]) -> Duration {
+    let adverts = frames.iter().filter_map(|frame| match said(&frame.bytes)? {
+        Said::Advert { source, priority, .. } => Some((frame.at, source, priority)),
+        _ => None,
+    });
+    let adverts: Vec<_> = adverts.collect();
+    let resigned = adverts.iter().rposition(|(.., priority)| *priority == 0).unwrap();
+    let (at, source, _) = adverts[resigned];
+    let next = adverts[resigned..].iter().find(|(_, from, priority)| *from != source && *priority > 0);
+    next.unwrap().0.saturating_sub(at)
 }
 
 /// A pair that has settled: the first is master, the second knows it.
@@ -59,12 +77,25 @@ fn mastership_is_handed_over_without_a_lost_request() {
     order(&first, RouterOrder::Failover);
     let took = second.wait_for("master", mark, PATIENCE) - asked;
     std::thread::sleep(Duration::from_millis(500));
+    let mut gaps = vec![gap(&wire.frames(0))];
+    // Back, and once more: what a busy machine does to one of three says nothing of the protocol.
+    for _ in 0..2 {
+        for (from, to) in [(&second, &first), (&first, &second)] {
+            let (mark, frames) = (to.log.mark(), wire.mark());
+            order(from, RouterOrder::Failover);
+            to.wait_for("master", mark, PATIENCE);
+            std::thread::sleep(Duration::from_millis(300));
+            gaps.push(gap(&wire.frames(frames)));
+        }
+    }
     drop(asker);
     std::thread::sleep(Duration::from_millis(200));
     let tally = Tally::of(&wire.frames(0));
-    eprintln!("planned failover: the other one is master after {took:?}, every 5 ms a question: {tally:?}");
-    // 6 ms by the protocol; the rest is a busy machine's.
-    assert!(took < Duration::from_millis(200), "{took:?}");
+    eprintln!(
+        "planned failover: the other one is master after {took:?}, gaps {gaps:?}, every 5 ms a question: {tally:?}"
+    );
+    gaps.sort();
+    assert!(gaps[gaps.len() / 2] <= Duration::from_millis(10), "on the wire, the median: {gaps:?}");
     assert!(tally.asked > 50 && tally.lost == 0, "{tally:?}");
     // It stays there, though the first is the better one.
     std::thread::sleep(Duration::from_secs(5));
@@ -114,10 +145,22 @@ fn keepalived_takes_over_what_is_handed_to_it() {
     director.wait_for("master", 0, PATIENCE);
     keepalived.start();
     std::thread::sleep(Duration::from_secs(2));
-    let (mark, asked) = (keepalived.log.mark(), Instant::now());
-    order(&director, RouterOrder::Failover);
-    let took = keepalived.wait_for("MASTER", mark, PATIENCE) - asked;
-    eprintln!("planned failover to keepalived: {took:?}");
+    // A backup that only listens is not known.
+    let refused = try_order(&director, RouterOrder::Failover, false);
+    assert!(
+        format!("{refused:?}").contains("no other box is known that would take VI_1 over"),
+        "{refused:?}"
+    );
+    assert_eq!(director.state(), RouterState::Master);
+    let wire = Capture::start(theirs.namespace()).unwrap();
+    let mark = keepalived.log.mark();
+    assert!(matches!(try_order(&director, RouterOrder::Failover, true), Ok(Reply::Ok)));
+    keepalived.wait_for("MASTER", mark, PATIENCE);
+    std::thread::sleep(Duration::from_millis(200));
+    let gap = gap(&wire.frames(0));
+    eprintln!("planned failover to keepalived: {gap:?}");
+    // Its skew at the interval that was named last, and not the 0.61 s at its own; the rest is a busy machine's.
+    assert!(gap < Duration::from_millis(100), "{gap:?}");
     keepalived.assert_content();
 }
 

@@ -164,6 +164,39 @@ fn preempt_off_is_honoured() {
     assert!(!first.has("10.0.0.45"));
 }
 
+/// After a boot the port has carrier and forwards three seconds later, as with STP: with a `start_delay` above that the box that comes back
+/// never claims a VIP that is in use, `preempt` or not; once the master is heard the delay is over.
+#[test]
+fn a_port_that_forwards_late_makes_no_second_master() {
+    if skip() {
+        return;
+    }
+    let segment = Segment::new().unwrap();
+    let (mut first, mut second) = pair(&segment, 100, "preempt = false\nstart_delay = \"20s\"\n");
+    let port = first.host.port().to_owned();
+    let path = |whole: bool| {
+        let to = if whole { "master br0" } else { "nomaster" };
+        segment.namespace().ip(&format!("link set {port} {to}")).unwrap();
+    };
+    second.configure(&file("10.0.0.2/24", &router(100, 100, "preempt = false\n")));
+    second.start();
+    second.wait_for("master", 0, PATIENCE);
+    path(false);
+    let (mark, quiet) = (first.log.mark(), second.log.mark());
+    first.start();
+    std::thread::sleep(Duration::from_secs(3));
+    assert_eq!(first.state(), RouterState::Backup, "nothing heard, nothing claimed");
+    path(true);
+    first.wait_until("listening", PATIENCE, |status| status.master_priority == Some(100));
+    std::thread::sleep(Duration::from_millis(800));
+    assert_eq!(first.log.count("state=master", mark), 0, "{}", first.log.text());
+    assert_eq!(second.log.count("router state", quiet), 0, "{}", second.log.text());
+    second.kill();
+    let died = Instant::now();
+    let took = first.wait_for("master", mark, PATIENCE) - died;
+    assert!(took < Duration::from_secs(2), "the delay ended with the first advertisement heard: {took:?}");
+}
+
 /// A worker that does not run for longer than the backup waits finds another master when it wakes, and leaves it the VIP.
 #[test]
 fn a_master_that_slept_listens_first() {

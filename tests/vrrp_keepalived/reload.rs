@@ -1,8 +1,11 @@
 //! Another file while it runs: a master stays master, and says what has changed.
 
+use std::fmt::Write;
 use std::time::Duration;
 
 use director::ipc::message::RouterState;
+use director_lab::capture::Capture;
+use director_lab::frame::{Said, said};
 use director_lab::segment::Segment;
 
 use super::director::{Director, file};
@@ -67,4 +70,54 @@ fn a_master_stays_master_through_changes_of_the_file() {
     director.log.wait("configuration not taken", mark, PATIENCE);
     assert_eq!(director.state(), RouterState::Master);
     assert!(director.has("10.0.0.50"));
+}
+
+/// The loop reads each of twenty files with a thousand services and goes on: no advertisement is late by as much as an interval.
+#[test]
+fn no_advertisement_is_late_when_a_large_file_comes() {
+    if skip() {
+        return;
+    }
+    const INTERVAL: Duration = Duration::from_millis(100);
+    let segment = Segment::new().unwrap();
+    let host = segment.host("lb1", ADDRESS).unwrap();
+    let client = segment.host("client", "10.0.0.9/24").unwrap();
+    let mut services = String::new();
+    for i in 0..1000 {
+        let (high, low) = (i / 250, i % 250 + 1);
+        writeln!(
+            services,
+            "[[service]]\nname = \"s{i}\"\nlisten = \"10.0.0.45:{}\"\n\
+             [[service.server]]\naddress = \"10.2.{high}.{low}\"\n\
+             [[service.server]]\naddress = \"10.3.{high}.{low}\"",
+            1000 + i
+        )
+        .unwrap();
+    }
+    let text = |vip: u8| {
+        let router =
+            router("a", 1, 150, &format!("\"10.0.0.45\", \"10.0.0.{vip}\"")) + "start_wait = \"0s\"\n";
+        file(ADDRESS, &(router + &services))
+    };
+    let mut director = Director::new(&host, &text(100));
+    director.start();
+    director.wait_for("master", 0, PATIENCE);
+    let wire = Capture::start(client.namespace()).unwrap();
+    let mark = wire.mark();
+    for round in 1..=20_u8 {
+        let log = director.log.mark();
+        director.configure(&text(100 + round));
+        director.log.wait(&format!("generation={}", round + 1), log, PATIENCE);
+    }
+    std::thread::sleep(INTERVAL * 3);
+    let frames = wire.frames(mark);
+    let spoken: Vec<Duration> = frames
+        .iter()
+        .filter(|frame| matches!(said(&frame.bytes), Some(Said::Advert { .. })))
+        .map(|frame| frame.at)
+        .collect();
+    let gap = spoken.windows(2).map(|two| two[1].saturating_sub(two[0])).max().unwrap();
+    eprintln!("twenty reloads of a thousand services: {} advertisements, longest gap {gap:?}", spoken.len());
+    assert!(gap < INTERVAL * 2, "{gap:?}");
+    assert_eq!(director.status()[0].counters["become_master"], 1);
 }

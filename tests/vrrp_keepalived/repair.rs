@@ -41,6 +41,49 @@ fn a_vip_that_somebody_removes_is_put_back() {
     assert_eq!(director.state(), RouterState::Master);
 }
 
+/// IPv6 is off on the card of the better box: it makes way for the other one, for good, and serves with what it has when that one is gone.
+#[test]
+fn a_vip_that_the_kernel_refuses_goes_to_the_other_box() {
+    if skip() {
+        return;
+    }
+    let also = "priority = 200\nalso = [\"2001:db8::45/128\"]\n";
+    let (segment, host, mut first) = one(also);
+    let other = segment.host("lb2", "10.0.0.2/24").unwrap();
+    let text = router(also).replace("priority = 200", "priority = 100").replace(ADDRESS, "10.0.0.2/24");
+    let mut second = Director::new(&other, &text);
+    let set = |value: &str| {
+        let value = value.to_owned();
+        host.namespace()
+            .run(move || std::fs::write("/proc/sys/net/ipv6/conf/eth0/disable_ipv6", value))
+            .unwrap()
+            .unwrap();
+    };
+    set("1");
+    first.start();
+    first.log.wait("state=fault reason=cannot set VIP 2001:db8::45/128 on eth0", 0, PATIENCE);
+    first.holds(&[], &["10.0.0.45"]);
+    let mark = first.log.mark();
+    second.start();
+    second.wait_for("master", 0, PATIENCE);
+    second.holds(&["10.0.0.45", "2001:db8::45"], &[]);
+    first.wait_for("backup", mark, PATIENCE);
+    std::thread::sleep(Duration::from_secs(1));
+    assert_eq!(
+        (first.state(), second.state()),
+        (RouterState::Backup, RouterState::Master),
+        "nothing goes back"
+    );
+    second.stop();
+    first.log.wait("state=fault reason=cannot set VIP", mark, PATIENCE);
+    let mark = first.log.mark();
+    first.wait_for("master", mark, PATIENCE);
+    first.holds(&["10.0.0.45"], &["2001:db8::45"]);
+    set("0");
+    first.holds_within(&["10.0.0.45", "2001:db8::45"], &[], PATIENCE);
+    assert_eq!(first.log.count("router state", mark), 2, "backup, master: {}", first.log.text());
+}
+
 #[test]
 fn leftovers_of_a_former_life_go_and_foreign_addresses_stay() {
     if skip() {

@@ -27,6 +27,13 @@ const INTERVAL: Duration = Duration::from_secs(1);
 const WATCH: Duration = Duration::from_secs(60);
 /// From the start until all have taken over and told the segment twice.
 const SETTLE: Duration = Duration::from_secs(20);
+/// "On time", for us: so late at most are all but one of a thousand advertisements. A machine that others use as well may be later, and
+/// then says so.
+const ON_TIME: Duration = Duration::from_millis(20);
+/// Later than that a backup with the least skew there is at a second would count one advertisement as missed.
+const TOO_LATE: Duration = Duration::from_millis(1000);
+/// By then every VIP has been announced once, counted from the first one.
+const ANNOUNCED: Duration = Duration::from_secs(1);
 /// Upper ends of the classes of the histogram.
 const CLASSES: [(&str, Duration); 6] = [
     ("100us", Duration::from_micros(100)),
@@ -67,6 +74,7 @@ fn watch(program: &Program) -> Result<Found> {
     let mut router = Router::new(&host, program.clone(), &file(program)?)?;
     router.start()?;
     std::thread::sleep(SETTLE);
+    let (announced, announcements) = announcements(&wire.frames(0))?;
 
     let everybody = family(router.process());
     let cost = || everybody.iter().map(|process| processor_time(*process)).sum::<Duration>();
@@ -93,12 +101,24 @@ fn watch(program: &Program) -> Result<Found> {
     let share = |below: Duration| {
         100.0 * late.iter().filter(|late| **late < below).count() as f64 / late.len().max(1) as f64
     };
+    if matches!(program, Program::Director(_)) {
+        let (usual, worst) = (quantile(&late, 0.999), quantile(&late, 1.0));
+        ensure!(
+            usual < ON_TIME,
+            "one of a thousand advertisements is {usual:?} late or more, {ON_TIME:?} are allowed"
+        );
+        ensure!(worst < TOO_LATE, "an advertisement is {worst:?} late, {TOO_LATE:?} are allowed");
+        ensure!(missing(expected, sent) == 0.0, "{sent} of {expected} advertisements were sent");
+        ensure!(announced < ANNOUNCED, "the last VIP was announced {announced:?} after the first");
+    }
     let mut found: Found =
         CLASSES.iter().map(|(name, most)| (format!("late-below-{name}"), share(*most), "%")).collect();
     found.extend([
         ("late-p50".to_owned(), quantile(&late, 0.5).as_secs_f64(), "s"),
         ("late-p99.9".to_owned(), quantile(&late, 0.999).as_secs_f64(), "s"),
         ("late-worst".to_owned(), quantile(&late, 1.0).as_secs_f64(), "s"),
+        ("every-vip-announced-within".to_owned(), announced.as_secs_f64(), "s"),
+        ("announcements".to_owned(), announcements as f64, "x"),
         ("advertisements-missing".to_owned(), missing(expected, sent), "x"),
         ("processor-for-an-advert".to_owned(), spent.as_secs_f64() / sent.max(1) as f64, "s"),
         ("memory-all".to_owned(), whole as f64 / 1024.0, "MB"),
@@ -110,6 +130,24 @@ fn watch(program: &Program) -> Result<Found> {
 /// More than one advertisement less from each router than seconds have passed.
 fn missing(expected: u64, sent: u64) -> f64 {
     (expected - u64::from(ROUTERS)).saturating_sub(sent) as f64
+}
+
+/// How long after the first announcement the last VIP was announced for the first time, and how many announcements there were.
+fn announcements(frames: &[Frame]) -> Result<(Duration, usize)> {
+    let mut first: BTreeMap<IpAddr, Duration> = BTreeMap::new();
+    let mut count = 0;
+    for frame in frames {
+        if let Some(Said::Announcement(vip)) = said(&frame.bytes) {
+            count += 1;
+            first.entry(vip).or_insert(frame.at);
+        }
+    }
+    let all: Vec<IpAddr> = (1..=ROUTERS).flat_map(vips).collect();
+    let silent = all.iter().filter(|vip| !first.contains_key(vip)).count();
+    ensure!(silent == 0, "{silent} of {} VIPs were never announced", all.len());
+    first.retain(|vip, _| all.contains(vip));
+    let (began, ended) = (first.values().min(), first.values().max());
+    Ok((began.zip(ended).map_or(Duration::ZERO, |(began, ended)| ended.saturating_sub(*began)), count))
 }
 
 /// How much later than an interval after the one before advertisements came, in ascending order, and how many there were.

@@ -93,6 +93,7 @@ table! {
         fall: Int<1, 100>,
         rise: Int<1, 100>,
         weight: Int<-253, 253>,
+        reverse: bool,
     }
 }
 

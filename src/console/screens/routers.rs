@@ -125,7 +125,7 @@ fn what(name: String, line: &str) -> Step {
         return at(Dialogue::What(name), format!("{line:?} is none of failover, resign, hold and release."));
     };
     let text = match order {
-        RouterOrder::Release => return send(name, *order),
+        RouterOrder::Release | RouterOrder::Clear => return send(name, *order),
         RouterOrder::Failover => format!("{name} hands its VIPs to another box, if there is one."),
         RouterOrder::Resign => format!("{name} gives its VIPs up. The next election may bring them back."),
         RouterOrder::Hold => format!("{name} gives its VIPs up, and has none until it is released."),
@@ -139,7 +139,8 @@ fn send(name: String, order: RouterOrder) -> Step {
         RouterOrder::Resign => format!("{name} resigns."),
         RouterOrder::Hold => format!("{name} is held until it is released."),
         RouterOrder::Release => format!("{name} takes part in elections as ever."),
+        RouterOrder::Clear => format!("{name} counts from zero."),
     };
-    let request = Request::Router { order, name };
+    let request = Request::Router { order, name, force: false };
     Step::run(Screen::Routers(Dialogue::Doing(done)), Command::Ask(Role::Vrrp, request))
 }

@@ -11,7 +11,7 @@ pub(super) fn track(draft: &mut Draft, node: &Node<'_>, nodes: &[Node<'_>]) -> O
         draft.interface(tracked.key(), None);
         let mut item = Table::default();
         item.text("interface", tracked.key());
-        items.push(weighed(item, weight_of(draft, tracked).unwrap_or(0)));
+        items.push(weighed(reversed(item, tracked), weight_of(tracked).unwrap_or(0)));
     }
     for tracked in lines(node, "track_script") {
         items.extend(script(draft, tracked, nodes));
@@ -56,11 +56,19 @@ fn defined<'a, 'b>(nodes: &'b [Node<'a>], keys: &[&str], name: &str) -> Option<&
 }
 
 /// The weight on the line of a tracker.
-fn weight_of(draft: &mut Draft, tracked: &Node<'_>) -> Option<i16> {
-    if tracked.words.contains(&"reverse") {
-        draft.warn(tracked.line, format!("{}: reverse: not known to Director", tracked.key()));
-    }
+fn weight_of(tracked: &Node<'_>) -> Option<i16> {
     after(&tracked.words, "weight").and_then(|weight| weight.parse().ok())
+}
+
+fn is_reversed(tracked: &Node<'_>) -> bool {
+    tracked.words.contains(&"reverse")
+}
+
+fn reversed(mut item: Table, tracked: &Node<'_>) -> Table {
+    if is_reversed(tracked) {
+        item.set("reverse", true);
+    }
+    item
 }
 
 /// Weight 0 makes a failure a FAULT, as none does in the result.
@@ -100,8 +108,8 @@ fn script(draft: &mut Draft, tracked: &Node<'_>, nodes: &[Node<'_>]) -> Option<S
         item.set(key, script.find(key).and_then(|node| node.number::<u8>()).unwrap_or(1).clamp(1, 100));
     }
     let own = script.find("weight").and_then(|node| node.number::<i16>());
-    let weight = weight_of(draft, tracked).or(own).unwrap_or(0);
-    Some(weighed(item, weight))
+    let weight = weight_of(tracked).or(own).unwrap_or(0);
+    Some(weighed(reversed(item, tracked), weight))
 }
 
 fn file(draft: &mut Draft, tracked: &Node<'_>, nodes: &[Node<'_>]) -> Option<String> {
@@ -115,6 +123,7 @@ fn file(draft: &mut Draft, tracked: &Node<'_>, nodes: &[Node<'_>]) -> Option<Str
     item.text("file", path);
     let own = definition.find("weight").and_then(|node| node.number::<i16>());
     // keepalived's default is 1 here.
-    let weight = weight_of(draft, tracked).or(own).unwrap_or(1);
-    Some(weighed(item, weight))
+    let weight = weight_of(tracked).or(own).unwrap_or(1);
+    // A number of a file has a sign: there is nothing to turn round but that.
+    Some(weighed(item, if is_reversed(tracked) { weight.saturating_neg() } else { weight }))
 }

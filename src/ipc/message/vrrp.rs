@@ -20,6 +20,22 @@ pub enum RouterOrder {
     Hold,
     /// As ever again.
     Release,
+    /// Its counters begin at zero.
+    Clear,
+}
+
+/// What may happen to a virtual router besides a change of its state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RouterNews {
+    /// Its priority is another one.
+    Priority,
+    /// Another master, which is to give way, was heard: this one is confirmed, and announces its VIPs again. What hangs on being master
+    /// may be made sure of.
+    Confirmed {
+        /// The other one.
+        rival: IpAddr,
+    },
 }
 
 /// Virtual routers.

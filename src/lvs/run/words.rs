@@ -32,7 +32,7 @@ pub(super) fn log_event(event: &Event) {
             };
             info!("server {word}: service={service} server={server}");
         }
-        Event::Router { .. } | Event::Config { .. } | Event::Change { .. } => {}
+        Event::Router { .. } | Event::RouterNews { .. } | Event::Config { .. } | Event::Change { .. } => {}
     }
 }
 

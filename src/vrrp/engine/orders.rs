@@ -3,13 +3,45 @@
 use std::collections::BTreeSet;
 use std::time::Instant;
 
-use crate::ipc::message::{RouterOrder, RouterState};
+use crate::ipc::message::{PeerStatus, RouterOrder, RouterState};
 
 use super::super::effect::Effect;
 use super::super::instance::Instance;
 use super::Engine;
 
 impl Engine {
+    /// Whether somebody would follow where the operator takes mastership from a virtual router: another box that was heard to advertise
+    /// since this process runs, or one that tells of itself and may take part.
+    ///
+    /// # Errors
+    /// Nobody is known; a backup that only listens, as of another make, cannot be known.
+    pub fn successor(
+        &self,
+        now: Instant,
+        order: RouterOrder,
+        name: &str,
+        living: &[PeerStatus],
+    ) -> Result<(), String> {
+        if !matches!(order, RouterOrder::Failover | RouterOrder::Resign) {
+            return Ok(());
+        }
+        // What is wrong with the order itself is said first.
+        let Ok(members) = self.ordered(order, name) else { return Ok(()) };
+        let told = |member: &str| living.iter().flat_map(|peer| &peer.routers).find(|r| r.name == member);
+        for instance in self.instances.iter().filter(|i| members.contains(&i.config().name)) {
+            let member = &instance.config().name;
+            match told(member) {
+                Some(peer) if peer.state == RouterState::Fault => {
+                    return Err(format!("the other box cannot take {member} over, it is in fault"));
+                }
+                Some(_) => {}
+                None if instance.met(now) => {}
+                None => return Err(format!("no other box is known that would take {member} over")),
+            }
+        }
+        Ok(())
+    }
+
     /// Does what the operator wants of a virtual router and its group.
     ///
     /// # Errors
@@ -17,6 +49,12 @@ impl Engine {
     pub fn order(&mut self, now: Instant, order: RouterOrder, name: &str) -> Result<(), String> {
         let members = self.ordered(order, name)?;
         log::info!("operator: {order:?}: routers={}", members.iter().cloned().collect::<Vec<_>>().join(","));
+        if order == RouterOrder::Clear {
+            self.counters.values_mut().for_each(|count| *count = 0);
+            let members = self.instances.iter_mut().filter(|i| members.contains(&i.config().name));
+            members.for_each(Instance::clear);
+            return Ok(());
+        }
         // First of all the resignation: it is what a client waits for.
         if matches!(order, RouterOrder::Failover | RouterOrder::Resign) {
             for instance in self.instances.iter_mut().filter(|i| members.contains(&i.config().name)) {
@@ -25,7 +63,7 @@ impl Engine {
         }
         self.observe(now, |facts| match order {
             RouterOrder::Failover => facts.yielding.extend(members.iter().cloned()),
-            RouterOrder::Resign => {}
+            RouterOrder::Resign | RouterOrder::Clear => {}
             RouterOrder::Hold => facts.held.extend(members.iter().cloned()),
             RouterOrder::Release => {
                 facts.held.retain(|name| !members.contains(name));
@@ -61,7 +99,7 @@ impl Engine {
             RouterOrder::Release if !ordered => {
                 return Err(format!("{name} is neither held nor has it handed over: nothing to release"));
             }
-            RouterOrder::Failover | RouterOrder::Resign | RouterOrder::Hold | RouterOrder::Release => {}
+            _ => {}
         }
         Ok(members)
     }

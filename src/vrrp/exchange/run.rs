@@ -9,7 +9,7 @@ use nix::time::{ClockId, clock_gettime};
 use tokio::sync::mpsc;
 
 use super::outline::Outline;
-use super::pace::Pace;
+use super::pace::{PATIENCE, Pace};
 use super::peers::{Peers, Refusal, binding};
 use super::socket::Post;
 use crate::ipc::client::ask;
@@ -76,6 +76,16 @@ impl Desk {
             Some(seen) => self.seen = Some(seen),
             None => std::future::pending().await,
         }
+    }
+
+    /// The boxes that were heard a moment ago, and what they say of our virtual routers.
+    #[must_use]
+    pub fn living(&self, now: Instant) -> Vec<PeerStatus> {
+        let Some(Sighting { at, peers, .. }) = &self.seen else { return Vec::new() };
+        let older = u64::try_from(now.saturating_duration_since(*at).as_millis()).unwrap_or(u64::MAX);
+        let limit = u64::try_from(PATIENCE.as_millis()).unwrap_or(u64::MAX);
+        let lives = |peer: &&PeerStatus| peer.heard_ms.saturating_add(older) < limit;
+        peers.iter().filter(lives).cloned().collect()
     }
 
     /// Puts what is known of the others into the status.

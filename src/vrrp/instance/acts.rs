@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use crate::config::model::VirtualAddress;
-use crate::ipc::message::RouterState;
+use crate::ipc::message::{Event as Told, RouterNews, RouterState};
 use crate::units::IfName;
 use crate::vrrp::auth::AuthField;
 use crate::vrrp::effect::Effect;
@@ -17,6 +17,7 @@ use super::Instance;
 impl Instance {
     pub(super) fn step(&mut self, now: Instant, event: Event, out: &mut Vec<Effect>) {
         let before = self.state();
+        let priority = self.router.params().priority;
         for action in self.router.step(now, event) {
             match action {
                 Action::Send { priority, interval } => self.send(now, priority, interval, out),
@@ -26,9 +27,16 @@ impl Instance {
                     out.push(Effect::Addresses);
                 }
                 Action::Announce(Announce::Burst) => self.pacer.begin(now, self.vips()),
-                Action::Announce(Announce::Claimed) => self.pacer.claimed(now, self.vips()),
+                Action::Announce(Announce::Claimed) => {
+                    self.pacer.claimed(now, self.vips());
+                    self.confirmed(now, out);
+                }
                 Action::Enter { state, reason } => self.enter(now, before, state, reason, out),
             }
+        }
+        let takes_part = |state| matches!(state, RouterState::Backup | RouterState::Master);
+        if priority != self.router.params().priority && takes_part(before) && takes_part(self.state()) {
+            self.news(RouterNews::Priority, out);
         }
     }
 
@@ -59,6 +67,20 @@ impl Instance {
         if reason != Reason::Failed {
             self.explain(reason.to_string(), out);
         }
+    }
+
+    /// A rival was seen off; one that does not hear us says so again and again.
+    fn confirmed(&mut self, now: Instant, out: &mut Vec<Effect>) {
+        if let Some(rival) = self.router.heard()
+            && self.quiet.may_say(now, "confirmed")
+        {
+            self.news(RouterNews::Confirmed { rival: rival.address }, out);
+        }
+    }
+
+    fn news(&self, what: RouterNews, out: &mut Vec<Effect>) {
+        let (name, priority) = (self.config.name.clone(), self.router.params().priority);
+        out.push(Effect::State(Told::RouterNews { name, state: self.state(), priority, what }));
     }
 
     pub(super) fn explain(&mut self, reason: String, out: &mut Vec<Effect>) {

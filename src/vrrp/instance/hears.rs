@@ -9,7 +9,7 @@ use crate::units::IfName;
 use crate::vrrp::accept::accept;
 use crate::vrrp::effect::Effect;
 use crate::vrrp::event::{Event, Peer};
-use crate::vrrp::packet::{self, Addresses, Envelope, Reject};
+use crate::vrrp::packet::{self, Addresses, Envelope, Packet, Reject};
 use crate::vrrp::status::word;
 
 use super::{Instance, OVERLAP};
@@ -34,6 +34,7 @@ impl Instance {
         match accepted {
             Ok(decoded) => {
                 let advert = &decoded.advert;
+                self.met = Some(now);
                 self.count("advert_rcvd");
                 if advert.priority == 0 {
                     self.count("pri_zero_rcvd");
@@ -79,16 +80,21 @@ impl Instance {
         payload: &[u8],
     ) -> bool {
         let recent = self.router.interval() / 2;
-        if let Some((at, from, whose, said)) = &self.last
-            && from != interface
-            && *whose == source
-            && now.saturating_duration_since(*at) < recent
-            && said.as_slice() == payload
-        {
+        let same = |(at, from, whose, said): &(Instant, IfName, IpAddr, Packet)| {
+            from != interface
+                && *whose == source
+                && now.saturating_duration_since(*at) < recent
+                && said.as_slice() == payload
+        };
+        if self.last.iter().any(same) {
             return true;
         }
         let said = payload.iter().copied().take(packet::MAX_LENGTH).collect();
-        self.last = Some((now, interface.clone(), source, said));
+        if self.last.is_full() {
+            self.last.pop_front();
+        }
+        // There is room: one has just left.
+        let _ = self.last.push_back((now, interface.clone(), source, said));
         false
     }
 

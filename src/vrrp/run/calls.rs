@@ -23,8 +23,12 @@ impl Worker {
                 let status = Status::Vrrp(self.status());
                 call.answer.reply(&Reply::Status { status: Box::new(status) });
             }
-            Request::Router { order, name } => {
-                let done = self.engine.order(Instant::now(), order, &name);
+            Request::Router { order, name, force } => {
+                let now = Instant::now();
+                let done = match self.engine.successor(now, order, &name, &self.desk.living(now)) {
+                    Err(nobody) if !force => Err(format!("{nobody}: `--force` does it all the same")),
+                    Ok(()) | Err(_) => self.engine.order(now, order, &name),
+                };
                 // On the wire before the answer.
                 self.carry_out();
                 call.answer.reply(&done.map_or_else(|message| Reply::Error { message }, |()| Reply::Ok));

@@ -4,7 +4,7 @@ use std::io;
 use std::net::IpAddr;
 use std::time::Instant;
 
-use crate::ipc::message::{Event, RouterState};
+use crate::ipc::message::{Event, RouterNews, RouterState};
 use crate::role::Role;
 use crate::units::{IfName, Mac};
 use crate::vrrp::effect::Effect;
@@ -97,6 +97,9 @@ impl Worker {
                     log::info!("router state: name={name} state={word} reason={reason}");
                 }
             }
+        }
+        if let Event::RouterNews { name, priority, what: RouterNews::Priority, .. } = event {
+            log::info!("router priority: name={name} priority={priority}");
         }
         self.subscribers.emit(event);
         self.unwritten = true;

@@ -6,7 +6,9 @@ use std::time::Instant;
 
 use crate::units::IfName;
 use crate::vrrp::apply::{Done, Job};
+use crate::vrrp::engine::Lacks;
 use crate::vrrp::facts::Link;
+use crate::vrrp::instance::Instance;
 use crate::vrrp::socket::places;
 use crate::vrrp::vips::Op;
 use crate::vrrp::{devices, vips};
@@ -87,7 +89,8 @@ impl Worker {
             before.chain(vips::diff(facts, &self.engine.desired())).chain(devices::after(facts, &devices));
         let ops: Vec<(Op, u32)> = all.filter_map(indexed).collect();
         if ops.is_empty() {
-            self.refused.clear();
+            let before = std::mem::take(&mut self.refused);
+            self.tell_what_lacks(&before);
         } else {
             self.applying = self.jobs.send(Job::Apply { ops, repair }).is_ok();
             self.engine.hold_announcements(self.applying);
@@ -120,7 +123,31 @@ impl Worker {
         for (op, error) in refused.iter().filter(|(op, error)| self.refused.get(*op) != Some(*error)) {
             log::error!("cannot {op}: {error}");
         }
-        self.refused = refused;
+        let before = std::mem::replace(&mut self.refused, refused);
+        if !self.refused.is_empty() {
+            // Once more, soon: the second refusal counts.
+            self.look_at.get_or_insert(Instant::now() + AGAIN);
+        }
+        self.tell_what_lacks(&before);
+    }
+
+    /// Tells the virtual routers which VIPs the kernel refuses them, and whether it did before.
+    fn tell_what_lacks(&mut self, before: &BTreeMap<Op, String>) {
+        let mut lacks = Lacks::new();
+        for (op, error) in &self.refused {
+            let Op::Add { interface, cidr, .. } = op else { continue };
+            let has =
+                |instance: &&Instance| instance.held().any(|(on, vip)| on == interface && vip.cidr == *cidr);
+            for instance in self.engine.masters().filter(has) {
+                let again = before.contains_key(op);
+                let lack = lacks.entry(instance.config().name.clone());
+                lack.or_insert_with(|| (format!("cannot {op}: {error}"), again)).1 |= again;
+            }
+        }
+        if !lacks.is_empty() || self.engine.is_wary() {
+            self.engine.lacks(Instant::now(), &lacks);
+            self.carry_out();
+        }
     }
 
     /// Somebody else has changed the VIPs, and we have changed them back.

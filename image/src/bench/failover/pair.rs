@@ -193,8 +193,13 @@ impl<'a> Pair<'a> {
     pub fn order(&self, director: &Path, verb: &str) -> Result<()> {
         let at = if self.config.preempt { 0 } else { self.master()? };
         let run_dir = self.router(at).run_dir().display().to_string();
-        command::output(&director.display().to_string(), &["vrrp", verb, "VI", "--run-dir", &run_dir])
-            .map(drop)
+        let director = director.display().to_string();
+        let mut words = vec!["vrrp", verb, "VI", "--run-dir", &run_dir];
+        if verb == "failover" {
+            // A keepalived that only listens is not known.
+            words.push("--force");
+        }
+        command::output(&director, &words).map(drop)
     }
 
     /// Waits until the backup must have heard the master: two advertisements from now.

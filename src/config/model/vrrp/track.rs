@@ -14,6 +14,8 @@ pub struct Track {
     pub target: TrackTarget,
     /// `None`: a failure is a FAULT. Negative: subtracted while failed. Positive: added while healthy. −253..=253, not 0.
     pub weight: Option<i16>,
+    /// What is healthy counts as failed, and the other way round.
+    pub reverse: bool,
 }
 
 /// What is watched.

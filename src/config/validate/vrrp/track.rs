@@ -51,7 +51,12 @@ pub(in super::super) fn tracks(
             },
         };
         seen.claim(key.clone(), *span, format!("tracked {key}"), faults);
-        tracks.push(Track { target, weight });
+        if let Some(span) = raw.reverse.span()
+            && matches!(target, TrackTarget::File(_))
+        {
+            faults.add(span, "`reverse` is for what fails or does not: a number of a `file` has a sign");
+        }
+        tracks.push(Track { target, weight, reverse: raw.reverse.get().copied().unwrap_or(false) });
     }
     tracks
 }
