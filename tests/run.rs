@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::fs::{self, File};
+use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -166,6 +167,42 @@ fn orders_are_carried_out_or_refused() {
     assert_eq!(director.order(&Request::Power { action: PowerAction::PowerOff }), refused);
     let logs = director.order(&Request::Logs { role: Some(Role::Init), lines: 100 });
     assert!(logs.contains("worker ended"), "{logs}");
+}
+
+#[test]
+fn programs_get_objects_and_logs_are_followed() {
+    let Some(director) = Director::start("programs_get_objects_and_logs_are_followed") else { return };
+    director.until("it runs", |director| director.answers(Role::Lvs) && director.answers(Role::Store));
+    let verb = |args: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_director"));
+        command.args(args).arg("--run-dir").arg(director.run_dir.path());
+        command
+    };
+    let told = |args: &[&str]| -> Vec<serde_json::Value> {
+        let output = verb(args).output().unwrap();
+        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        serde_json::Deserializer::from_slice(&output.stdout).into_iter().map(Result::unwrap).collect()
+    };
+    // It goes on from the newest line that has the text.
+    let mut follow =
+        verb(&["logs", "store", "--text", "CONFIGURATION active", "-n", "1", "--follow", "--json"]);
+    let mut follow = follow.stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(follow.stdout.take().unwrap()).lines();
+    let mut next = || serde_json::from_str::<serde_json::Value>(&lines.next().unwrap().unwrap()).unwrap();
+    let first = next();
+    assert_eq!(
+        (&first["event"], &first["fields"]["generation"]),
+        (&"configuration active".into(), &"1".into())
+    );
+    fs::write(&director.config, "version = 1\n[system]\nhostname = \"lb1\"\n").unwrap();
+    assert_eq!(told(&["reload", "--json"]), [serde_json::json!({"done": "reload", "on": null})]);
+    assert_eq!(next()["fields"]["generation"], "2");
+    follow.kill().unwrap();
+    follow.wait().unwrap();
+
+    assert_eq!(told(&["restart", "lvs", "--json"]), [serde_json::json!({"done": "restart", "on": "lvs"})]);
+    let newest = told(&["logs", "-n", "1", "--text", "configuration active", "--json"]);
+    assert_eq!((newest.len(), &newest[0]["role"]), (1, &"store".into()));
 }
 
 #[test]

@@ -12,7 +12,7 @@ use super::session::{Answer, Command, Session};
 use super::snapshot::{FileFacts, Snapshot};
 use super::tool;
 use super::tty::{Tty, Woken};
-use crate::ipc::client;
+use crate::ipc::client::{self, AskError};
 use crate::ipc::message::{Reply, Request, Status, StoreStatus};
 use crate::paths::RunDir;
 use crate::role::Role;
@@ -21,7 +21,7 @@ use crate::worker::WorkerArgs;
 /// How long a worker may take to tell its status.
 const STATUS_WAIT: Duration = Duration::from_millis(800);
 /// How long a worker may take to do something: `store` writes to slow sticks.
-const ORDER_WAIT: Duration = Duration::from_secs(20);
+const ORDER_WAIT: Duration = Duration::from_secs(60);
 /// Pause before a terminal that is not there, or was hung up, is opened again.
 const REOPEN: Duration = Duration::from_secs(1);
 
@@ -144,6 +144,9 @@ fn obey(run_dir: &RunDir, tty: &mut Tty, command: &Command, snapshot: &mut Snaps
         }
         Command::Ask(role, request) => match client::ask(run_dir, *role, request, ORDER_WAIT) {
             Ok(reply) => Answer::Reply(reply),
+            Err(AskError::Silent { .. }) => Answer::Told(format!(
+                "No answer of {role} yet: it may still be done. Look again in a moment."
+            )),
             Err(error) => Answer::Failed(error.to_string()),
         },
     }

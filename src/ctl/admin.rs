@@ -36,25 +36,25 @@ pub(super) struct Takes {
     pub wait: bool,
 }
 
-/// `director drain SERVICE SERVER [--timeout TIME] [--wait]`.
+/// `director drain SERVICE SERVER [--timeout TIME] [--wait] [--json]`.
 pub fn drain(args: lexopt::Parser) -> Result<ExitCode, Error> {
-    let whom = whom("drain", args, Takes { wait: true, json: false })?;
+    let whom = whom("drain", args, Takes { wait: true, json: true })?;
     let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
     let timeout_ms = whom.timeout.map(|timeout| timeout.map(millis));
     let servers = order(&whom, AdminOrder::Drain { timeout_ms })?;
-    if whom.wait { wait(&whom.run_dir, &servers) } else { tell("draining", &servers) }
+    if whom.wait { wait(&whom.run_dir, &servers, whom.json) } else { tell(&whom, "draining", &servers) }
 }
 
-/// `director disable SERVICE SERVER`.
+/// `director disable SERVICE SERVER [--json]`.
 pub fn disable(args: lexopt::Parser) -> Result<ExitCode, Error> {
-    let whom = whom("disable", args, Takes::default())?;
-    tell("disabled", &order(&whom, AdminOrder::Disable)?)
+    let whom = whom("disable", args, Takes { json: true, wait: false })?;
+    tell(&whom, "disabled", &order(&whom, AdminOrder::Disable)?)
 }
 
-/// `director enable SERVICE SERVER`.
+/// `director enable SERVICE SERVER [--json]`.
 pub fn enable(args: lexopt::Parser) -> Result<ExitCode, Error> {
-    let whom = whom("enable", args, Takes::default())?;
-    tell("enabled", &order(&whom, AdminOrder::Enable)?)
+    let whom = whom("enable", args, Takes { json: true, wait: false })?;
+    tell(&whom, "enabled", &order(&whom, AdminOrder::Enable)?)
 }
 
 /// Reads SERVICE, SERVER and the options of `verb`.
@@ -94,13 +94,23 @@ fn order(whom: &Whom, order: AdminOrder) -> Result<Vec<ServerName>, Error> {
     }
 }
 
-fn tell(what: &str, servers: &[ServerName]) -> Result<ExitCode, Error> {
-    let lines = servers.iter().map(|it| format!("{what}: {} {}\n", it.service, it.server));
-    print(&lines.collect::<String>())
+fn tell(whom: &Whom, what: &str, servers: &[ServerName]) -> Result<ExitCode, Error> {
+    servers.iter().try_for_each(|server| say(whom.json, what, server))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What a server is now: a line, or an object in a line for programs.
+fn say(json: bool, what: &str, ServerName { service, server }: &ServerName) -> Result<(), Error> {
+    let line = if json {
+        serde_json::json!({ "service": service, "server": server, "state": what }).to_string()
+    } else {
+        format!("{what}: {service} {server}")
+    };
+    print(&format!("{line}\n")).map(drop)
 }
 
 /// Waits until nobody is left whom a drained server would lose, or until its time is over.
-fn wait(run_dir: &RunDir, servers: &[ServerName]) -> Result<ExitCode, Error> {
+fn wait(run_dir: &RunDir, servers: &[ServerName], json: bool) -> Result<ExitCode, Error> {
     let mut waiting: Vec<&ServerName> = servers.iter().collect();
     let mut told = String::new();
     loop {
@@ -112,7 +122,7 @@ fn wait(run_dir: &RunDir, servers: &[ServerName]) -> Result<ExitCode, Error> {
                     left.push(progress(&why));
                     waiting.push(server);
                 }
-                State::Done(how) => drop(print(&format!("{how}: {} {}\n", server.service, server.server))?),
+                State::Done(how) => say(json, how, server)?,
                 State::Changed => {
                     let ServerName { service, server } = server;
                     return Err(Error::Failed(format!("drain: {service} {server}: it is drained no more")));

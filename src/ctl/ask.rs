@@ -9,7 +9,7 @@ use std::time::Duration;
 use lexopt::Arg::{Long, Short, Value};
 use serde_json::{Map, Value as Json};
 
-use super::{Error, closest, logs, print, status};
+use super::{Error, closest, done, logs, print, put, status};
 use crate::ipc::client::{AskError, ask, ask_report};
 use crate::ipc::message::{LogLine, PowerAction, Reply, Request, Status};
 use crate::paths::RunDir;
@@ -19,6 +19,15 @@ use crate::role::Role;
 const WAIT: Duration = Duration::from_secs(3);
 /// How long `store` may take to read sticks and partitions.
 const RELOAD_WAIT: Duration = Duration::from_secs(30);
+/// How often `director logs --follow` looks.
+const FOLLOW: Duration = Duration::from_millis(500);
+/// What `director help logs` says below the summary.
+pub const LOGS_DETAILS: &str = "\
+  -n, --lines N   the newest N lines
+  --text TEXT     only lines with TEXT, in whatever case; worker and severity are part of a line
+  -f, --follow    then new lines as they come, until Ctrl-C
+  --json          an object in a line for each: time_ms, role, severity (as syslog counts), text; event and fields where it has some
+";
 /// Lines of `director logs` without `-n`.
 const LINES: usize = 100;
 
@@ -33,13 +42,14 @@ struct Options {
     role: Option<Role>,
     json: bool,
     lines: Option<usize>,
+    text: String,
+    follow: bool,
 }
 
-/// What else one verb takes.
+/// What else one verb takes; `--json` they all do.
 #[derive(Debug, Clone, Copy, Default)]
 struct Takes {
     role: bool,
-    json: bool,
     lines: bool,
 }
 
@@ -53,8 +63,12 @@ fn options(args: &mut lexopt::Parser, takes: Takes) -> Result<Options, Error> {
     while let Some(arg) = args.next()? {
         match arg {
             Long("run-dir") => options.run_dir = RunDir::new(PathBuf::from(args.value()?)),
-            Long("json") if takes.json => options.json = true,
+            Long("json") => options.json = true,
             Short('n') | Long("lines") if takes.lines => options.lines = Some(number(&args.value()?)?),
+            Long("text") if takes.lines => {
+                options.text = args.value()?.to_string_lossy().to_lowercase();
+            }
+            Short('f') | Long("follow") if takes.lines => options.follow = true,
             Value(word) if takes.role && options.role.is_none() => options.role = Some(role(&word)?),
             other => return Err(other.unexpected().into()),
         }
@@ -62,9 +76,9 @@ fn options(args: &mut lexopt::Parser, takes: Takes) -> Result<Options, Error> {
     Ok(options)
 }
 
-/// The run directory, of a verb that takes nothing else.
-pub(super) fn run_dir_of(args: &mut lexopt::Parser) -> Result<RunDir, Error> {
-    options(args, Takes::default()).map(|options| options.run_dir)
+/// The run directory, and whether a program asks, of a verb that takes nothing else.
+pub(super) fn run_dir_of(args: &mut lexopt::Parser) -> Result<(RunDir, bool), Error> {
+    options(args, Takes::default()).map(|options| (options.run_dir, options.json))
 }
 
 fn number(word: &OsString) -> Result<usize, Error> {
@@ -84,7 +98,7 @@ fn role(word: &OsString) -> Result<Role, Error> {
 
 /// `director status [--json] [ROLE]`.
 pub fn status(mut args: lexopt::Parser) -> Result<ExitCode, Error> {
-    let options = options(&mut args, Takes { role: true, json: true, lines: false })?;
+    let options = options(&mut args, Takes { role: true, lines: false })?;
     if let Some(role) = options.role {
         return print(&if options.json {
             json(&status_of(&options.run_dir, role).map_err(Error::Failed)?)?
@@ -197,24 +211,62 @@ fn in_turn(all: &[(Role, Result<String, String>)]) -> String {
     parts.filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n")
 }
 
-/// `director logs [ROLE] [-n N] [--json]`.
+/// `director logs [ROLE] [-n N] [--text TEXT] [--follow] [--json]`.
 pub fn logs(mut args: lexopt::Parser) -> Result<ExitCode, Error> {
-    let options = options(&mut args, Takes { role: true, json: true, lines: true })?;
-    let request = Request::Logs { role: options.role, lines: options.lines.unwrap_or(LINES) };
+    let options = options(&mut args, Takes { role: true, lines: true })?;
+    if options.follow {
+        return follow(&options);
+    }
+    // With a text, it is the lines with the text that are counted.
+    let count = options.lines.unwrap_or(LINES);
+    let lines = if options.text.is_empty() { count } else { usize::MAX };
+    let request = Request::Logs { role: options.role, lines };
     let answer = ask(&options.run_dir, Role::Init, &request, WAIT);
     let Reply::Logs { lines } = answer.map_err(|error| explain(&options.run_dir, error))? else {
         return Err(Error::Failed("logs: init answered something else".to_owned()));
     };
-    let show = |line: &LogLine| {
-        if options.json { serde_json::to_string(line).unwrap_or_default() } else { logs::line(line) }
-    };
-    print(&text(&lines.iter().map(show).collect::<Vec<_>>()))
+    print(&newest(&lines, count, &options))
 }
 
-/// `director reload`.
+/// The newest lines, and then what comes, until nobody reads on or the supervisor has gone.
+fn follow(options: &Options) -> Result<ExitCode, Error> {
+    let (mut era, mut after, mut first) = (0, 0, true);
+    loop {
+        let request = Request::Follow { era, after, lines: usize::MAX };
+        let Reply::Followed(part) = from(&options.run_dir, Role::Init, &request)? else {
+            return Err(Error::Failed("logs: init answered something else".to_owned()));
+        };
+        after = part.lines.last().map_or(if part.era == era { after } else { 0 }, |(number, _)| *number);
+        era = part.era;
+        let lines: Vec<LogLine> = part.lines.into_iter().map(|(_, line)| line).collect();
+        let count = if first { options.lines.unwrap_or(LINES) } else { usize::MAX };
+        first = false;
+        let text = newest(&lines, count, options);
+        if !text.is_empty() && put(&text)?.is_break() {
+            return Ok(ExitCode::SUCCESS);
+        }
+        std::thread::sleep(FOLLOW);
+    }
+}
+
+/// The newest of those lines that are wanted, as they are shown.
+fn newest(lines: &[LogLine], count: usize, options: &Options) -> String {
+    let wanted = |line: &&LogLine| {
+        options.role.is_none_or(|role| role == line.role)
+            && logs::line(line).to_lowercase().contains(&options.text)
+    };
+    let lines: Vec<&LogLine> = lines.iter().filter(wanted).collect();
+    let lines = lines.iter().skip(lines.len().saturating_sub(count));
+    text(
+        &lines.map(|line| if options.json { logs::json(line) } else { logs::line(line) }).collect::<Vec<_>>(),
+    )
+}
+
+/// `director reload [--json]`.
 pub fn reload(mut args: lexopt::Parser) -> Result<ExitCode, Error> {
     let options = options(&mut args, Takes::default())?;
-    order(&options.run_dir, Role::Store, &Request::Reload, RELOAD_WAIT)
+    order(&options.run_dir, Role::Store, &Request::Reload, RELOAD_WAIT)?;
+    done(options.json, "reload", None)
 }
 
 /// `director restart ROLE`.
@@ -232,19 +284,21 @@ pub fn release(args: lexopt::Parser) -> Result<ExitCode, Error> {
     worker_order(args, "release", |role| Request::Release { role })
 }
 
-/// `director reboot`.
+/// `director reboot [--json]`.
 pub fn reboot(args: lexopt::Parser) -> Result<ExitCode, Error> {
     power(args, PowerAction::Reboot)
 }
 
-/// `director poweroff`.
+/// `director poweroff [--json]`.
 pub fn poweroff(args: lexopt::Parser) -> Result<ExitCode, Error> {
     power(args, PowerAction::PowerOff)
 }
 
 fn power(mut args: lexopt::Parser, action: PowerAction) -> Result<ExitCode, Error> {
     let options = options(&mut args, Takes::default())?;
-    order(&options.run_dir, Role::Init, &Request::Power { action }, WAIT)
+    order(&options.run_dir, Role::Init, &Request::Power { action }, WAIT)?;
+    let verb = if action == PowerAction::Reboot { "reboot" } else { "poweroff" };
+    done(options.json, verb, None)
 }
 
 fn worker_order(
@@ -254,11 +308,12 @@ fn worker_order(
 ) -> Result<ExitCode, Error> {
     let options = options(&mut args, Takes { role: true, ..Takes::default() })?;
     let role = options.role.ok_or_else(|| Error::Usage(format!("{verb}: which role is missing")))?;
-    order(&options.run_dir, Role::Init, &request(role), WAIT)
+    order(&options.run_dir, Role::Init, &request(role), WAIT)?;
+    done(options.json, verb, Some(role.name()))
 }
 
-fn order(run_dir: &RunDir, role: Role, request: &Request, wait: Duration) -> Result<ExitCode, Error> {
-    ask(run_dir, role, request, wait).map(|_| ExitCode::SUCCESS).map_err(|error| explain(run_dir, error))
+fn order(run_dir: &RunDir, role: Role, request: &Request, wait: Duration) -> Result<(), Error> {
+    ask(run_dir, role, request, wait).map(drop).map_err(|error| explain(run_dir, error))
 }
 
 /// Asks, and explains a failure as every verb does.

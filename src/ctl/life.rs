@@ -238,17 +238,19 @@ fn done(args: lexopt::Parser, request: &Request) -> Result<ExitCode, Error> {
 
 /// `director reset --yes`.
 pub fn factory_reset(args: lexopt::Parser) -> Result<ExitCode, Error> {
-    let options = options(args, Takes { yes: true, ..Takes::default() })?;
+    let options = options(args, Takes { yes: true, json: true, ..Takes::default() })?;
     if !options.yes {
         let what = "reset: this erases the configuration, its history and all that the box kept: say --yes";
         return Err(Error::Usage(what.to_owned()));
     }
     match ask_store(&options.run_dir, &Request::FactoryReset)? {
-        Reply::Done { .. } => print("erased: the box starts again\n")?,
+        Reply::Done { .. } if options.json => {}
+        Reply::Done { .. } => drop(print("erased: the box starts again\n")?),
         _ => return Err(unexpected()),
-    };
+    }
     let request = Request::Power { action: PowerAction::Reboot };
-    ask::from(&options.run_dir, Role::Init, &request).map(|_| ExitCode::SUCCESS)
+    ask::from(&options.run_dir, Role::Init, &request)?;
+    super::done(options.json, "reset", None)
 }
 
 /// `director history [--json]`.

@@ -1,6 +1,9 @@
 //! Log lines for people. Pure: `director logs` and the console show the same.
 
+use serde_json::Value;
+
 use crate::ipc::message::LogLine;
+use crate::notify::syslog::line::{Fields, fields};
 
 /// A log line: `2026-11-20 10:21:33 lvs     text`.
 #[must_use]
@@ -12,6 +15,19 @@ pub fn line(line: &LogLine) -> String {
         _ => "",
     };
     format!("{} {:<7} {word}{}", moment(line.time_ms), line.role, line.text)
+}
+
+/// A log line for programs, in a line: with what happened, and its fields, where the text has some.
+#[must_use]
+pub fn json(line: &LogLine) -> String {
+    let mut object = serde_json::to_value(line).unwrap_or_default();
+    if let (Some(object), Some(Fields { head, pairs })) = (object.as_object_mut(), fields(&line.text)) {
+        let pairs: serde_json::Map<String, Value> =
+            pairs.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect();
+        object.insert("event".to_owned(), head.into());
+        object.insert("fields".to_owned(), pairs.into());
+    }
+    object.to_string()
 }
 
 /// A moment in UTC, to the second: days counted as in "chrono-compatible low-level date algorithms" (H. Hinnant).
@@ -40,6 +56,24 @@ mod tests {
         let read =
             LogLine { time_ms: 1_795_169_293_000, role: Role::Lvs, severity: 4, text: "down".to_owned() };
         assert_eq!(line(&read), "2026-11-20 10:08:13 lvs     warning: down");
+    }
+
+    #[test]
+    fn a_program_gets_the_fields() {
+        let text = "server down: service=web server=10.0.0.1:80 reason=connection refused";
+        let read = LogLine { time_ms: 7, role: Role::Lvs, severity: 4, text: text.to_owned() };
+        let told: Value = serde_json::from_str(&json(&read)).unwrap();
+        assert_eq!(
+            (&told["role"], &told["severity"], &told["text"]),
+            (&"lvs".into(), &4.into(), &text.into())
+        );
+        assert_eq!(told["event"], "server down");
+        assert_eq!(
+            told["fields"],
+            serde_json::json!({"service": "web", "server": "10.0.0.1:80", "reason": "connection refused"})
+        );
+        let plain = LogLine { text: "nothing more".to_owned(), ..read };
+        assert!(!json(&plain).contains("fields"));
     }
 
     #[test]

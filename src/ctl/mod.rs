@@ -114,8 +114,8 @@ pub const VERBS: &[Verb] = &[
     },
     Verb {
         name: "logs",
-        usage: "[ROLE] [-n N] [--json]",
-        summary: "show the newest log lines (100, or N)",
+        usage: "[ROLE] [-n N] [--text TEXT] [--follow] [--json]",
+        summary: "show the newest log lines (100, or N), those with TEXT, and new ones as they come",
         run: ask::logs,
     },
     Verb {
@@ -162,16 +162,41 @@ pub const VERBS: &[Verb] = &[
     },
     Verb {
         name: "reset",
-        usage: "--yes",
+        usage: "--yes [--json]",
         summary: "factory reset: erase configuration, history and data, start the box again",
         run: life::factory_reset,
     },
-    Verb { name: "reload", usage: "", summary: "read and check the configuration again", run: ask::reload },
-    Verb { name: "restart", usage: "ROLE", summary: "end a worker and start it again", run: ask::restart },
-    Verb { name: "hold", usage: "ROLE", summary: "end a worker and leave it so", run: ask::hold },
-    Verb { name: "release", usage: "ROLE", summary: "let a held worker run again", run: ask::release },
-    Verb { name: "reboot", usage: "", summary: "resign, stop and start the box again", run: ask::reboot },
-    Verb { name: "poweroff", usage: "", summary: "resign, stop and switch the box off", run: ask::poweroff },
+    Verb {
+        name: "reload",
+        usage: "[--json]",
+        summary: "read and check the configuration again",
+        run: ask::reload,
+    },
+    Verb {
+        name: "restart",
+        usage: "ROLE [--json]",
+        summary: "end a worker and start it again",
+        run: ask::restart,
+    },
+    Verb { name: "hold", usage: "ROLE [--json]", summary: "end a worker and leave it so", run: ask::hold },
+    Verb {
+        name: "release",
+        usage: "ROLE [--json]",
+        summary: "let a held worker run again",
+        run: ask::release,
+    },
+    Verb {
+        name: "reboot",
+        usage: "[--json]",
+        summary: "resign, stop and start the box again",
+        run: ask::reboot,
+    },
+    Verb {
+        name: "poweroff",
+        usage: "[--json]",
+        summary: "resign, stop and switch the box off",
+        run: ask::poweroff,
+    },
     Verb {
         name: "why",
         usage: "SERVICE SERVER [--json]",
@@ -180,19 +205,19 @@ pub const VERBS: &[Verb] = &[
     },
     Verb {
         name: "drain",
-        usage: "SERVICE SERVER [--timeout TIME|never] [--wait]",
+        usage: "SERVICE SERVER [--timeout TIME|never] [--wait] [--json]",
         summary: "give a real server no new connections, let the others finish (within TIME), remove it",
         run: admin::drain,
     },
     Verb {
         name: "disable",
-        usage: "SERVICE SERVER",
+        usage: "SERVICE SERVER [--json]",
         summary: "take a real server out of use at once",
         run: admin::disable,
     },
     Verb {
         name: "enable",
-        usage: "SERVICE SERVER",
+        usage: "SERVICE SERVER [--json]",
         summary: "let a drained or disabled real server be used again",
         run: admin::enable,
     },
@@ -259,7 +284,7 @@ pub const VERBS: &[Verb] = &[
     },
     Verb {
         name: "safe-mode",
-        usage: "",
+        usage: "[--json]",
         summary: "start the box again with the built-in configuration, once",
         run: power::run,
     },
@@ -275,7 +300,7 @@ pub const VERBS: &[Verb] = &[
         summary: "write new firmware into the slot that does not run, for the next start to try",
         run: update::run,
     },
-    Verb { name: "version", usage: "", summary: "print the version", run: verbs::version },
+    Verb { name: "version", usage: "[--json]", summary: "print the version", run: verbs::version },
     Verb { name: "help", usage: "[VERB]", summary: "explain a verb", run: help },
     Verb {
         name: "worker",
@@ -315,6 +340,14 @@ pub fn main(called: &OsStr, args: Vec<OsString>) -> Result<ExitCode, Error> {
         return print(&explain(verb));
     }
     (verb.run)(lexopt::Parser::from_args(args))
+}
+
+/// What a verb that only acts prints: nothing, or for programs that it is done, and on what.
+pub(crate) fn done(json: bool, verb: &str, on: Option<&str>) -> Result<ExitCode, Error> {
+    if !json {
+        return Ok(ExitCode::SUCCESS);
+    }
+    print(&ask::json(&serde_json::json!({ "done": verb, "on": on }))?)
 }
 
 /// Writes `text` to standard output; a reader that has gone is no failure.
@@ -396,9 +429,25 @@ fn explain(verb: &Verb) -> String {
         "safe-mode" => format!("\n{}", power::DETAILS),
         "update" | "slots" => format!("\n{}", update::DETAILS),
         "vrrp" => format!("\n{}", vrrp::DETAILS),
+        "logs" => format!("\n{}", ask::LOGS_DETAILS),
         "diff" | "apply" | "confirm" | "rollback" | "history" | "show" => format!("\n{}", life::DETAILS),
         _ => String::new(),
     };
     format!("usage: director {} {}\n\n{}\n{details}", verb.name, verb.usage, verb.summary)
         .replace(" \n", "\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What has no answer for programs: a stream, a hash, a text of another format, or no end.
+    const PLAIN: [&str; 8] = ["schema", "run", "top", "import", "pin", "help", "worker", "init"];
+
+    #[test]
+    fn every_verb_answers_programs() {
+        let silent: Vec<&str> =
+            VERBS.iter().filter(|verb| !verb.usage.contains("--json")).map(|verb| verb.name).collect();
+        assert!(silent.iter().all(|name| PLAIN.contains(name)), "{silent:?}");
+    }
 }

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use super::{Error, ask};
+use super::{Error, ask, done};
 use crate::ipc::client;
 use crate::ipc::message::{PowerAction, Reply, Request};
 use crate::paths::RunDir;
@@ -20,11 +20,11 @@ operator's file is left as it is, and the start after that is a normal one. VRRP
 appliance has it; holding Esc while the box starts leads there as well.
 ";
 
-/// `director safe-mode`.
+/// `director safe-mode [--json]`.
 pub fn run(mut args: lexopt::Parser) -> Result<ExitCode, Error> {
-    let run_dir = ask::run_dir_of(&mut args)?;
+    let (run_dir, json) = ask::run_dir_of(&mut args)?;
     safe_mode(&run_dir).map_err(Error::Failed)?;
-    Ok(ExitCode::SUCCESS)
+    done(json, "safe-mode", None)
 }
 
 /// Starts the box again in safe mode.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use super::{Error, check, print};
+use super::{Error, ask, check, print};
 use crate::config::NodeFacts;
 use crate::init::release::Release;
 use crate::init::{appliance, foreground};
@@ -12,10 +12,12 @@ use crate::role::Role;
 use crate::store;
 use crate::worker::{self, WorkerArgs};
 
-/// `director version`.
+/// `director version [--json]`.
 pub fn version(mut args: lexopt::Parser) -> Result<ExitCode, Error> {
+    let version = Release::read().version;
     match args.next()? {
-        None => print(&format!("director {}\n", Release::read().version)),
+        None => print(&format!("director {version}\n")),
+        Some(lexopt::Arg::Long("json")) => print(&ask::json(&serde_json::json!({ "version": version }))?),
         Some(other) => Err(other.unexpected().into()),
     }
 }

@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use lexopt::Arg::{Long, Value};
 
-use super::{Error, closest, print, status};
+use super::{Error, closest, done, print, status};
 use crate::ipc::client::ask;
 use crate::ipc::message::{Reply, Request, RouterOrder};
 use crate::paths::RunDir;
 use crate::role::Role;
 
 /// What may follow `director vrrp`.
-pub const USAGE: &str = "[--json] | failover|resign NAME [--force] | hold|release|clear NAME";
+pub const USAGE: &str = "[failover|resign NAME [--force] | hold|release|clear NAME] [--json]";
 
 /// What `director help vrrp` says below the summary.
 pub const DETAILS: &str = "\
@@ -61,11 +61,13 @@ pub fn run(mut args: lexopt::Parser) -> Result<ExitCode, Error> {
             let order = order(word)?;
             let forced = matches!(order, RouterOrder::Failover | RouterOrder::Resign);
             match rest {
-                _ if json => Err(Error::Usage(format!("vrrp {word}: `--json` is for the status"))),
                 _ if force && !forced => {
                     Err(Error::Usage(format!("vrrp {word}: `--force` is for failover and resign")))
                 }
-                [name] => tell(&run_dir, word, Request::Router { order, name: name.clone(), force }),
+                [name] => {
+                    tell(&run_dir, word, Request::Router { order, name: name.clone(), force })?;
+                    done(json, &format!("vrrp {word}"), Some(name))
+                }
                 [] => Err(Error::Usage(format!("vrrp {word}: the name of a virtual router is missing"))),
                 _ => {
                     Err(Error::Usage(format!("vrrp {word}: one name of a virtual router is needed, no more")))
@@ -99,9 +101,9 @@ fn show(run_dir: &RunDir, json: bool) -> Result<ExitCode, Error> {
     }
 }
 
-fn tell(run_dir: &RunDir, word: &str, request: Request) -> Result<ExitCode, Error> {
+fn tell(run_dir: &RunDir, word: &str, request: Request) -> Result<(), Error> {
     ask(run_dir, Role::Vrrp, &request, WAIT)
-        .map(|_| ExitCode::SUCCESS)
+        .map(drop)
         .map_err(|error| Error::Failed(format!("vrrp {word}: {error}")))
 }
 

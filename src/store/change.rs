@@ -55,11 +55,13 @@ fn set_up(text: &str, node: Option<&str>, wish: &SetUp, mac: Option<Mac>) -> Res
     let system = section.entry("system").or_insert(Item::Table(Table::new()));
     let system = system.as_table_like_mut().ok_or("`system` is not a table")?;
     set(system, "hostname", wish.hostname.as_str().into());
-    if !wish.dns.is_empty() {
-        set(system, "dns", strings(&wish.dns).into());
-    }
-    if !wish.ntp.is_empty() {
-        set(system, "ntp", strings(&wish.ntp).into());
+    for (key, servers) in [("dns", strings(&wish.dns)), ("ntp", strings(&wish.ntp))] {
+        // None is an answer, too: those of the file would go on being asked.
+        if servers.is_empty() {
+            system.remove(key);
+        } else {
+            set(system, key, servers.into());
+        }
     }
     if let Some(shared) = &wish.shared {
         share(section, &wish.management.interface, shared)?;

@@ -16,4 +16,5 @@ pub mod program; // a program of the operator, as another user
 pub mod random; // entropy for the kernel
 pub mod realtime; // SCHED_RR
 pub mod terminal; // the size of a terminal
+pub mod unsent; // what a TCP connection has not acknowledged
 pub mod watchdog; // the hardware watchdog's ioctls

@@ -1,7 +1,9 @@
 //! Logs to rsyslog of Debian, by UDP and TCP.
 
 use std::fs;
+use std::io::Read;
 use std::path::Path;
+use std::sync::{Arc, Mutex};
 
 use director::ipc::client::ask;
 use director::ipc::message::{Reply, Request, Status};
@@ -115,4 +117,50 @@ fn every_line_since_the_start_arrives_in_order_and_once() {
     });
     director
         .until("every line by TCP", |it| (received(&folder.path().join("tcp")) == kept(it)).then_some(()));
+}
+
+/// A receiver whose host loses its power says nothing, not even that the connection is gone.
+#[test]
+fn what_a_silent_receiver_never_acknowledged_is_sent_again() {
+    let (Some(ns), Some(far)) = (namespace("silent"), namespace("silentfar")) else { return };
+    ns.ip(&format!("link add d0 type veth peer name d1 netns {}", far.path())).unwrap();
+    for (side, address, link) in [(&ns, "192.0.2.1/24", "d0"), (&far, "192.0.2.2/24", "d1")] {
+        side.ip(&format!("address add {address} dev {link}")).unwrap();
+        side.ip(&format!("link set {link} up")).unwrap();
+    }
+    let listener = far.run(|| std::net::TcpListener::bind("192.0.2.2:601").unwrap()).unwrap();
+    let frames = Arc::new(Mutex::new(String::new()));
+    let kept_frames = Arc::clone(&frames);
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let frames = Arc::clone(&kept_frames);
+            std::thread::spawn(move || {
+                let mut stream = stream.unwrap();
+                let mut buffer = [0; 4096];
+                while let Ok(count @ 1..) = stream.read(&mut buffer) {
+                    frames.lock().unwrap().push_str(&String::from_utf8_lossy(&buffer[..count]));
+                }
+            });
+        }
+    });
+    let config =
+        |name: &str| format!("[system]\nhostname = \"{name}\"\nsyslog = [\"tcp://192.0.2.2:601\"]\n");
+    let director = Director::start(ns, &config("a"));
+    let has = |what: &'static str| {
+        let frames = Arc::clone(&frames);
+        move |_: &Director| frames.lock().unwrap().contains(what).then_some(())
+    };
+    director.until("it is told", has("generation=1 "));
+    far.ip("link set d1 down").unwrap();
+    director.reload(&config("b"));
+    director.until("it is noticed", |it| match it.status(Role::Notify) {
+        Some(Status::Notify(status)) => status.syslog[0].problem.clone(),
+        _ => None,
+    });
+    far.ip("link set d1 up").unwrap();
+    director.until("nothing is lost", has("configuration active: generation=2"));
+    director.until("no line is missing", |it| {
+        let said = frames.lock().unwrap();
+        kept(it).iter().all(|line| said.contains(line.split_once(' ').unwrap().1)).then_some(())
+    });
 }

@@ -167,8 +167,29 @@ fn refused(words: String) -> Step {
     if words.lines().count() <= HEIGHT / 2 {
         return look(words);
     }
-    let lines = words.lines().map(str::to_owned).collect();
+    let lines = words.lines().flat_map(folded).collect();
     pager::show(lines, Screen::Configuration(Waiting::Choice), String::new())
+}
+
+/// A line of a report, in as many as it takes; where it fits it stays as it is, so that marks point to their place.
+fn folded(line: &str) -> Vec<String> {
+    let chars: Vec<char> = line.trim_end().chars().collect();
+    if chars.is_empty() {
+        return vec![String::new()];
+    }
+    chars.chunks(WIDTH).map(|part| part.iter().collect()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_line_of_a_report_is_folded_and_a_short_one_stays() {
+        assert_eq!(folded("   |   ^^^^ "), ["   |   ^^^^"]);
+        let lines = folded(&format!("  {}", "x".repeat(400)));
+        assert!(lines.len() == 6 && lines.iter().all(|line| line.len() <= WIDTH), "{lines:?}");
+    }
 }
 
 fn history(answer: Answer) -> Step {
@@ -230,7 +251,7 @@ pub fn faults(store: &StoreStatus) -> Vec<String> {
             candidate.place,
             candidate.verdict
         ));
-        out.extend(candidate.report.lines().map(|line| format!("  {line}").trim_end().to_owned()));
+        out.extend(candidate.report.lines().flat_map(|line| folded(&format!("  {line}"))));
     }
     out
 }

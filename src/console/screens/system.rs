@@ -1,10 +1,12 @@
 //! The box itself: a bundle for support, the clock, what was booted.
 
-use super::{Input, Place, Screen, Step, said};
+use super::{Input, Place, Screen, Step, WIDTH, said};
+use crate::console::ascii::wrap;
 use crate::console::session::Command;
 use crate::console::snapshot::Snapshot;
 use crate::console::tool::{Shelf, Tool};
 use crate::ctl::status;
+use crate::ipc::message::TimeStatus;
 use crate::role::Role;
 
 pub const HELP: &str = "\
@@ -30,7 +32,7 @@ pub fn bundle() -> Step {
 }
 
 pub fn about() -> Step {
-    Step::run(Screen::System(System::About), Command::Look(vec![Role::Init, Role::Store]))
+    Step::run(Screen::System(System::About), Command::Look(vec![Role::Init, Role::Store, Role::Time]))
 }
 
 impl System {
@@ -68,9 +70,11 @@ fn lines(snapshot: &Snapshot) -> String {
     if let Some(clock) = snapshot.clock() {
         out.push(format!("time: {clock}"));
     }
-    if let Some(file) = &snapshot.file {
-        let servers = file.ntp.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-        out.push(format!("time servers: {}", if servers.is_empty() { "none" } else { servers.as_str() }));
+    let servers = time_servers(snapshot);
+    out.push(format!("time servers: {}", if servers.is_empty() { "none" } else { servers.as_str() }));
+    match &snapshot.time {
+        Some(time) => out.extend(clock(time).iter().flat_map(|line| wrap(line, WIDTH, "  "))),
+        None => out.push(snapshot.absence(Role::Time)),
     }
     match &snapshot.init {
         Some(init) => {
@@ -84,4 +88,28 @@ fn lines(snapshot: &Snapshot) -> String {
         None => out.push(snapshot.absence(Role::Init)),
     }
     out.join("\n")
+}
+
+/// Those that are asked, which may be of a lease; of a worker that does not answer, those of the file.
+fn time_servers(snapshot: &Snapshot) -> String {
+    let asked = snapshot.time.iter().flat_map(|time| &time.servers);
+    let asked: Vec<String> = asked
+        .map(|server| match server.source.as_str() {
+            "file" => server.name.as_ref().map_or_else(|| server.address.to_string(), ToString::to_string),
+            source => format!("{} ({source})", server.address),
+        })
+        .collect();
+    if !asked.is_empty() {
+        return asked.join(", ");
+    }
+    let file = snapshot.file.iter().flat_map(|file| &file.ntp);
+    file.map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// Whether it is right, in a line; the servers have theirs in `director status time`.
+fn clock(time: &TimeStatus) -> Option<String> {
+    match status::clock(time) {
+        Some(wrong) => Some(wrong),
+        None => status::time(time).into_iter().next(),
+    }
 }

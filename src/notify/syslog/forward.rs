@@ -1,5 +1,6 @@
 //! Follows the supervisor's rings for one receiver.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -54,12 +55,9 @@ impl Progress {
         }
     }
 
-    const fn skip(&mut self, gap: u64) {
-        self.after += gap;
-        self.lost += gap;
-    }
-
+    /// The receiver has the line of this number; what is missing before it had to make room.
     const fn step(&mut self, number: u64) {
+        self.lost += number.saturating_sub(self.after + 1);
         self.after = number;
         self.sent += 1;
     }
@@ -152,17 +150,35 @@ impl Forward {
         let host = nix::unistd::gethostname().unwrap_or_default().to_string_lossy().into_owned();
         let longest = Wire::longest(&self.target);
         self.with(|progress| progress.begin(part.era));
+        // Lines, and how many bytes the receiver has once it has them.
+        let mut under_way: VecDeque<(u64, u64)> = VecDeque::new();
         for (number, line) in &part.lines {
-            let gap = number.saturating_sub(self.with(|progress| progress.after) + 1);
+            let before = under_way.back().map_or_else(|| self.with(|progress| progress.after), |last| last.0);
+            let gap = number.saturating_sub(before + 1);
             if gap > 0 {
                 open.send(&message(&lost(gap, line.time_ms), &host, longest)).await?;
-                self.with(|progress| progress.skip(gap));
             }
             open.send(&message(line, &host, longest)).await?;
-            self.with(|progress| progress.step(*number));
+            under_way.push_back((*number, open.written()));
+            self.arrived(&mut under_way, open.acknowledged()?);
+        }
+        let mut known = 0;
+        while !under_way.is_empty() {
+            known = open.progress(known).await?;
+            self.arrived(&mut under_way, known);
         }
         self.moved.notify_one();
         Ok(())
+    }
+
+    /// The receiver has this many bytes: lines up to there are not sent again.
+    fn arrived(&self, under_way: &mut VecDeque<(u64, u64)>, bytes: u64) {
+        while let Some((number, end)) = under_way.front().copied()
+            && end <= bytes
+        {
+            under_way.pop_front();
+            self.with(|progress| progress.step(number));
+        }
     }
 
     fn told(&self, problem: Option<String>) {

@@ -76,12 +76,16 @@ fn compose(
 
 /// A line of the form `what happened: name=value name=value of several words`.
 #[derive(Debug, PartialEq, Eq)]
-struct Fields<'t> {
-    head: &'t str,
-    pairs: Vec<(&'t str, String)>,
+pub struct Fields<'t> {
+    /// What happened.
+    pub head: &'t str,
+    /// Names and values, in their order.
+    pub pairs: Vec<(&'t str, String)>,
 }
 
-fn fields(text: &str) -> Option<Fields<'_>> {
+/// The fields of a line; `None` where it has none, or too many.
+#[must_use]
+pub fn fields(text: &str) -> Option<Fields<'_>> {
     let (head, rest) = text.split_once(": ")?;
     let mut pairs: Vec<(&str, String)> = Vec::new();
     for word in rest.split(' ') {

@@ -4,14 +4,20 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
+use nix::sys::socket::{setsockopt, sockopt};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::timeout;
 
 use crate::config::model::{SyslogTarget, SyslogTransport};
+use crate::sys::unsent::unsent;
 
 /// Time for a connection, and for a batch of lines to be taken.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long what was sent may stay without an acknowledgement, milliseconds (tcp(7), TCP_USER_TIMEOUT).
+const USER_TIMEOUT_MS: u32 = 10_000;
+/// Time between two looks for acknowledgements.
+const GLANCE: Duration = Duration::from_millis(5);
 /// As long as a datagram to a neighbour that is not there waits for it: three times a second of asking by ARP (arp(7)).
 const PROBATION: Duration = Duration::from_millis(3500);
 /// Longest message in a datagram: what every receiver should take (RFC 5426 section 3.2).
@@ -24,8 +30,8 @@ const FRAME: usize = 8192;
 pub enum Wire {
     /// Datagrams; whether the first one was not refused.
     Udp(UdpSocket, bool),
-    /// Frames.
-    Tcp(TcpStream),
+    /// Frames, and how many bytes of them were written.
+    Tcp(TcpStream, u64),
 }
 
 impl Wire {
@@ -57,7 +63,9 @@ impl Wire {
             SyslogTransport::Tcp => {
                 let stream = timeout(PATIENCE, TcpStream::connect(address)).await??;
                 stream.set_nodelay(true)?;
-                Ok(Self::Tcp(stream))
+                // A receiver without power says nothing; without this the kernel would wait for it for a quarter of an hour.
+                setsockopt(&stream, sockopt::TcpUserTimeout, &USER_TIMEOUT_MS)?;
+                Ok(Self::Tcp(stream, 0))
             }
         }
     }
@@ -69,7 +77,7 @@ impl Wire {
     pub fn check(&self) -> io::Result<()> {
         match self {
             Self::Udp(socket, _) => socket.take_error()?.map_or(Ok(()), Err),
-            Self::Tcp(stream) => {
+            Self::Tcp(stream, _) => {
                 let mut heard = [0; 256];
                 loop {
                     match stream.try_read(&mut heard) {
@@ -103,11 +111,48 @@ impl Wire {
                 }
                 Ok(())
             }
-            Self::Tcp(stream) => {
+            Self::Tcp(stream, written) => {
                 let mut frame = format!("{} ", message.len()).into_bytes();
                 frame.extend_from_slice(message);
-                timeout(PATIENCE, stream.write_all(&frame)).await?
+                timeout(PATIENCE, stream.write_all(&frame)).await??;
+                *written += u64::try_from(frame.len()).unwrap_or(u64::MAX);
+                Ok(())
             }
         }
+    }
+
+    /// Bytes written to this connection.
+    #[must_use]
+    pub const fn written(&self) -> u64 {
+        if let Self::Tcp(_, written) = self { *written } else { 0 }
+    }
+
+    /// Bytes of them that the other side has: all for datagrams, which nobody acknowledges.
+    ///
+    /// # Errors
+    /// The connection is broken, and nothing is known.
+    pub fn acknowledged(&self) -> io::Result<u64> {
+        let Self::Tcp(stream, written) = self else { return Ok(0) };
+        let waits = unsent(stream)?;
+        self.check()?;
+        Ok(written.saturating_sub(waits))
+    }
+
+    /// Waits until the other side has more than `known` bytes; returns how many.
+    ///
+    /// # Errors
+    /// It takes too long, or the connection is broken.
+    pub async fn progress(&self, known: u64) -> io::Result<u64> {
+        let more = async {
+            loop {
+                match self.acknowledged()? {
+                    now if now > known => return Ok(now),
+                    _ => tokio::time::sleep(GLANCE).await,
+                }
+            }
+        };
+        timeout(PATIENCE, more)
+            .await
+            .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "it acknowledges nothing"))?
     }
 }
