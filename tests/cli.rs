@@ -51,11 +51,15 @@ fn wrong_use() {
     wrong(&["realserver", "up", "--vip", "192.0.2.1", "--tunnel", "vxlan"], "one of ipip, gre, gue");
     wrong(&["import"], "import: whose file is missing: one of keepalived, ldirectord, ipvsadm");
     wrong(&["import", "ipvsadm"], "import: which file is missing");
-    wrong(&["ipvs"], "ipvs: what to show is missing: one of services, connections, rates, timeouts, zero");
+    wrong(
+        &["ipvs"],
+        "ipvs: what to show is missing: one of services, connections, rates, timeouts, zero, clear",
+    );
     wrong(&["ipvs", "servces"], "ipvs: unknown word `servces`: did you mean `services`?");
     wrong(&["ipvs", "services", "--watch"], "invalid option '--watch'");
     wrong(&["ipvs", "connections", "--server", "web1"], "192.168.61.22:80");
     wrong(&["ipvs", "zero", "--json"], "invalid option '--json'");
+    wrong(&["ipvs", "clear", "web"], "unexpected argument \"web\"");
     wrong(&["why", "web"], "why: which server is missing");
     wrong(&["drain"], "drain: which service is missing");
     wrong(&["drain", "web", "all", "--timeout", "soon"], "--timeout: duration \"soon\" is not a number");

@@ -190,7 +190,7 @@ fn a_service_that_is_not_there_is_told_apart_from_one_that_nobody_knows() {
 fn an_empty_table() {
     let table = Table::of(Vec::new(), &Book::default());
     assert_eq!(text::services(&table, Digits::Short), "the table has no service\n");
-    assert_eq!(serde_json::to_string(&table).unwrap(), r#"{"services":[]}"#);
+    assert_eq!(serde_json::to_string(&table).unwrap(), r#"{"version":1,"services":[]}"#);
 }
 
 fn folder() -> PathBuf {

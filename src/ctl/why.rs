@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use super::ipvs::view::VERSION;
 use super::services::{answer, order, quorum};
 use super::status::age;
 use super::{Error, admin, ask, print};
@@ -16,7 +17,7 @@ pub fn run(args: lexopt::Parser) -> Result<ExitCode, Error> {
         return Err(Error::Failed("why: lvs answered something else".to_owned()));
     };
     if whom.json {
-        return print(&ask::json(&servers)?);
+        return print(&ask::json(&serde_json::json!({ "version": VERSION, "servers": servers }))?);
     }
     let paragraphs: Vec<String> = servers.iter().map(|why| wrap(&paragraph(why))).collect();
     print(&paragraphs.join("\n"))

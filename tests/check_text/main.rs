@@ -5,6 +5,7 @@
 
 mod ask;
 mod authority;
+mod every;
 mod http;
 mod mail;
 mod many;

@@ -1,11 +1,17 @@
 //! FTP against vsftpd, NNTP against JamNNTPd, SIP against Kamailio, the HTTP proxy check against tinyproxy.
 
+use std::io::{Read, Write};
 use std::net::{SocketAddr, UdpSocket};
+use std::sync::Arc;
 
-use director::config::model::{CheckKind, Http, MailTls};
+use director::config::model::{CheckKind, Http, MailTls, Tls};
 use director_lab::peer::{Daemon, Peer, free_port};
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use super::ask::{down, late, local, login, up};
+use super::authority::Authority;
 use super::nginx::Nginx;
 use super::scripted::{drip, endless, lines, nobody, serve, silent};
 
@@ -69,7 +75,7 @@ fn jamnntpd_is_asked() {
     let _daemon = Daemon::listening(command, &folder.path().join("log"), address).unwrap();
     let ask = CheckKind::Nntp(MailTls::Off);
     up(address, ask, "got \"200 Welcome to JamNNTPd/Linux 1.3 (posti…\"");
-    let tls = CheckKind::Nntp(MailTls::Upgrade(director::config::model::Tls::default()));
+    let tls = CheckKind::Nntp(MailTls::Upgrade(Tls::default()));
     down(address, tls, "STARTTLS: got \"500 Unknown command\", wanted 382");
 }
 
@@ -80,6 +86,44 @@ fn nntp_servers_that_misbehave() {
     up(lines(&["201 read only\r\n", "205 bye\r\n"]), ask(), "got \"201 read only\"");
     late(silent(), ask());
     down(nobody(), ask(), "connection refused");
+}
+
+/// At once and after `STARTTLS`, under its own name and under another.
+#[test]
+fn news_by_tls() {
+    let Some(authority) = Authority::new() else { return };
+    let (certificate, key) = authority.good("news.example.com").pem();
+    let (certificate, key) = (
+        CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap(),
+        PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap(),
+    );
+    let server = ServerConfig::builder().with_no_client_auth().with_single_cert(vec![certificate], key);
+    let server = Arc::new(server.unwrap());
+    let news = |begins_plain: bool| {
+        let server = Arc::clone(&server);
+        serve(move |mut stream| {
+            let mut line = [0; 64];
+            if begins_plain {
+                let Ok(()) = stream.write_all(b"200 plain\r\n") else { return };
+                let Ok(1..) = stream.read(&mut line) else { return };
+                assert!(line.starts_with(b"STARTTLS\r\n"));
+                let Ok(()) = stream.write_all(b"382 go on\r\n") else { return };
+            }
+            let mut stream = StreamOwned::new(ServerConnection::new(Arc::clone(&server)).unwrap(), stream);
+            let said = if begins_plain { Ok(()) } else { stream.write_all(b"201 secret\r\n") };
+            if said.is_ok() && stream.read(&mut line).is_ok_and(|read| read > 0) {
+                assert!(line.starts_with(b"QUIT\r\n"));
+                let _ = stream.write_all(b"205 bye\r\n");
+            }
+        })
+    };
+    let (starts, immediate) = (news(true), news(false));
+    let tls = |name: &str| Tls { name: Some(name.into()), ca: Some(authority.pem()), ..Tls::default() };
+    up(starts, CheckKind::Nntp(MailTls::Upgrade(tls("news.example.com"))), "got \"200 plain\"");
+    up(immediate, CheckKind::Nntp(MailTls::Immediate(tls("news.example.com"))), "got \"201 secret\"");
+    let wrong = "certificate is for news.example.com, wanted shop.example.com";
+    down(starts, CheckKind::Nntp(MailTls::Upgrade(tls("shop.example.com"))), wrong);
+    down(immediate, CheckKind::Nntp(MailTls::Immediate(tls("shop.example.com"))), wrong);
 }
 
 fn sip(user: &str, tcp: bool) -> CheckKind {

@@ -1,5 +1,6 @@
 //! What the manuals show is without fault, and fits `director schema`.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -66,6 +67,32 @@ fn valid_files_fit_the_schema_and_slips_do_not() {
     for (at, verdict) in verdicts.iter().enumerate() {
         assert!(verdict.ends_with(if at < good { " good" } else { " bad" }), "{verdict} (number {at})");
     }
+}
+
+/// Keys that stand in no example of `doc/config.md`, with the table of each: for the operator each is shown in its place.
+#[test]
+fn each_key_of_the_schema_stands_in_an_example() {
+    let schema = Command::new(env!("CARGO_BIN_EXE_director")).arg("schema").output().unwrap().stdout;
+    let schema: serde_json::Value = serde_json::from_slice(&schema).unwrap();
+    let manual = Path::new(env!("CARGO_MANIFEST_DIR")).join("doc/config.md");
+    let text: String =
+        examples(&fs::read_to_string(manual).unwrap()).into_iter().map(|(_, example)| example).collect();
+    let words: BTreeSet<&str> = text
+        .split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+        .filter(|word| !word.is_empty())
+        .collect();
+    let mut keys = 0;
+    let mut missing = Vec::new();
+    for (table, definition) in schema["definitions"].as_object().unwrap() {
+        for key in definition["properties"].as_object().into_iter().flat_map(|keys| keys.keys()) {
+            keys += 1;
+            if !words.contains(key.as_str()) {
+                missing.push(format!("{table}.{key}"));
+            }
+        }
+    }
+    assert!(keys > 150, "only {keys} keys were found");
+    assert!(missing.is_empty(), "without an example in doc/config.md: {}", missing.join(", "));
 }
 
 /// All of them as whole files, with the place of each.

@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::book::Book;
 use super::number::Digits;
+use super::view::VERSION;
 use crate::ctl::status::table;
 use crate::ipvs::connections::Connection;
 use crate::ipvs::{Family, ServiceId};
@@ -183,6 +184,7 @@ impl Count {
             })
         });
         let document = json!({
+            "version": VERSION,
             "connections": self.pairs.values().map(|tally| tally.connections).sum::<u64>(),
             "templates": self.pairs.values().map(|tally| tally.templates).sum::<u64>(),
             "servers": pairs.collect::<Vec<_>>(),

@@ -1,9 +1,10 @@
 //! `director ipvs`: the kernel's balancer as it is, with or without a running Director.
 //!
 //! [`view`]: the table with names, in the order of the file · [`book`]: those names · [`listing`]: connections, filtered and
-//! counted · [`text`], [`number`]: how it is written · `show`: reading the kernel and writing to the terminal.
+//! counted · [`text`], [`number`]: how it is written · `show`: reading the kernel and writing to the terminal · `clear`: leaving it.
 
 pub mod book;
+mod clear;
 pub mod listing;
 pub mod number;
 mod options;
@@ -35,10 +36,11 @@ const DEEDS: &[Deed] = &[
     Deed { name: "rates", takes: Takes { exact: true, watch: true, ..Takes::TABLE }, run: show::rates },
     Deed { name: "timeouts", takes: Takes { service: false, ..Takes::TABLE }, run: show::timeouts },
     Deed { name: "zero", takes: Takes { json: false, ..Takes::TABLE }, run: show::zero },
+    Deed { name: "clear", takes: Takes { json: false, service: false, ..Takes::TABLE }, run: clear::clear },
 ];
 
 /// What may follow `director ipvs`.
-pub const USAGE: &str = "services|connections|rates|timeouts|zero [--json] [--exact] [SERVICE]";
+pub const USAGE: &str = "services|connections|rates|timeouts|zero|clear [--json] [--exact] [SERVICE]";
 
 /// What `director help ipvs` says below the summary.
 pub const DETAILS: &str = "\
@@ -49,6 +51,7 @@ pub const DETAILS: &str = "\
   rates        what comes each second; --watch[=INTERVAL]: again and again, measured (2s)
   timeouts     after what time idle connections are forgotten; size of the connection table
   zero         sets the counters to zero
+  clear        takes Director's services and rules out of a kernel that it has left
 
 SERVICE is its name in the file, 192.0.2.1:80, \"udp 192.0.2.1:53\" or \"fwmark 5\".
 --exact writes every digit.

@@ -115,6 +115,7 @@ pub(super) fn timeouts(options: &Options) -> Result<ExitCode, Error> {
     let version = format!("{major}.{minor}.{patch}");
     if options.json {
         return print(&json(&serde_json::json!({
+            "version": view::VERSION,
             "tcp_s": timeouts.tcp,
             "tcp_fin_s": timeouts.tcp_fin,
             "udp_s": timeouts.udp,

@@ -10,9 +10,14 @@ use super::book::Book;
 use crate::config::model::Method;
 use crate::ipvs::{Forward, Rates, ServerEntry, ServiceEntry, ServiceId, Stats, Tunnel};
 
+/// Version of what `--json` prints; it counts up when a key is renamed, taken away or means something else.
+pub const VERSION: u8 = 1;
+
 /// The whole.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Table {
+    /// [`VERSION`].
+    pub version: u8,
     /// In the order of the file; what it does not know comes last.
     pub services: Vec<Service>,
 }
@@ -100,7 +105,7 @@ impl Table {
     #[must_use]
     pub fn of(mut entries: Vec<ServiceEntry>, book: &Book) -> Self {
         book.sort(&mut entries);
-        Self { services: entries.iter().map(|entry| service(entry, book)).collect() }
+        Self { version: VERSION, services: entries.iter().map(|entry| service(entry, book)).collect() }
     }
 }
 
