@@ -124,7 +124,6 @@ mod tests {
         );
         assert_eq!(complaint("hold"), "vrrp hold: the name of a virtual router is missing");
         assert_eq!(complaint("hold a b"), "vrrp hold: one name of a virtual router is needed, no more");
-        assert_eq!(complaint("failover a --json"), "vrrp failover: `--json` is for the status");
         assert_eq!(complaint("hold a --force"), "vrrp hold: `--force` is for failover and resign");
         let absent = complaint("hold a --run-dir /nonexistent");
         assert!(absent.starts_with("vrrp hold: vrrp does not answer: /nonexistent/"), "{absent}");
