@@ -156,6 +156,26 @@ fn a_change_is_told_tried_and_confirmed() {
 }
 
 #[test]
+fn a_change_looks_as_the_manual_shows_it() {
+    let with = |address: &str, priority: u8| {
+        format!(
+            "version = 1\n[[interface]]\nname = \"eth0\"\naddresses = [\"{address}\"]\n[[vrrp]]\nname = \"VI_1\"\n\
+             interface = \"eth0\"\nvrid = 51\npriority = {priority}\naddresses = [\"192.168.61.45/32\"]\n"
+        )
+    };
+    let it = Box::start(&with("192.168.61.44/24", 100));
+    let new = it.other(&with("192.168.61.50/24", 120));
+    let applied = it.good(&["apply", &new]);
+    it.until_priority(120);
+    let shown = format!(
+        "```text\n$ director apply new.toml\n{applied}$ director confirm\n{}```\n",
+        it.good(&["confirm"])
+    );
+    let shown = shown.replace(&new, "/root/new.toml").replace("configuration 2\n", "configuration 12\n");
+    assert!(include_str!("../doc/manual.md").contains(&shown), "{shown}");
+}
+
+#[test]
 fn what_nobody_confirms_is_taken_back_even_by_the_next_life() {
     let mut it = Box::start(&text(100));
     let new = it.other(&text(50));

@@ -143,3 +143,33 @@ pub fn lines(status: &NotifyStatus) -> String {
     }
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn receivers_as_the_manual_shows_them() {
+        let alarm = serde_json::json!({"id": 13, "time_ms": 1_795_170_058_000_u64, "kind": "server", "subject": "web", "state": "down",
+            "severity": 4, "text": "server 192.168.61.33:80 of web is down: connection refused", "words": []});
+        let attempt = |id: u64, ok: bool, text: &str| serde_json::json!({"time_ms": 1_795_170_093_000_u64, "id": id, "ok": ok, "text": text});
+        let target = |last: serde_json::Value| -> TargetStatus {
+            serde_json::from_value(
+                serde_json::json!({"name": "operators", "kind": "mail", "waiting": [alarm], "delivered": 12,
+                "dropped": 0, "failures": 3, "last": last}),
+            )
+            .unwrap()
+        };
+        let failed = target(attempt(13, false, "connection refused"));
+        let status = NotifyStatus { syslog: Vec::new(), targets: vec![failed.clone()], generation: 1 };
+        let taken = target(attempt(14, true, "250 OK id=1r3Xyz-000042-0a"));
+        let shown = format!(
+            "```\n$ director notify\n{}$ director notify test operators\n{}\n```\n",
+            lines(&status),
+            tried(&taken, 14)
+        );
+        assert!(include_str!("../../doc/manual.md").contains(&shown), "{shown}");
+        assert_eq!(tried(&failed, 14), "operators: not delivered: it still waits");
+        assert_eq!(tried(&failed, 13), "operators: not delivered: connection refused");
+    }
+}
