@@ -23,7 +23,7 @@ pub struct Absent {
 impl Absent {
     /// An order waits from `now` on, or until `until`.
     pub fn add(&mut self, name: (String, SocketAddr), order: Order, until: Option<Instant>, now: Instant) {
-        self.orders.entry(name).or_insert((order, until.unwrap_or(now + WAITS)));
+        self.orders.entry(name).or_insert_with(|| (order, until.unwrap_or(now + WAITS)));
     }
 
     /// The servers of these services may be gone soon.
@@ -46,7 +46,9 @@ impl Absent {
         for watched in services {
             for (server, member) in watched.service.servers.iter().zip(&mut watched.members) {
                 let waited = self.orders.remove(&(watched.service.name.clone(), server.address));
-                member.order = member.order.or(waited.map(|(order, _)| order));
+                if let (None, Some((order, _))) = (member.order, waited) {
+                    member.order = Some(order);
+                }
             }
         }
     }

@@ -66,6 +66,9 @@ fn the_text_of_the_body() {
     let expect = |path: &str, expect: &str| get(path, |http| http.expect = Some(expect.parse().unwrap()));
     up(nginx.clear, expect("/", "^good$"), "200 OK");
     down(nginx.clear, expect("/", "bad"), "status 200, got \"good\", wanted \"bad\"");
+    let refuse = |refuse: &str| get("/", |http| http.refuse = Some(refuse.parse().unwrap()));
+    up(nginx.clear, refuse("bad"), "200 OK");
+    down(nginx.clear, refuse("^go+d"), "status 200, got \"good\", refused is \"^go+d\"");
     up(nginx.clear, expect("/chunked", "^one GET two\n$"), "200 OK");
     // Only its first 64 KiB are looked at, and the rest is not waited for.
     let begin = "0123456789abcde\\n0123456789abcde\\n012345";

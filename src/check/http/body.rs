@@ -16,14 +16,17 @@ const SUMMED: usize = 1024 * 1024;
 /// What is looked at.
 pub(super) struct Wanted<'a> {
     expect: Option<&'a Pattern>,
+    refuse: Option<&'a Pattern>,
     digest: Option<&'a str>,
 }
 
 impl<'a> Wanted<'a> {
     /// `None` if the body does not matter, or there can be none.
     pub(super) fn of(http: &'a Http, has_body: bool) -> Option<Self> {
-        let wanted = Self { expect: http.expect.as_ref(), digest: http.digest.as_deref() };
-        (has_body && (wanted.expect.is_some() || wanted.digest.is_some())).then_some(wanted)
+        let (expect, refuse) = (http.expect.as_ref(), http.refuse.as_ref());
+        let wanted = Self { expect, refuse, digest: http.digest.as_deref() };
+        let any = expect.is_some() || refuse.is_some() || wanted.digest.is_some();
+        (has_body && any).then_some(wanted)
     }
 
     /// Reads as much of the body as it takes; what speaks against it, if anything.
@@ -49,9 +52,13 @@ impl<'a> Wanted<'a> {
     }
 
     fn missing(&self, head: &[u8], secrets: &Secrets) -> Option<String> {
-        let expect = self.expect.filter(|expect| !expect.is_in(head))?;
-        let (got, wanted) = (secrets.quote(head), reason::quote(expect.as_str().as_bytes()));
-        Some(format!("got {got}, wanted {wanted}"))
+        let (pattern, word) = match (self.expect, self.refuse) {
+            (Some(expect), _) if !expect.is_in(head) => (expect, "wanted"),
+            (_, Some(refuse)) if refuse.is_in(head) => (refuse, "refused is"),
+            _ => return None,
+        };
+        let pattern = reason::quote(pattern.as_str().as_bytes());
+        Some(format!("got {}, {word} {pattern}", secrets.quote(head)))
     }
 
     fn differs(&self, sum: Md5, length: usize) -> Option<String> {

@@ -244,6 +244,8 @@ pub struct Http {
     pub status: Vec<(u16, u16)>,
     /// Must be found in the body of the answer (its first 64 KiB).
     pub expect: Option<Pattern>,
+    /// Must not be found there.
+    pub refuse: Option<Pattern>,
     /// MD5 of the whole body (at most 1 MiB) as hexadecimal digits, as keepalived's `digest` has it.
     pub digest: Option<String>,
     /// How many redirects to the same server are followed, 0..=10.
@@ -271,6 +273,7 @@ impl Http {
             body: Vec::new(),
             status: vec![(200, 299)],
             expect: None,
+            refuse: None,
             digest: None,
             redirects: 0,
             tls: None,

@@ -232,6 +232,7 @@ table! {
         send: String,
         send_hex: Hex,
         expect: Many<String>,
+        refuse: String,
         tls: Tls,
         starttls: bool,
         user: String,

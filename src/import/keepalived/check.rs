@@ -256,7 +256,7 @@ fn http(draft: &mut Draft, node: &Node<'_>, kind: &str, server: &Node<'_>, own: 
     let outer = node.find("virtualhost").or_else(|| server.find("virtualhost")).map(Node::value);
     let mut tables = Vec::new();
     for url in node.block.iter().filter(|child| child.key() == "url") {
-        rest(draft, url, &["path", "digest", "status_code", "virtualhost", "regex"]);
+        rest(draft, url, &["path", "digest", "status_code", "virtualhost", "regex", "regex_no_match"]);
         let mut table = begin(node, kind, own, own.retry.unwrap_or(3) + 1);
         table.text("path", url.find("path").map_or("/", Node::value));
         if let Some(host) = url.find("virtualhost").map(Node::value).or(outer) {
@@ -274,6 +274,7 @@ fn http(draft: &mut Draft, node: &Node<'_>, kind: &str, server: &Node<'_>, own: 
         }
         if let Some(regex) = url.find("regex") {
             match regex.value().parse::<Pattern>() {
+                Ok(_) if url.find("regex_no_match").is_some() => table.text("refuse", regex.value()),
                 Ok(_) => table.text("expect", regex.value()),
                 Err(_) => draft.warn(
                     regex.line,

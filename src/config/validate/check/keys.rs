@@ -23,7 +23,7 @@ const HTTP: To = To::Only(&[Http, Https, Proxy]);
 pub(super) fn refuse_strangers(table: &CheckTable, kind: CheckType, faults: &mut Faults<'_>) {
     use To::{AllBut, Only};
     let t = table;
-    let keys: [(&str, Option<Span>, To); 29] = [
+    let keys: [(&str, Option<Span>, To); 30] = [
         ("address", t.address.span(), AllBut(&[None, Exec, File])),
         ("port", t.port.span(), AllBut(&[None, Ping, Arp, File])),
         ("source", t.source.span(), AllBut(&[None, Exec, File])),
@@ -57,6 +57,7 @@ pub(super) fn refuse_strangers(table: &CheckTable, kind: CheckType, faults: &mut
         ("body", t.body.span(), HTTP),
         ("status", t.status.span(), HTTP),
         ("digest", t.digest.span(), HTTP),
+        ("refuse", t.refuse.span(), HTTP),
         ("redirects", t.redirects.span(), Only(&[Http, Https])),
         ("helo", t.helo.span(), Only(&[Smtp, Smtps])),
         ("name", t.name.span(), Only(&[Dns])),

@@ -133,7 +133,9 @@ impl Checks {
         }
         if check.route == ProbeRoute::Vip {
             self.vip = Some(span);
-            self.sourceless = self.sourceless.or(check.source.is_none().then_some(span));
+            if check.source.is_none() {
+                self.sourceless.get_or_insert(span);
+            }
         }
         let plain = Arc::new(check);
         let alike = plain.port == port;

@@ -22,9 +22,17 @@ pub(super) fn http(
     host(table, faults);
     let method = method(table, faults);
     let expect = expect(table, shared, faults);
+    let refuse = table.refuse.set().and_then(|At { value, span }| {
+        shared.pattern(value).map_err(|refused| faults.add(*span, format!("`refuse` {refused}"))).ok()
+    });
     let digest = digest(table, faults);
     if method == "HEAD" {
-        for (key, span) in [("expect", table.expect.span()), ("digest", table.digest.span())] {
+        let of_body = [
+            ("expect", table.expect.span()),
+            ("refuse", table.refuse.span()),
+            ("digest", table.digest.span()),
+        ];
+        for (key, span) in of_body {
             if let Some(span) = span {
                 faults.add(span, format!("`{key}` is about the body, and HEAD gets none"));
             }
@@ -39,6 +47,7 @@ pub(super) fn http(
         body: table.body.get().map(|body| body.clone().into_bytes()).unwrap_or_default(),
         status: status(table, faults),
         expect,
+        refuse,
         digest,
         redirects: table.redirects.get().map_or(0, |most| most.to(0)),
         tls: (kind == CheckType::Https).then(|| tls::always(table, faults)),
