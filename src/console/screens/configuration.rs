@@ -180,18 +180,6 @@ fn folded(line: &str) -> Vec<String> {
     chars.chunks(WIDTH).map(|part| part.iter().collect()).collect()
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_long_line_of_a_report_is_folded_and_a_short_one_stays() {
-        assert_eq!(folded("   |   ^^^^ "), ["   |   ^^^^"]);
-        let lines = folded(&format!("  {}", "x".repeat(400)));
-        assert!(lines.len() == 6 && lines.iter().all(|line| line.len() <= WIDTH), "{lines:?}");
-    }
-}
-
 fn history(answer: Answer) -> Step {
     let Answer::Reply(Reply::History { generations }) = answer else { return look(said(answer)) };
     if generations.is_empty() {
@@ -254,4 +242,16 @@ pub fn faults(store: &StoreStatus) -> Vec<String> {
         out.extend(candidate.report.lines().flat_map(|line| folded(&format!("  {line}"))));
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_line_of_a_report_is_folded_and_a_short_one_stays() {
+        assert_eq!(folded("   |   ^^^^ "), ["   |   ^^^^"]);
+        let lines = folded(&format!("  {}", "x".repeat(400)));
+        assert!(lines.len() == 6 && lines.iter().all(|line| line.len() <= WIDTH), "{lines:?}");
+    }
 }
