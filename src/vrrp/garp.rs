@@ -66,7 +66,8 @@ impl Pacer {
     pub fn claimed(&mut self, now: Instant, vips: Vec<VirtualAddress>) {
         let soonest = self.answered.map(|at| at + ANSWER_EVERY).filter(|at| *at > now);
         if soonest.is_some() || self.round.left > 0 {
-            self.answer.get_or_insert(soonest.unwrap_or(now));
+            let at = soonest.unwrap_or(now);
+            self.answer.get_or_insert(at);
         } else {
             self.answer_claim(now, vips);
         }

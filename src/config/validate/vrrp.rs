@@ -77,7 +77,13 @@ pub(super) fn instances(
 
 /// Who hears what: an advertisement is known by its interface, number and family, and among peers by its sender.
 #[derive(Default)]
-struct Numbers(BTreeMap<(IfName, Vrid, bool), Vec<(Span, BTreeSet<IpAddr>)>>);
+struct Numbers(BTreeMap<(IfName, Vrid, bool), Vec<Holder>>);
+
+/// Where a number was taken, and by whom it is heard there: by all, if by nobody in particular.
+struct Holder {
+    span: Span,
+    peers: BTreeSet<IpAddr>,
+}
 
 impl Numbers {
     /// Takes a number for the value at `span`; what came in would be given to one of two that hear the same boxes.
@@ -93,11 +99,11 @@ impl Numbers {
         let taken = self.0.entry(key).or_default();
         let same =
             |theirs: &BTreeSet<IpAddr>| peers.is_empty() || theirs.is_empty() || !peers.is_disjoint(theirs);
-        match taken.iter().find(|(_, theirs)| same(theirs)) {
-            Some((first, _)) => {
-                faults.add(span, format!("{what} is already in line {}", faults.line(*first)))
+        match taken.iter().find(|holder| same(&holder.peers)) {
+            Some(first) => {
+                faults.add(span, format!("{what} is already in line {}", faults.line(first.span)));
             }
-            None => taken.push((span, peers)),
+            None => taken.push(Holder { span, peers }),
         }
     }
 }

@@ -126,7 +126,8 @@ impl Worker {
         let before = std::mem::replace(&mut self.refused, refused);
         if !self.refused.is_empty() {
             // Once more, soon: the second refusal counts.
-            self.look_at.get_or_insert(Instant::now() + AGAIN);
+            let soon = Instant::now() + AGAIN;
+            self.look_at.get_or_insert(soon);
         }
         self.tell_what_lacks(&before);
     }

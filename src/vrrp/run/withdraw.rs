@@ -21,9 +21,11 @@ pub(super) fn withdraw() -> io::Result<()> {
     for change in changes {
         let Some(link) = facts.links.get(change.on()) else { continue };
         // One that is refused keeps none of the others.
-        done = done.and(kernel.apply(&change, link.index));
+        let applied = kernel.apply(&change, link.index);
+        done = done.and(applied);
     }
     let indexes = facts.links.iter().map(|(name, link)| (name.clone(), link.index)).collect();
     let refused = kernel.agree_on_ways(&Ways::default(), &indexes)?.into_iter().find_map(|(_, error)| error);
-    done.and(refused.map_or(Ok(()), |error| Err(io::Error::other(error))))
+    done?;
+    refused.map_or(Ok(()), |error| Err(io::Error::other(error)))
 }

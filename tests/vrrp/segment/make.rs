@@ -48,8 +48,6 @@ struct Common {
     missed: u8,
     auth: Option<VrrpAuth>,
     wires: usize,
-    /// Who is better on one wire is worse on the other.
-    crossed: bool,
 }
 
 impl Common {
@@ -69,13 +67,11 @@ impl Common {
         let missed = dice.pick(&[3, 3, 3, 2, 5]);
         let auth = auth(dice.roll(4), version);
         let wires = if dice.roll(3) == 0 { 2 } else { 1 };
-        let crossed = wires == 2 && dice.roll(3) == 0;
-        Self { ipv6, version, interval, preempt, unicast, equal, count, missed, auth, wires, crossed }
+        Self { ipv6, version, interval, preempt, unicast, equal, count, missed, auth, wires }
     }
 
     /// The address of router `i` on a wire.
     fn own(&self, i: u64, wire: usize) -> Cidr {
-        let i = if self.crossed && wire == 1 { self.count + 1 - i } else { i };
         let text = if self.ipv6 { format!("fe80::{wire}:{i}/64") } else { format!("10.{wire}.0.{i}/24") };
         text.parse().unwrap()
     }
@@ -96,11 +92,7 @@ impl Common {
         let start_delay = Duration::from_millis(dice.pick(&[0, 0, ms * 6]));
         let others = (1..=self.count).filter(|j| *j != i && self.unicast);
         let config = |wire: usize| VrrpInstance {
-            priority: Priority::try_from(match wire {
-                1 if self.crossed && !self.equal => 255 - priority,
-                _ => priority,
-            })
-            .unwrap(),
+            priority: Priority::try_from(priority).unwrap(),
             interval: Duration::from_millis(ms),
             version: self.version,
             auth: self.auth.clone(),

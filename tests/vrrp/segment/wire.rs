@@ -6,7 +6,6 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use director::config::model::{Look, VrrpInstance};
-use director::ipc::message::RouterOrder;
 use director::units::{Cidr, IfName};
 use director::vrrp::effect::Effect;
 use director::vrrp::engine::Engine;
@@ -37,13 +36,6 @@ pub struct Node {
     /// What waits in its socket meanwhile.
     pub waiting: Vec<(usize, Envelope, Vec<u8>)>,
     pub holds: bool,
-}
-
-impl Node {
-    /// Whether what it has goes together.
-    pub fn is_whole(&self) -> bool {
-        self.configs.len() == 1 || self.configs.iter().all(|config| config.group.is_some())
-    }
 }
 
 pub struct Segment {
@@ -94,42 +86,6 @@ impl Segment {
         self.settle(at);
     }
 
-    /// The worker of a node dies, and is back before anybody else has noticed: what was master goes on.
-    pub fn crash(&mut self, at: usize) {
-        let node = &mut self.nodes[at];
-        let Some(old) = node.engine.take() else { return };
-        let masters: Vec<String> = old.masters().map(|instance| instance.config().name.clone()).collect();
-        let links = old.facts().links.clone();
-        let mut engine = Engine::new();
-        engine.observe(self.now, |facts| facts.links = links);
-        engine.set_wall(Wall::new(self.start, CALENDAR));
-        engine.configure(self.now, node.configs.clone(), |config| {
-            if masters.contains(&config.name) { Entry::Resume(None) } else { Entry::Listen }
-        });
-        engine.set_wall(Wall::new(self.start, CALENDAR));
-        node.engine = Some(engine);
-        self.settle(at);
-    }
-
-    /// Another file: its two virtual routers are a group, or are none.
-    pub fn reload(&mut self, at: usize, group: Option<&str>) {
-        let (now, node) = (self.now, &mut self.nodes[at]);
-        node.configs.iter_mut().for_each(|config| config.group = group.map(str::to_owned));
-        if let Some(engine) = node.engine.as_mut() {
-            engine.configure(now, node.configs.clone(), |_| Entry::Listen);
-        }
-        self.settle(at);
-    }
-
-    /// The operator wants something; that it cannot be is none of our business.
-    pub fn order(&mut self, at: usize, order: RouterOrder) {
-        let now = self.now;
-        if let Some(engine) = self.nodes[at].engine.as_mut() {
-            let _ = engine.order(now, order, "VI_0");
-        }
-        self.settle(at);
-    }
-
     /// Carries out what a node asks for.
     pub fn settle(&mut self, at: usize) {
         let Some(engine) = self.nodes[at].engine.as_mut() else { return };
@@ -160,12 +116,8 @@ impl Segment {
         let node = &self.nodes[at];
         let engine = node.engine.as_ref().unwrap();
         let masters = engine.masters().count();
-        if node.is_whole() {
-            assert!(masters == 0 || masters == node.configs.len(), "half a group is master");
-            // What was handed over stays for a moment.
-            let lingers = engine.instances().iter().any(|instance| instance.lingers().is_some());
-            assert!(lingers || node.holds == (masters > 0), "VIP and mastership differ");
-        }
+        assert!(masters == 0 || masters == node.configs.len(), "half a group is master");
+        assert_eq!(node.holds, masters > 0, "VIP and mastership differ");
     }
 
     pub fn send(&mut self, from: usize, letter: Letter) {
@@ -224,11 +176,6 @@ impl Segment {
     /// Two masters that hear each other are two until the next advertisement of the better one has arrived, no longer
     /// (RFC 9568 section 6.4.3).
     fn judge_rivals(&mut self) {
-        if !self.nodes.iter().all(Node::is_whole) {
-            // Each wire may have a master of its own.
-            self.rivals.clear();
-            return;
-        }
         let longest = self.longest() + LEAST_DELAY + self.delay;
         let mut rivals = BTreeMap::new();
         let masters = self.masters();
@@ -288,10 +235,6 @@ impl Segment {
             self.nodes[at].part = [0, 0];
             if self.nodes[at].engine.is_none() {
                 self.start(at);
-            }
-            self.order(at, RouterOrder::Release);
-            if self.nodes[at].configs.len() == 2 {
-                self.reload(at, Some("between"));
             }
             for wire in 0..self.nodes[at].configs.len() {
                 self.carrier(at, wire, true);
