@@ -1,5 +1,6 @@
 //! What is done with bytes that came in, by the fuzz target and by the test that replays the corpus.
 
+use std::cell::RefCell;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
@@ -34,22 +35,61 @@ pub fn feed(data: &[u8]) {
         assert!(decoded.length <= payload.len());
         assert!(decoded.advert.addresses.len() <= 255);
     }
-    let now = Instant::now();
-    let eth0: IfName = "eth0".parse().unwrap();
-    for config in routers(&eth0) {
-        let mut engine = Engine::new();
-        engine.observe(now, |facts| {
-            let cidrs: [Cidr; 2] = ["192.168.61.2/24", "fe80::2/64"].map(|text| text.parse().unwrap());
-            let set = |cidr| Address { cidr, ours: false, look: Look::default(), usable: true };
-            let addresses = cidrs.into_iter().map(set).collect();
-            let link = Link { index: 2, up: true, running: true, addresses, ..Link::default() };
-            facts.links.insert(eth0.clone(), link);
-        });
-        engine.configure(now, vec![config], |_| Entry::Listen);
-        engine.packet(now, &eth0, envelope, payload);
-        engine.tick(now + Duration::from_secs(10));
-        assert!(engine.effects().len() < 100);
+    FED.with_borrow_mut(|fed| fed.hear(envelope, payload));
+}
+
+thread_local! {
+    static FED: RefCell<Fed> = RefCell::new(Fed::new());
+}
+
+/// How much is known after all that was heard, in characters: it must not grow with the number of messages.
+#[allow(dead_code, reason = "the fuzzer has a limit of its own for memory")]
+pub fn extent() -> usize {
+    FED.with_borrow(|fed| format!("{:?}", fed.engines).len())
+}
+
+/// One router of each kind, which hears everything: what leaves something behind shows.
+struct Fed {
+    engines: Vec<Engine>,
+    now: Instant,
+}
+
+impl Fed {
+    fn new() -> Self {
+        let (now, eth0) = (Instant::now(), eth0());
+        let engine = |config| {
+            let mut engine = Engine::new();
+            engine.observe(now, |facts| {
+                let cidrs: [Cidr; 2] = ["192.168.61.2/24", "fe80::2/64"].map(|text| text.parse().unwrap());
+                let set = |cidr| Address { cidr, ours: false, look: Look::default(), usable: true };
+                let addresses = cidrs.into_iter().map(set).collect();
+                let link = Link { index: 2, up: true, running: true, addresses, ..Link::default() };
+                facts.links.insert(eth0.clone(), link);
+            });
+            engine.configure(now, vec![config], |_| Entry::Listen);
+            engine
+        };
+        Self { engines: routers(&eth0).into_iter().map(engine).collect(), now }
     }
+
+    /// A message a millisecond; now and then everybody is a master that has heard nobody for long.
+    fn hear(&mut self, envelope: Envelope, payload: &[u8]) {
+        self.now += Duration::from_millis(1);
+        let eth0 = eth0();
+        for engine in &mut self.engines {
+            engine.packet(self.now, &eth0, envelope, payload);
+            engine.tick(self.now);
+            assert!(engine.effects().len() < 100);
+        }
+        if payload.len() % 64 == 0 {
+            self.now += Duration::from_secs(10);
+            self.engines.iter_mut().for_each(|engine| engine.tick(self.now));
+        }
+    }
+}
+
+fn eth0() -> IfName {
+    "eth0".parse().unwrap()
 }
 
 /// One of each way to authenticate, all of number 51.

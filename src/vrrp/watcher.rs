@@ -222,6 +222,22 @@ mod tests {
         assert!(matches!(read("/"), FileWord::Unreadable(_)));
     }
 
+    /// Nobody is asked: the address is on no network of this box.
+    #[tokio::test]
+    async fn a_gateway_whose_network_is_not_there_counts_as_failed_after_a_while() {
+        let kind = ProbeKind::Arp { address: "203.0.113.254".parse().unwrap(), interface: None };
+        let interval = Duration::from_millis(100);
+        let probe = Probe { kind, interval, timeout: interval, fall: 3, rise: 2 };
+        for grace in [Duration::ZERO, Duration::from_millis(450)] {
+            let (tell, mut news) = mpsc::unbounded_channel();
+            let begun = Instant::now();
+            let task = tokio::spawn(ask(Subject::Probe(probe.clone()), grace, tell));
+            let Some(News::Probe(_, healthy, why)) = news.recv().await else { panic!("no verdict") };
+            assert!(!healthy && begun.elapsed() >= grace, "{why} after {:?}", begun.elapsed());
+            task.abort();
+        }
+    }
+
     #[tokio::test]
     async fn a_program_decides_by_its_exit_status() {
         for (command, healthy) in [("/bin/true", true), ("/bin/false", false)] {

@@ -25,6 +25,21 @@ fn advertisements_harm_nobody() {
     replay(&corpus("vrrp_packet"), vrrp_feed::feed);
 }
 
+/// Everybody hears the same things twenty times over, and knows no more than after the first time.
+#[test]
+fn what_is_heard_leaves_nothing_behind() {
+    let seeds = corpus("vrrp_packet");
+    let once = || {
+        for seed in &seeds {
+            (0..=seed.len()).for_each(|length| vrrp_feed::feed(&seed[..length]));
+        }
+        vrrp_feed::extent()
+    };
+    let first = once();
+    let last = (0..20).map(|_| once()).last().unwrap();
+    assert!(last < first + 1000, "{first} characters after the first time, {last} after twenty more");
+}
+
 #[test]
 fn letters_harm_nobody() {
     replay(&corpus("exchange_letter"), letter_feed::feed);

@@ -4,8 +4,8 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use director::config::model::{
-    Garp, Look, Track, TrackTarget, VirtualAddress, VrrpAuth, VrrpChecksum, VrrpInstance, VrrpPeer,
-    VrrpVersion,
+    Garp, HmacAuth, HmacKey, HmacMode, Look, Replay, Track, TrackTarget, VirtualAddress, VrrpAuth,
+    VrrpChecksum, VrrpInstance, VrrpPeer, VrrpVersion,
 };
 use director::ipc::message::{RouterState, RouterStatus};
 use director::units::{Cidr, IfName, Priority, Vrid};
@@ -15,6 +15,7 @@ use director::vrrp::engine::Engine;
 use director::vrrp::facts::{Address, Facts, Link};
 use director::vrrp::instance::Entry;
 use director::vrrp::packet::{Advertisement, Envelope, decode};
+use director::vrrp::seal::Wall;
 use director::vrrp::track::{Verdict, judge, judge_all};
 
 const OWN: &str = "10.0.0.1";
@@ -317,6 +318,57 @@ fn the_first_announcement_of_every_vip_comes_before_the_second_of_any() {
     let pace = log[1].0 - log[0].0;
     assert_eq!(pace, Duration::from_micros(200));
     assert!(log[2 * all - 1].0 < Duration::from_millis(100), "{:?}", log[2 * all - 1]);
+}
+
+/// Its clock is wrong, or ours; either way somebody with our key is master.
+#[test]
+fn a_clock_that_is_wrong_at_boot_makes_no_second_master_at_once() {
+    let auth = |secret: u8| {
+        let keys = vec![HmacKey::new(7, vec![secret; 32])];
+        VrrpAuth::Hmac(HmacAuth { keys, active: 7, replay: Replay::Time(5), mode: HmacMode::Enforce })
+    };
+    let says = |secret: u8, later: u64| {
+        let mut other = Bench::new(VrrpInstance { auth: Some(auth(secret)), ..config() });
+        let unix = Duration::from_secs(1_800_000_000 + later);
+        other.engine.set_wall(Wall::new(other.now, unix));
+        other.now += Duration::from_secs(4);
+        other.engine.tick(other.now);
+        let sent = other.engine.effects().into_iter().find_map(|effect| match effect {
+            Effect::Send { packet, .. } => Some(packet),
+            _ => None,
+        });
+        sent.unwrap().to_vec()
+    };
+    // The same source here and there; it only has to be another one than ours.
+    let twin = |bench: &mut Bench| {
+        bench.engine.observe(bench.now, |facts| {
+            facts.links.get_mut(&eth0()).unwrap().addresses[0].cidr = "10.0.0.9/24".parse().unwrap();
+        });
+    };
+    let plays = |secret: u8| {
+        let mut bench = Bench::new(VrrpInstance { auth: Some(auth(7)), ..config() });
+        twin(&mut bench);
+        bench.engine.set_wall(Wall::new(bench.now, Duration::from_secs(1_000)));
+        let start = bench.now;
+        let mut master_at = None;
+        for step in 0..150 {
+            bench.now = start + Duration::from_millis(100) * step;
+            if step % 10 == 5 {
+                let heard =
+                    bench.hear_bytes(Envelope::new(ip(OWN), ip(GROUP), 255), &says(secret, u64::from(step)));
+                let expected = if secret == 7 { "auth_ext_stale" } else { "auth_ext_invalid_hmac" };
+                assert!(heard == [expected] || master_at.is_some(), "{heard:?}");
+            }
+            bench.engine.tick(bench.now);
+            if bench.status().state == RouterState::Master {
+                master_at.get_or_insert(bench.now - start);
+            }
+        }
+        master_at.unwrap()
+    };
+    let (known, stranger) = (plays(7), plays(8));
+    assert_eq!(known, Duration::from_millis(10_500), "start_wait from the first one heard");
+    assert_eq!(stranger, Duration::from_millis(3_700), "who does not know the key keeps nobody waiting");
 }
 
 fn facts() -> Facts {
