@@ -81,7 +81,7 @@ impl Fed {
             engine.tick(self.now);
             assert!(engine.effects().len() < 100);
         }
-        if payload.len() % 64 == 0 {
+        if payload.len().is_multiple_of(64) {
             self.now += Duration::from_secs(10);
             self.engines.iter_mut().for_each(|engine| engine.tick(self.now));
         }

@@ -36,7 +36,8 @@ fn what_is_heard_leaves_nothing_behind() {
         vrrp_feed::extent()
     };
     let first = once();
-    let last = (0..20).map(|_| once()).last().unwrap();
+    (1..20).for_each(|_| _ = once());
+    let last = once();
     assert!(last < first + 1000, "{first} characters after the first time, {last} after twenty more");
 }
 
