@@ -28,6 +28,8 @@ const MOVES: &str = "address";
 /// Played with an update on the stick, after the others: the slot that runs stays first.
 const UPDATES: &str = "slots";
 
+/// Takes two boxes: `kernel_pair` hands over.
+const TWINS: &str = "failover";
 /// Played last, because they end what went before.
 const LAST: [&str; 4] = ["pin", "reboot", "safe-mode", "reset"];
 
@@ -58,7 +60,7 @@ fn walk(place: &Place, manual: &Manual, guest: &mut Guest) -> Result<Vec<String>
     person.noisy(true);
     let mut below = String::new();
     let early = manual.names().into_iter();
-    let early = early.filter(|name| !LAST.contains(name) && ![MOVES, UPDATES].contains(name));
+    let early = early.filter(|name| !LAST.contains(name) && ![MOVES, UPDATES, TWINS].contains(name));
     for name in early.chain([MOVES]) {
         let played = dialogue(&mut person, place, manual, name, &mut below);
         if let Err(error) = played.with_context(|| format!("the manual's {name:?}")) {
