@@ -27,6 +27,7 @@ use crate::paths::RunDir;
 use crate::role::Role;
 use crate::worker::WorkerArgs;
 
+mod around;
 mod life; // changes on trial: applied after the answer, taken back when their time is over
 
 /// How often to look whether something was plugged in.

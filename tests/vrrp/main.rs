@@ -8,6 +8,7 @@
     reason = "helpers of tests"
 )]
 
+mod announcements;
 mod captures;
 mod fuzz;
 mod orders;
@@ -15,3 +16,4 @@ mod packets;
 mod router;
 mod scenarios;
 mod segment;
+mod waits;

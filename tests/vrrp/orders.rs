@@ -1,31 +1,29 @@
-//! What the operator wants of virtual routers, heartbeats over a second interface, and the wait for the first word about services.
+//! What the operator wants of virtual routers, and what becomes of several of them in one engine: heartbeats, groups, refused VIPs.
 
-use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use director::config::model::{
-    Look, Probe, ProbeKind, Track, TrackTarget, VirtualAddress, VrrpChecksum, VrrpInstance, VrrpPeer,
-    VrrpVersion,
+    Look, Track, TrackTarget, VirtualAddress, VrrpChecksum, VrrpInstance, VrrpPeer, VrrpVersion,
 };
 use director::ipc::message::{PeerRouter, PeerStatus, RouterOrder, RouterState, RouterStatus};
 use director::units::{Cidr, IfName, Priority, Vrid};
 use director::vrrp::auth::AuthField;
 use director::vrrp::effect::Effect;
 use director::vrrp::engine::{Engine, Lacks};
-use director::vrrp::facts::{Address, FileWord, Link};
+use director::vrrp::facts::{Address, Link};
 use director::vrrp::instance::Entry;
 use director::vrrp::packet::{Advertisement, Envelope, decode};
 
-fn ip(text: &str) -> IpAddr {
+pub fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
 
-fn name(text: &str) -> IfName {
+pub fn name(text: &str) -> IfName {
     text.parse().unwrap()
 }
 
-fn config(name_: &str, vrid: i64) -> VrrpInstance {
+pub fn config(name_: &str, vrid: i64) -> VrrpInstance {
     let vip: Cidr = format!("10.0.0.{}", 100 + vrid).parse().unwrap();
     let vips = vec![VirtualAddress::from(vip)];
     VrrpInstance {
@@ -34,13 +32,13 @@ fn config(name_: &str, vrid: i64) -> VrrpInstance {
     }
 }
 
-struct Bench {
-    engine: Engine,
-    now: Instant,
+pub struct Bench {
+    pub engine: Engine,
+    pub now: Instant,
 }
 
 impl Bench {
-    fn new(configs: Vec<VrrpInstance>, services: &[&str]) -> Self {
+    pub fn new(configs: Vec<VrrpInstance>, services: &[&str]) -> Self {
         let now = Instant::now();
         let mut engine = Engine::new();
         engine.observe(now, |facts| {
@@ -60,18 +58,18 @@ impl Bench {
     }
 
     /// Lets time pass in steps of 10 ms.
-    fn run(&mut self, ms: u64) {
+    pub fn run(&mut self, ms: u64) {
         for _ in 0..ms / 10 {
             self.now += Duration::from_millis(10);
             self.engine.tick(self.now);
         }
     }
 
-    fn routers(&self) -> Vec<RouterStatus> {
+    pub fn routers(&self) -> Vec<RouterStatus> {
         self.engine.status(self.now, 1).instances
     }
 
-    fn states(&self) -> Vec<RouterState> {
+    pub fn states(&self) -> Vec<RouterState> {
         self.routers().iter().map(|router| router.state).collect()
     }
 
@@ -216,115 +214,6 @@ fn a_master_heard_on_any_interface_counts() {
     }
     assert_eq!(heard(&bench) - before, 2, "doubles of two are none of them news");
     assert_eq!(bench.states(), [Backup]);
-}
-
-#[test]
-fn a_new_process_waits_for_the_first_word_about_every_service() {
-    let waits = VrrpInstance { start_wait: Duration::from_secs(30), ..config("VI_1", 1) };
-    let owner = VrrpInstance { priority: Priority::OWNER, ..config("own", 2) };
-    let mut bench = Bench::new(vec![waits, owner], &["web", "dns"]);
-    bench.run(9_000);
-    assert_eq!(bench.states(), [Backup; 2]);
-    bench.run(2_000);
-    assert_eq!(bench.states(), [Backup, Master], "the default is 10 s, an owner waits as well");
-    let mut say = |service: &str, up: bool| {
-        bench.engine.services_say(bench.now, [(service.to_owned(), up)].into());
-        bench.engine.tick(bench.now);
-        bench.engine.instances()[0].state()
-    };
-    assert_eq!(say("web", true), Backup);
-    assert_eq!(say("dns", false), Master, "bad news are news");
-}
-
-fn tracks(name_: &str, vrid: i64, target: TrackTarget) -> VrrpInstance {
-    VrrpInstance { track: vec![Track { target, weight: None, reverse: false }], ..config(name_, vrid) }
-}
-
-fn gateway() -> Probe {
-    let kind = ProbeKind::Ping(ip("10.0.0.254"));
-    Probe {
-        kind,
-        interval: Duration::from_millis(100),
-        timeout: Duration::from_millis(100),
-        fall: 3,
-        rise: 2,
-    }
-}
-
-#[test]
-fn a_new_process_waits_for_the_first_word_of_its_trackers() {
-    let configs = vec![
-        tracks("gateway", 1, TrackTarget::Probe(gateway())),
-        tracks("file", 2, TrackTarget::File("/data/drain".to_owned())),
-        VrrpInstance {
-            start_wait: Duration::from_secs(4),
-            ..tracks("soon", 3, TrackTarget::Probe(gateway()))
-        },
-        tracks("interface", 4, TrackTarget::Interface(name("eth1"))),
-        VrrpInstance { group: Some("g".to_owned()), ..tracks("a", 5, TrackTarget::Probe(gateway())) },
-        VrrpInstance { group: Some("g".to_owned()), ..config("b", 6) },
-    ];
-    let mut bench = Bench::new(configs, &[]);
-    bench.engine.await_first_words(bench.now, BTreeSet::new());
-    bench.run(3_900);
-    assert_eq!(bench.states(), [Backup, Backup, Backup, Master, Backup, Backup]);
-    bench.run(200);
-    assert_eq!(bench.states(), [Backup, Backup, Master, Master, Backup, Backup], "start_wait is over");
-    bench.engine.observe(bench.now, |facts| {
-        facts.files.insert("/data/drain".to_owned(), FileWord::Number(0));
-    });
-    bench.run(10);
-    assert_eq!(bench.states()[..2], [Backup, Master]);
-    bench.engine.observe(bench.now, |facts| {
-        facts.probes.insert(gateway(), (false, "no answer".to_owned()));
-    });
-    bench.run(10);
-    assert_eq!(
-        bench.states(),
-        [Fault, Master, Fault, Master, Fault, Fault],
-        "never master without a gateway"
-    );
-    bench.engine.observe(bench.now, |facts| {
-        facts.probes.insert(gateway(), (true, "answers".to_owned()));
-    });
-    bench.run(5_000);
-    assert_eq!(bench.states(), [Master; 6]);
-}
-
-#[test]
-fn the_start_delay_is_for_a_link_that_has_come_up() {
-    let delayed = VrrpInstance {
-        start_delay: Duration::from_secs(30),
-        ..tracks("VI_1", 1, TrackTarget::Probe(gateway()))
-    };
-    let mut bench = Bench::new(vec![delayed], &[]);
-    bench.run(29_990);
-    assert_eq!(bench.states(), [Backup], "after a start");
-    bench.run(20);
-    assert_eq!(bench.states(), [Master]);
-    let probe = |bench: &mut Bench, healthy: bool| {
-        let word = (healthy, String::new());
-        bench.engine.observe(bench.now, |facts| drop(facts.probes.insert(gateway(), word)));
-    };
-    probe(&mut bench, false);
-    assert_eq!(bench.states(), [Fault]);
-    bench.run(1_000);
-    probe(&mut bench, true);
-    bench.run(3_300);
-    assert_eq!(bench.states(), [Master], "a gateway that is back has moved no cable");
-    let carrier = |bench: &mut Bench, running: bool| {
-        bench
-            .engine
-            .observe(bench.now, |facts| facts.links.get_mut(&name("eth0")).unwrap().running = running);
-    };
-    carrier(&mut bench, false);
-    probe(&mut bench, false);
-    carrier(&mut bench, true);
-    probe(&mut bench, true);
-    bench.run(29_990);
-    assert_eq!(bench.states(), [Backup], "the link was out meanwhile");
-    bench.run(20);
-    assert_eq!(bench.states(), [Master]);
 }
 
 #[test]
@@ -503,13 +392,4 @@ fn what_is_up_counts_as_failed_when_reversed() {
         eth1(&mut bench, false);
         assert_eq!(bench.routers()[0].priority, down, "{weight}");
     }
-}
-
-#[test]
-fn nobody_waits_for_ever() {
-    let mut bench = Bench::new(vec![config("VI_1", 1)], &["web"]);
-    bench.run(9_990);
-    assert_eq!(bench.states(), [Backup]);
-    bench.run(20);
-    assert_eq!(bench.states(), [Master]);
 }

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::around::Watch;
 use super::{Store, publish};
 use crate::config::Before;
 use crate::ipc::message::{Change, ChangeStep, Event, Reply, Request, Source, StoreStatus};
@@ -23,9 +24,6 @@ const CONFIRM: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=Dur
 const SHORTEST: Duration = Duration::from_millis(10);
 /// Longest sleep of the loop.
 const LONGEST: Duration = Duration::from_secs(3600);
-/// How often the file on a partition is looked at for changes; a plain file every time.
-const WATCH: Duration = Duration::from_secs(10);
-
 /// What is under way.
 #[derive(Debug, Default)]
 pub(super) struct Life {
@@ -33,8 +31,8 @@ pub(super) struct Life {
     coming: Option<(Instant, Box<Proposal>)>,
     /// It runs, and has to be confirmed.
     trial: Option<Trial>,
-    watch: Watch,
-    proof: Proof,
+    pub(super) watch: Watch,
+    pub(super) proof: Proof,
 }
 
 #[derive(Debug)]
@@ -42,16 +40,6 @@ struct Trial {
     pending: Pending,
     /// `None`: it can no longer be read; then the sources decide.
     previous: Option<Arc<Before>>,
-}
-
-/// The operator's file under `autoreload`.
-#[derive(Debug, Default)]
-struct Watch {
-    looked: Option<Instant>,
-    /// As it was at the last look: one that is still being written differs at the next.
-    last: Option<String>,
-    /// What was acted on.
-    done: Option<String>,
 }
 
 impl Life {
@@ -68,9 +56,7 @@ impl Life {
             pending.from, pending.origin
         ))
     }
-}
 
-impl Life {
     /// Whether a final change was answered and is not active yet: what would change something again waits for it.
     pub(super) fn is_settling(&self) -> bool {
         self.coming.as_ref().is_some_and(|(_, proposal)| proposal.pending.is_none())
@@ -395,44 +381,6 @@ impl Store {
     fn republish(&self) {
         if let Err(error) = publish(&self.run, &self.status, None) {
             log::error!("publish status: {}: {error}", self.run.path().display());
-        }
-    }
-
-    /// Every few seconds, while there is nothing else to do.
-    pub(super) fn look_around(&mut self) {
-        if let Sources::Appliance(Some(_)) = &self.sources
-            && self.life.busy().is_none()
-        {
-            self.queue.push_back((Work::Peek, None));
-        }
-        if self.status.slot == "trying" && self.life.proof.is_due(Instant::now()) {
-            self.queue.push_back((Work::Observe(self.status.generation), None));
-        }
-        let wanted = self.running.as_ref().is_some_and(|it| it.checked.config.system.autoreload);
-        if !wanted {
-            self.life.watch = Watch::default();
-            return;
-        }
-        let period = if let Sources::File(_) = self.sources { Duration::ZERO } else { WATCH };
-        if self.life.watch.looked.is_none_or(|looked| looked.elapsed() >= period) {
-            self.life.watch.looked = Some(Instant::now());
-            self.queue.push_back((Work::Watch, None));
-        }
-    }
-
-    /// Acts on the operator's file when it is another one, and the same twice.
-    pub(super) fn watched(&mut self, seen: Option<String>) {
-        let Some(seen) = seen else { return };
-        let watch = &mut self.life.watch;
-        let settled = watch.last.as_ref() == Some(&seen);
-        watch.last = Some(seen.clone());
-        if watch.done.is_none() {
-            let running = self.running.as_ref().map(|running| crate::store::archive::checksum(&running.text));
-            watch.done = running;
-        }
-        if settled && watch.done.as_ref() != Some(&seen) {
-            watch.done = Some(seen);
-            self.queue.push_back((Work::Look("autoreload"), None));
         }
     }
 }

@@ -1,0 +1,129 @@
+//! What a new process waits for before it may be master: services, trackers, links that have just come up.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use director::config::model::{Probe, ProbeKind, Track, TrackTarget, VrrpInstance};
+use director::ipc::message::RouterState::{Backup, Fault, Master};
+use director::units::Priority;
+use director::vrrp::facts::FileWord;
+
+use super::orders::{Bench, config, ip, name};
+
+#[test]
+fn a_new_process_waits_for_the_first_word_about_every_service() {
+    let waits = VrrpInstance { start_wait: Duration::from_secs(30), ..config("VI_1", 1) };
+    let owner = VrrpInstance { priority: Priority::OWNER, ..config("own", 2) };
+    let mut bench = Bench::new(vec![waits, owner], &["web", "dns"]);
+    bench.run(9_000);
+    assert_eq!(bench.states(), [Backup; 2]);
+    bench.run(2_000);
+    assert_eq!(bench.states(), [Backup, Master], "the default is 10 s, an owner waits as well");
+    let mut say = |service: &str, up: bool| {
+        bench.engine.services_say(bench.now, [(service.to_owned(), up)].into());
+        bench.engine.tick(bench.now);
+        bench.engine.instances()[0].state()
+    };
+    assert_eq!(say("web", true), Backup);
+    assert_eq!(say("dns", false), Master, "bad news are news");
+}
+
+fn tracks(name_: &str, vrid: i64, target: TrackTarget) -> VrrpInstance {
+    VrrpInstance { track: vec![Track { target, weight: None, reverse: false }], ..config(name_, vrid) }
+}
+
+fn gateway() -> Probe {
+    let kind = ProbeKind::Ping(ip("10.0.0.254"));
+    Probe {
+        kind,
+        interval: Duration::from_millis(100),
+        timeout: Duration::from_millis(100),
+        fall: 3,
+        rise: 2,
+    }
+}
+
+#[test]
+fn a_new_process_waits_for_the_first_word_of_its_trackers() {
+    let configs = vec![
+        tracks("gateway", 1, TrackTarget::Probe(gateway())),
+        tracks("file", 2, TrackTarget::File("/data/drain".to_owned())),
+        VrrpInstance {
+            start_wait: Duration::from_secs(4),
+            ..tracks("soon", 3, TrackTarget::Probe(gateway()))
+        },
+        tracks("interface", 4, TrackTarget::Interface(name("eth1"))),
+        VrrpInstance { group: Some("g".to_owned()), ..tracks("a", 5, TrackTarget::Probe(gateway())) },
+        VrrpInstance { group: Some("g".to_owned()), ..config("b", 6) },
+    ];
+    let mut bench = Bench::new(configs, &[]);
+    bench.engine.await_first_words(bench.now, BTreeSet::new());
+    bench.run(3_900);
+    assert_eq!(bench.states(), [Backup, Backup, Backup, Master, Backup, Backup]);
+    bench.run(200);
+    assert_eq!(bench.states(), [Backup, Backup, Master, Master, Backup, Backup], "start_wait is over");
+    bench.engine.observe(bench.now, |facts| {
+        facts.files.insert("/data/drain".to_owned(), FileWord::Number(0));
+    });
+    bench.run(10);
+    assert_eq!(bench.states()[..2], [Backup, Master]);
+    bench.engine.observe(bench.now, |facts| {
+        facts.probes.insert(gateway(), (false, "no answer".to_owned()));
+    });
+    bench.run(10);
+    assert_eq!(
+        bench.states(),
+        [Fault, Master, Fault, Master, Fault, Fault],
+        "never master without a gateway"
+    );
+    bench.engine.observe(bench.now, |facts| {
+        facts.probes.insert(gateway(), (true, "answers".to_owned()));
+    });
+    bench.run(5_000);
+    assert_eq!(bench.states(), [Master; 6]);
+}
+
+#[test]
+fn the_start_delay_is_for_a_link_that_has_come_up() {
+    let delayed = VrrpInstance {
+        start_delay: Duration::from_secs(30),
+        ..tracks("VI_1", 1, TrackTarget::Probe(gateway()))
+    };
+    let mut bench = Bench::new(vec![delayed], &[]);
+    bench.run(29_990);
+    assert_eq!(bench.states(), [Backup], "after a start");
+    bench.run(20);
+    assert_eq!(bench.states(), [Master]);
+    let probe = |bench: &mut Bench, healthy: bool| {
+        let word = (healthy, String::new());
+        bench.engine.observe(bench.now, |facts| drop(facts.probes.insert(gateway(), word)));
+    };
+    probe(&mut bench, false);
+    assert_eq!(bench.states(), [Fault]);
+    bench.run(1_000);
+    probe(&mut bench, true);
+    bench.run(3_300);
+    assert_eq!(bench.states(), [Master], "a gateway that is back has moved no cable");
+    let carrier = |bench: &mut Bench, running: bool| {
+        bench
+            .engine
+            .observe(bench.now, |facts| facts.links.get_mut(&name("eth0")).unwrap().running = running);
+    };
+    carrier(&mut bench, false);
+    probe(&mut bench, false);
+    carrier(&mut bench, true);
+    probe(&mut bench, true);
+    bench.run(29_990);
+    assert_eq!(bench.states(), [Backup], "the link was out meanwhile");
+    bench.run(20);
+    assert_eq!(bench.states(), [Master]);
+}
+
+#[test]
+fn nobody_waits_for_ever() {
+    let mut bench = Bench::new(vec![config("VI_1", 1)], &["web"]);
+    bench.run(9_990);
+    assert_eq!(bench.states(), [Backup]);
+    bench.run(20);
+    assert_eq!(bench.states(), [Master]);
+}
