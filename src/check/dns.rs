@@ -152,7 +152,8 @@ pub async fn probe(target: &Target, name: &str, record: &str, expect: &[String],
 /// In words, the name of the server's refusal (RFC 1035 section 4.1.1, `NXDOMAIN`) at their beginning.
 pub async fn records(target: &Target, name: &str, record: &str) -> Result<Vec<String>, String> {
     let why = |ended: Outcome| match ended {
-        Outcome::Failure(why) | Outcome::Success(why) | Outcome::Warning(why) => why.into_owned(),
+        Outcome::Failure(why) | Outcome::Success(why) => why.into_owned(),
+        Outcome::Warning(notice) => notice.reason.into_owned(),
         _ => "cannot be asked".to_owned(),
     };
     let id = random::bytes().map_err(|error| error.to_string())?;

@@ -124,13 +124,22 @@ pub enum Feedback {
     Drain,
 }
 
+/// What is to be told of a certificate whose end is near.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notice {
+    /// In words; behind a comma, where the server has said something as well.
+    pub reason: Reason,
+    /// Whole days until it expires; below zero once it has.
+    pub days_left: i32,
+}
+
 /// What one probe learnt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// The server answers as wanted.
     Success(Reason),
     /// It does, and something is to be told: its certificate expires soon.
-    Warning(Reason),
+    Warning(Notice),
     /// It does, and says how much it can take.
     Feedback(Feedback, Reason),
     /// It does not.

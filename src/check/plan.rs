@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use super::schedule::{Cadence, Tally};
-use super::{Feedback, Outcome, Reason, Target};
+use super::{Feedback, Notice, Outcome, Reason, Target};
 use crate::config::model::CheckKind;
 use crate::ipc::message::Health;
 use entry::Entry;
@@ -37,7 +37,7 @@ pub struct Standing {
     /// How much the server said last that it can take.
     pub feedback: Option<Feedback>,
     /// What the last answer warned of: a certificate that expires soon.
-    pub warning: Option<Reason>,
+    pub warning: Option<Notice>,
     /// The last answer is older than interval and timeout allow.
     pub overdue: bool,
 }
@@ -170,7 +170,7 @@ impl Plan {
 
     /// What the last answer of a probe's target warned of.
     #[must_use]
-    pub fn warning(&self, id: Id) -> Option<&Reason> {
+    pub fn warning(&self, id: Id) -> Option<&Notice> {
         self.entries.get(&id)?.warning.as_ref()
     }
 

@@ -174,11 +174,11 @@ impl Runner {
             self.hindered = true;
             self.hindrances += 1;
         }
-        if let Outcome::Warning(reason) = &outcome
-            && self.plan.warning(id) != Some(reason)
+        if let Outcome::Warning(notice) = &outcome
+            && self.plan.warning(id) != Some(notice)
             && let Some(target) = self.plan.target(id)
         {
-            warn!("check warns: target={} reason={reason}", target.address);
+            warn!("check warns: target={} reason={}", target.address, notice.reason);
         }
         let verdict = self.plan.finish(now, id, outcome, latency);
         self.verdicts.extend(verdict);

@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use super::reason::Secrets;
 use super::stream::Stream;
 use super::tls::{self, Clients};
-use super::{Outcome, Reason, Step, Target, socket};
+use super::{Notice, Outcome, Reason, Step, Target, socket};
 use crate::config::model::{MailTls, Tls};
 
 /// Longest line in bytes, its end included.
@@ -22,7 +22,7 @@ pub struct Talk {
     room: usize,
     step: &'static str,
     secrets: Secrets,
-    notice: Option<String>,
+    notice: Option<Notice>,
 }
 
 impl Talk {

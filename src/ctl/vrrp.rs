@@ -102,9 +102,13 @@ fn show(run_dir: &RunDir, json: bool) -> Result<ExitCode, Error> {
 }
 
 fn tell(run_dir: &RunDir, word: &str, request: Request) -> Result<(), Error> {
-    ask(run_dir, Role::Vrrp, &request, WAIT)
-        .map(drop)
-        .map_err(|error| Error::Failed(format!("vrrp {word}: {error}")))
+    match ask(run_dir, Role::Vrrp, &request, WAIT) {
+        Ok(Reply::Alone { message }) => {
+            Err(Error::Failed(format!("vrrp {word}: {message}: `--force` does it all the same")))
+        }
+        Ok(_) => Ok(()),
+        Err(error) => Err(Error::Failed(format!("vrrp {word}: {error}"))),
+    }
 }
 
 #[cfg(test)]

@@ -185,6 +185,11 @@ pub enum Reply {
         /// "what failed: on what: why".
         message: String,
     },
+    /// Not done, because no other box is known that would take over: the same request with `force` is done all the same.
+    Alone {
+        /// In a sentence, without an end.
+        message: String,
+    },
     /// I am alive.
     Hello {
         /// [`VERSION`] of the answering process.

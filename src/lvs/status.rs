@@ -221,7 +221,8 @@ fn check(target: &Target, standing: Option<Standing>, now: Instant) -> CheckStat
         latency_us: latency.map(micros),
         against,
         turns_at: if health == Health::Up { target.check.fall } else { target.check.rise },
-        warning: warning.map(Reason::into_owned),
+        days_left: warning.as_ref().map(|warning| warning.days_left),
+        warning: warning.map(|warning| warning.reason.into_owned()),
         overdue,
     }
 }

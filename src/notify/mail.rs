@@ -8,7 +8,7 @@ use base64ct::{Base64, Encoding};
 use crate::check::reply::Reply;
 use crate::check::talk::Talk;
 use crate::check::tls::Clients;
-use crate::check::{Outcome, Step, Target};
+use crate::check::{Notice, Outcome, Step, Target};
 use crate::config::model::{Check, CheckKind, Login, Mail, MailTls};
 use crate::ctl::logs::moment;
 use crate::ipc::message::Alarm;
@@ -225,7 +225,7 @@ fn stuffed(message: &str) -> String {
 pub fn why(outcome: Outcome) -> String {
     match outcome {
         Outcome::Success(reason)
-        | Outcome::Warning(reason)
+        | Outcome::Warning(Notice { reason, .. })
         | Outcome::Feedback(_, reason)
         | Outcome::Failure(reason)
         | Outcome::Unreachable(reason)

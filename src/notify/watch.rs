@@ -55,8 +55,11 @@ pub struct Known {
     clock_off: bool,
     clock_doubts: u32,
     steps: u32,
-    /// As they were told last.
-    warnings: BTreeMap<String, String>,
+    /// Days that a certificate had left when it was told of last; `None` where that was not said.
+    certificates: BTreeMap<String, Option<i32>>,
+    /// How this start, or the one before it, was not a normal one.
+    mode: String,
+    earlier_mode: Option<String>,
 }
 
 impl Known {

@@ -9,7 +9,7 @@ use serde::Serialize;
 use sha2::Sha256;
 
 use crate::check::tls::Clients;
-use crate::check::{Outcome, Target, http};
+use crate::check::{Notice, Outcome, Target, http};
 use crate::config::model::{Check, CheckKind, Http, Webhook};
 use crate::ipc::message::{Alarm, VERSION};
 
@@ -54,7 +54,7 @@ pub async fn send(
     };
     let target = Target::new(address, Arc::new(Check::new(CheckKind::None)));
     match http::probe(&target, clients, &request).await {
-        Outcome::Success(said) | Outcome::Warning(said) => Ok(said.into_owned()),
+        Outcome::Success(said) | Outcome::Warning(Notice { reason: said, .. }) => Ok(said.into_owned()),
         other => Err(super::mail::why(other)),
     }
 }

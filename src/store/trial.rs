@@ -38,8 +38,13 @@ pub(super) enum Outcome {
     History(Vec<Generation>),
     Text(String),
     Message(String),
-    /// Another slot was given up: which, and why.
-    Left(String),
+    /// What became of the boots before this one.
+    Settled {
+        /// Why firmware on trial was left.
+        left: Option<String>,
+        /// How the last start was not a normal one: `safe` or `rescue`.
+        earlier_mode: Option<String>,
+    },
     /// Whether all is well; if not, what.
     Well(Result<(), String>),
 }

@@ -214,7 +214,8 @@ impl Plan {
             Work::Settle => {
                 done.slot = self.on_appliance(Appliance::settle).flatten();
                 let left = self.on_appliance(|appliance| Ok(appliance.left_slot())).flatten();
-                return Ok(left.map_or(Outcome::Nothing, Outcome::Left));
+                let earlier_mode = self.on_appliance(|appliance| Ok(appliance.earlier_mode())).flatten();
+                return Ok(Outcome::Settled { left, earlier_mode });
             }
             Work::GiveUp(why) => drop(self.on_appliance(|appliance| appliance.give_up(why))),
             Work::Observe(generation) => {

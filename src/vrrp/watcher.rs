@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 
 use super::facts::FileWord;
 use crate::check::schedule::Tally;
-use crate::check::{Outcome, Target, arp, exec, ping, reason};
+use crate::check::{Notice, Outcome, Target, arp, exec, ping, reason};
 use crate::config::model::{Check, CheckKind, Probe, ProbeKind, TrackTarget, VrrpInstance};
 use crate::ipc::message::Health;
 use crate::units::{IfName, show_duration};
@@ -129,9 +129,11 @@ async fn ask_again_and_again(probe: Probe, grace: Duration, tell: mpsc::Unbounde
                 }
                 continue;
             }
-            Ok(Outcome::Success(why) | Outcome::Warning(why) | Outcome::Feedback(_, why)) => {
-                (true, why.into_owned())
-            }
+            Ok(
+                Outcome::Success(why)
+                | Outcome::Warning(Notice { reason: why, .. })
+                | Outcome::Feedback(_, why),
+            ) => (true, why.into_owned()),
         };
         hindered = false;
         log::debug!("{}: {why} after {} ms", probe.kind, started.elapsed().as_millis());

@@ -184,7 +184,11 @@ fn store(slot: &str, verdict: &str) -> Value {
 }
 
 fn init(restarts: u32, failures: u32) -> Value {
-    json!({"role": "init", "version": "0.1.0", "hostname": "lb1", "uptime_ms": 1, "slot": "A", "mode": "normal",
+    started(restarts, failures, "normal")
+}
+
+fn started(restarts: u32, failures: u32, mode: &str) -> Value {
+    json!({"role": "init", "version": "0.1.0", "hostname": "lb1", "uptime_ms": 1, "slot": "A", "mode": mode,
         "watchdog": null, "workers": [{"role": "lvs", "tty": null, "pid": 7, "state": "running", "age_ms": 1,
         "restarts": restarts, "failures": failures, "last_exit": "SIGSEGV"}]})
 }
@@ -201,19 +205,20 @@ fn clock_slots_certificates_checks_workers_and_sources_are_told() {
 
     stage.say(Role::Init, init(1, 5));
     stage.say(Role::Time, time(Some("no time server answers"), 1));
-    stage.say(Role::Lvs, lvs(&json!({"warning": "certificate expires in 6 days"})));
+    stage.say(Role::Lvs, lvs(&json!({"warning": "certificate expires in 6 d", "days_left": 6})));
     stage.say(Role::Store, store("confirmed", "faulty"));
     stage.expect("EVENT|WORKER|lvs|restarted|worker lvs was started again: its last end was SIGSEGV|");
     stage.expect("EVENT|WORKER|lvs|failing|worker lvs keeps failing: 5 short lives in a row|");
-    stage.expect(
-        "EVENT|CERTIFICATE|web 10.0.0.1:443|warning|web 10.0.0.1:443: certificate expires in 6 days|",
-    );
+    stage.expect("EVENT|CERTIFICATE|web 10.0.0.1:443|warning|web 10.0.0.1:443: certificate expires in 6 d|");
     stage.expect("EVENT|SLOT|slot|confirmed|the boot slot is confirmed|");
     stage.expect("EVENT|CONFIG|partition DIRECTOR|faulty|the configuration is faulty and not used: partition DIRECTOR|");
 
-    stage.say(Role::Lvs, lvs(&json!({"warning": "certificate expires in 6 days", "overdue": true})));
+    stage.say(
+        Role::Lvs,
+        lvs(&json!({"warning": "certificate expires in 6 d", "days_left": 6, "overdue": true})),
+    );
     stage.expect("EVENT|CHECK|checks|overdue|1 checks are overdue: this box is too slow for them|");
-    stage.say(Role::Lvs, lvs(&json!({"warning": "certificate expires in 6 days"})));
+    stage.say(Role::Lvs, lvs(&json!({"warning": "certificate expires in 6 d", "days_left": 6})));
     stage.expect("EVENT|CHECK|checks|in time|no check is overdue any more|");
     stage.expect("EVENT|TIME|clock|unsynchronised|the clock is not synchronised: no time server answers|");
     stage.say(Role::Time, time(None, 1));
@@ -224,6 +229,23 @@ fn clock_slots_certificates_checks_workers_and_sources_are_told() {
     lines.sort_unstable();
     lines.dedup();
     assert_eq!(lines.len(), told.lines().count(), "{told}");
+}
+
+/// The built-in configuration knows nobody to tell, so the next start does it; `director notify` tells at once.
+#[test]
+fn starts_that_are_not_normal_are_told() {
+    let stage = Stage::new();
+    stage.say(Role::Init, started(0, 0, "safe"));
+    stage.expect(
+        "EVENT|CONFIG|box|safe mode|this box runs in safe mode, without virtual address and service: somebody wanted it so|",
+    );
+    let mut status = store("confirmed", "used");
+    status["life"]["earlier_mode"] = "rescue".into();
+    stage.say(Role::Store, status);
+    stage.expect(
+        "EVENT|SLOT|box|was in rescue mode|before this start the box was in rescue mode, without virtual address and \
+         service: no firmware came up by itself|",
+    );
 }
 
 #[test]

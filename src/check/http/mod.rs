@@ -19,7 +19,7 @@ use hyper_util::rt::TokioIo;
 use super::reason::Secrets;
 use super::stream::Stream;
 use super::tls::{self, Clients};
-use super::{Outcome, Reason, Step, Target, reason, socket};
+use super::{Notice, Outcome, Reason, Step, Target, reason, socket};
 use crate::config::model::Http;
 use body::Wanted;
 use redirect::Next;
@@ -61,7 +61,7 @@ struct Exchange<'a> {
     http: &'a Http,
     asked: Asked,
     secrets: Secrets,
-    notice: Option<String>,
+    notice: Option<Notice>,
 }
 
 /// What came back.

@@ -33,7 +33,11 @@ async fn ask(target: &Target, clients: &Clients, database: &Database) -> Step<Ou
     Ok(tls::success(reason, notice))
 }
 
-async fn upgrade(mut stream: TcpStream, tls: &Tls, clients: &Clients) -> Step<(Stream, Option<String>)> {
+async fn upgrade(
+    mut stream: TcpStream,
+    tls: &Tls,
+    clients: &Clients,
+) -> Step<(Stream, Option<super::Notice>)> {
     frame::write(&mut stream, &message::ssl_request()).await?;
     // One byte and no more: what comes before the handshake is not protected by it (CVE-2021-23222).
     match stream.read_u8().await.map_err(frame::ended)? {

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Feedback, Outcome, Reason, Standing, Target, Verdict};
+use super::{Feedback, Notice, Outcome, Reason, Standing, Target, Verdict};
 use crate::check::schedule::{Cadence, Tally};
 use crate::config::model::CheckKind;
 use crate::ipc::message::Health;
@@ -19,7 +19,7 @@ pub(super) struct Entry {
     pub(super) latency: Option<Duration>,
     pub(super) reason: Reason,
     pub(super) feedback: Option<Feedback>,
-    pub(super) warning: Option<Reason>,
+    pub(super) warning: Option<Notice>,
 }
 
 /// What an answer says about the server.
@@ -27,7 +27,7 @@ pub(super) struct Heard {
     pub(super) success: bool,
     pub(super) reason: Reason,
     pub(super) feedback: Option<Feedback>,
-    pub(super) warning: Option<Reason>,
+    pub(super) warning: Option<Notice>,
 }
 
 impl Entry {
@@ -45,7 +45,7 @@ impl Entry {
         let up = |reason| Heard { success: true, reason, feedback: None, warning: None };
         Some(match outcome {
             Outcome::Success(reason) => up(reason),
-            Outcome::Warning(reason) => Heard { warning: Some(reason.clone()), ..up(reason) },
+            Outcome::Warning(notice) => Heard { warning: Some(notice.clone()), ..up(notice.reason) },
             Outcome::Feedback(feedback, reason) => Heard { feedback: Some(feedback), ..up(reason) },
             Outcome::Unreachable(_) if self.may_be_booting(now) => return None,
             Outcome::Failure(reason) | Outcome::Unreachable(reason) => Heard { success: false, ..up(reason) },
@@ -64,7 +64,10 @@ impl Entry {
             return turned;
         }
         match (&mut self.warning, heard.warning) {
-            (Some(kept), Some(new)) => keep(kept, new),
+            (Some(kept), Some(new)) => {
+                keep(&mut kept.reason, new.reason);
+                kept.days_left = new.days_left;
+            }
             (kept, new) => *kept = new,
         }
         let fed = self.feedback != heard.feedback;

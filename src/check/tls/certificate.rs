@@ -5,6 +5,8 @@ use std::time::{Duration, SystemTime};
 use der::asn1::{AnyRef, GeneralizedTime, UtcTime};
 use der::{Decode, Reader, SliceReader, Tag, TagNumber};
 
+use crate::check::{Notice, Reason};
+
 /// When an X.509 certificate ends (`notAfter`, RFC 5280 section 4.1.2.5); `None` if it is none.
 #[must_use]
 pub fn not_after(certificate: &[u8]) -> Option<SystemTime> {
@@ -36,15 +38,25 @@ fn ends(certificate: &[u8]) -> der::Result<Duration> {
 /// What is to be told about a certificate that ends at `end`, at `now`, if the operator wants to know `ahead` of it (zero:
 /// never).
 #[must_use]
-pub fn expiry(end: SystemTime, now: SystemTime, ahead: Duration) -> Option<String> {
+pub fn expiry(end: SystemTime, now: SystemTime, ahead: Duration) -> Option<Notice> {
     if ahead.is_zero() {
         return None;
     }
     match end.duration_since(now) {
         Ok(left) if left > ahead => None,
-        Ok(left) => Some(format!("certificate expires in {}", span(left))),
-        Err(past) => Some(format!("certificate expired {} ago", span(past.duration()))),
+        Ok(left) => Some(Notice {
+            reason: Reason::Owned(format!("certificate expires in {}", span(left))),
+            days_left: whole_days(left),
+        }),
+        Err(past) => Some(Notice {
+            reason: Reason::Owned(format!("certificate expired {} ago", span(past.duration()))),
+            days_left: -1 - whole_days(past.duration()),
+        }),
     }
+}
+
+fn whole_days(time: Duration) -> i32 {
+    i32::try_from(time.as_secs() / 86_400).unwrap_or(i32::MAX - 1)
 }
 
 /// A length of time in its greatest unit: `6 d`, `3 h`, `20 min`.
@@ -66,9 +78,11 @@ mod tests {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
         let (day, week) = (Duration::from_secs(86_400), Duration::from_secs(7 * 86_400));
         assert_eq!(expiry(now + week + day, now, week), None);
-        assert_eq!(expiry(now + day * 6 + day / 2, now, week).unwrap(), "certificate expires in 6 d");
-        assert_eq!(expiry(now + day / 2, now, week).unwrap(), "certificate expires in 12 h");
-        assert_eq!(expiry(now - day * 3, now, week).unwrap(), "certificate expired 3 d ago");
+        let told = |end| expiry(end, now, week).map(|notice| (notice.reason.into_owned(), notice.days_left));
+        assert_eq!(told(now + day * 6 + day / 2).unwrap(), ("certificate expires in 6 d".to_owned(), 6));
+        assert_eq!(told(now + day / 2).unwrap(), ("certificate expires in 12 h".to_owned(), 0));
+        assert_eq!(told(now - day / 2).unwrap(), ("certificate expired 12 h ago".to_owned(), -1));
+        assert_eq!(told(now - day * 3).unwrap(), ("certificate expired 3 d ago".to_owned(), -4));
         assert_eq!(expiry(now - day * 3, now, Duration::ZERO), None);
     }
 

@@ -25,7 +25,7 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName}
 use tokio_rustls::rustls::sign::CertifiedKey;
 use tokio_rustls::rustls::{self, ClientConfig, ProtocolVersion, SignatureScheme};
 
-use super::{Outcome, Reason, Step, Target, reason, socket};
+use super::{Notice, Outcome, Reason, Step, Target, reason, socket};
 use crate::config::model::{Dialogue, Tls};
 use verifier::{ANY_NAME, Verifier};
 
@@ -80,7 +80,7 @@ pub struct Secured {
     /// What is said from here on is encrypted.
     pub stream: Box<TlsStream<TcpStream>>,
     /// What is to be told beside success: the certificate expires soon.
-    pub notice: Option<String>,
+    pub notice: Option<Notice>,
     identity: Arc<Identity>,
 }
 
@@ -96,7 +96,7 @@ async fn ask(target: &Target, clients: &Clients, dialogue: &Dialogue, tls: &Tls)
         let version = version(&secured.stream);
         secured.confirm().await?;
         return Ok(match secured.notice {
-            Some(notice) => Outcome::Warning(Reason::Owned(notice)),
+            Some(notice) => Outcome::Warning(notice),
             None => Outcome::Success(Reason::Borrowed(version)),
         });
     }
@@ -106,9 +106,12 @@ async fn ask(target: &Target, clients: &Clients, dialogue: &Dialogue, tls: &Tls)
 
 /// Success, or a warning if something is to be told.
 #[must_use]
-pub fn success(reason: Reason, notice: Option<String>) -> Outcome {
+pub fn success(reason: Reason, notice: Option<Notice>) -> Outcome {
     match notice {
-        Some(notice) => Outcome::Warning(Reason::Owned(format!("{reason}, {notice}"))),
+        Some(notice) => Outcome::Warning(Notice {
+            reason: Reason::Owned(format!("{reason}, {}", notice.reason)),
+            ..notice
+        }),
         None => Outcome::Success(reason),
     }
 }

@@ -2,10 +2,10 @@
 
 use super::{Input, Screen, Step, WIDTH, said, yes};
 use crate::console::ascii::wrap;
-use crate::console::session::Command;
+use crate::console::session::{Answer, Command};
 use crate::console::snapshot::Snapshot;
 use crate::ctl::status;
-use crate::ipc::message::{Request, RouterOrder, RouterStatus};
+use crate::ipc::message::{Reply, Request, RouterOrder, RouterStatus};
 use crate::role::Role;
 
 pub const HELP: &str = "\
@@ -35,8 +35,10 @@ pub enum Dialogue {
     What(String),
     /// Shall it be done?
     Confirm(String, RouterOrder),
-    /// Waits for it to be done; the words for it.
-    Doing(String),
+    /// Shall it be done although nobody takes over?
+    Force(String, RouterOrder),
+    /// Waits for it to be done.
+    Doing(String, RouterOrder),
 }
 
 pub fn enter() -> Step {
@@ -57,7 +59,8 @@ impl Dialogue {
             Self::Which => "Virtual router (number or name, empty line = back): ",
             Self::What(_) => "failover, resign, hold or release (empty line = back): ",
             Self::Confirm(..) => "Do it? (yes or no, empty line = back): ",
-            Self::Look(_) | Self::Doing(_) => "",
+            Self::Force(..) => "Do it all the same? (yes or no, empty line = back): ",
+            Self::Look(_) | Self::Doing(..) => "",
         }
     }
 
@@ -67,19 +70,21 @@ impl Dialogue {
             (Self::Look(said), Input::Answer(_)) => list(&said, snapshot),
             (Self::Which, Input::Line(line)) if line.is_empty() => Step::menu(snapshot),
             (Self::Which, Input::Line(line)) => which(&line, snapshot),
-            (Self::What(_) | Self::Confirm(..), Input::Line(line)) if line.is_empty() => {
+            (Self::What(_) | Self::Confirm(..) | Self::Force(..), Input::Line(line)) if line.is_empty() => {
                 look("Nothing was changed.".to_owned())
             }
             (Self::What(name), Input::Line(line)) => what(name, &line),
             (Self::Confirm(name, order), Input::Line(line)) => match yes(&line) {
-                Some(true) => send(name, order),
+                Some(true) => send(name, order, false),
                 Some(false) => look("Nothing was changed.".to_owned()),
                 None => at(Self::Confirm(name, order), format!("{line:?} is neither yes nor no.")),
             },
-            (Self::Doing(done), Input::Answer(answer)) => match said(answer) {
-                refusal if refusal.is_empty() => look(done),
-                refusal => look(refusal),
+            (Self::Force(name, order), Input::Line(line)) => match yes(&line) {
+                Some(true) => send(name, order, true),
+                Some(false) => look("Nothing was changed.".to_owned()),
+                None => at(Self::Force(name, order), format!("{line:?} is neither yes nor no.")),
             },
+            (Self::Doing(name, order), Input::Answer(answer)) => answered(name, order, answer),
             (state, Input::Line(_) | Input::Key(_) | Input::Tick | Input::Answer(_)) => at(state, ""),
         }
     }
@@ -125,7 +130,7 @@ fn what(name: String, line: &str) -> Step {
         return at(Dialogue::What(name), format!("{line:?} is none of failover, resign, hold and release."));
     };
     let text = match order {
-        RouterOrder::Release | RouterOrder::Clear => return send(name, *order),
+        RouterOrder::Release | RouterOrder::Clear => return send(name, *order, false),
         RouterOrder::Failover => format!("{name} hands its VIPs to another box, if there is one."),
         RouterOrder::Resign => format!("{name} gives its VIPs up. The next election may bring them back."),
         RouterOrder::Hold => format!("{name} gives its VIPs up, and has none until it is released."),
@@ -133,14 +138,28 @@ fn what(name: String, line: &str) -> Step {
     at(Dialogue::Confirm(name, *order), text)
 }
 
-fn send(name: String, order: RouterOrder) -> Step {
-    let done = match order {
+fn send(name: String, order: RouterOrder, force: bool) -> Step {
+    let request = Request::Router { order, name: name.clone(), force };
+    Step::run(Screen::Routers(Dialogue::Doing(name, order)), Command::Ask(Role::Vrrp, request))
+}
+
+fn answered(name: String, order: RouterOrder, answer: Answer) -> Step {
+    if let Answer::Reply(Reply::Alone { message }) = answer {
+        let text = wrap(&format!("Not done: {message}."), WIDTH, "  ").join("\n");
+        return at(Dialogue::Force(name, order), text);
+    }
+    look(match said(answer) {
+        done if done.is_empty() => done_by(order, &name),
+        refusal => refusal,
+    })
+}
+
+fn done_by(order: RouterOrder, name: &str) -> String {
+    match order {
         RouterOrder::Failover => format!("{name} hands over."),
         RouterOrder::Resign => format!("{name} resigns."),
         RouterOrder::Hold => format!("{name} is held until it is released."),
         RouterOrder::Release => format!("{name} takes part in elections as ever."),
         RouterOrder::Clear => format!("{name} counts from zero."),
-    };
-    let request = Request::Router { order, name, force: false };
-    Step::run(Screen::Routers(Dialogue::Doing(done)), Command::Ask(Role::Vrrp, request))
+    }
 }

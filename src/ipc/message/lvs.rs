@@ -268,6 +268,9 @@ pub struct CheckStatus {
     /// What the last answer warned of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub warning: Option<String>,
+    /// Where it warned of a certificate: whole days until that expires; below zero once it has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub days_left: Option<i32>,
     /// The last answer is older than it may be: this box is too slow.
     #[serde(default, skip_serializing_if = "is_false")]
     pub overdue: bool,

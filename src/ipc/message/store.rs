@@ -96,6 +96,9 @@ pub struct LifeStatus {
     /// Firmware that was given up, so that another slot runs, and why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub left_slot: Option<String>,
+    /// How the start before this one was not a normal one: `safe` or `rescue`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub earlier_mode: Option<String>,
     /// Whether the box is as after flashing: nobody has given it a configuration yet.
     pub factory: bool,
 }

@@ -9,7 +9,7 @@ use crate::ipc::message::{AlarmKind, Health, InitStatus, LvsStatus, StoreStatus,
 impl Known {
     /// The supervisor told how the workers are.
     pub fn init(&mut self, status: &InitStatus) -> Vec<News> {
-        let mut news = Vec::new();
+        let mut news: Vec<News> = self.mode(&status.mode).into_iter().collect();
         for worker in &status.workers {
             let name = worker
                 .tty
@@ -18,6 +18,17 @@ impl Known {
             self.worker(worker, &name, &mut news);
         }
         news
+    }
+
+    /// A start that is not a normal one. The built-in configuration names no receiver, so who sits elsewhere hears of it from the
+    /// next start ([`Self::store`]).
+    fn mode(&mut self, mode: &str) -> Option<News> {
+        if std::mem::replace(&mut self.mode, mode.to_owned()) == mode {
+            return None;
+        }
+        let (kind, severity, why) = unusual(mode)?;
+        let text = format!("this box runs in {mode} mode, without virtual address and service: {why}");
+        Some(plain(kind, "box", &format!("{mode} mode"), severity, text))
     }
 
     fn worker(&mut self, worker: &WorkerStatus, name: &str, news: &mut Vec<News>) {
@@ -65,7 +76,19 @@ impl Known {
         if let Some(why) = status.life.left_slot.clone().filter(|_| left != status.life.left_slot) {
             news.push(plain(AlarmKind::Slot, "slot", "fallen back", ERROR, why));
         }
+        news.extend(self.earlier_mode(status.life.earlier_mode.as_deref()));
         news
+    }
+
+    fn earlier_mode(&mut self, mode: Option<&str>) -> Option<News> {
+        // A `store` that was started again does not know it any more, which is no news.
+        let mode = mode.filter(|mode| self.earlier_mode.as_deref() != Some(mode))?;
+        self.earlier_mode = Some(mode.to_owned());
+        let (kind, severity, why) = unusual(mode)?;
+        let text = format!(
+            "before this start the box was in {mode} mode, without virtual address and service: {why}"
+        );
+        Some(plain(kind, "box", &format!("was in {mode} mode"), severity, text))
     }
 
     /// The clock was looked at.
@@ -114,21 +137,19 @@ impl Known {
         };
         let late = checks().filter(|(_, check)| check.overdue).count();
         let mut news: Vec<News> = self.overdue(late).into_iter().collect();
-        let mut warnings = BTreeMap::new();
+        let mut certificates = BTreeMap::new();
         for (service, check) in checks() {
             let subject = format!("{service} {}", check.address);
-            let told = self.warnings.get(&subject);
+            let told = self.certificates.get(&subject).copied();
             match (&check.warning, told) {
-                (Some(warning), told) if told.is_none_or(|told| is_nearer(told, warning)) => {
+                (Some(warning), told) if told.is_none_or(|told| is_nearer(told, check.days_left)) => {
                     let text = format!("{subject}: {warning}");
                     news.push(plain(AlarmKind::Certificate, &subject, "warning", WARNING, text));
-                    warnings.insert(subject, warning.clone());
+                    certificates.insert(subject, check.days_left);
                 }
+                (Some(_), Some(told)) => drop(certificates.insert(subject, told)),
                 // A server that is down shows no certificate.
-                (Some(_), Some(told)) => drop(warnings.insert(subject, told.clone())),
-                (None, Some(told)) if check.health != Health::Up => {
-                    drop(warnings.insert(subject, told.clone()))
-                }
+                (None, Some(told)) if check.health != Health::Up => drop(certificates.insert(subject, told)),
                 (None, Some(_)) => {
                     let text = format!("{subject}: its certificate is well again");
                     news.push(plain(AlarmKind::Certificate, &subject, "well", NOTICE, text));
@@ -136,7 +157,7 @@ impl Known {
                 (Some(_), None) | (None, None) => {}
             }
         }
-        self.warnings = warnings;
+        self.certificates = certificates;
         news
     }
 
@@ -179,21 +200,22 @@ impl Known {
     }
 }
 
-/// Whether a certificate is so much nearer to its end that it is worth telling again: in half the days, on the last one, and behind it.
-fn is_nearer(told: &str, now: &str) -> bool {
-    match (days_left(told), days_left(now)) {
-        (Some(told), Some(now)) => now < told && now <= told / 2,
-        _ => false,
+/// What it means that a box was started in such a mode; `None` where that is as it should be.
+fn unusual(mode: &str) -> Option<(AlarmKind, u8, &'static str)> {
+    match mode {
+        "safe" => Some((AlarmKind::Config, WARNING, "somebody wanted it so")),
+        "rescue" => Some((AlarmKind::Slot, ERROR, "no firmware came up by itself")),
+        _ => None,
     }
 }
 
-/// Whole days, -1 for a certificate that has expired; `None` for any other warning.
-fn days_left(warning: &str) -> Option<i32> {
-    if warning.starts_with("certificate expired") {
-        return Some(-1);
+/// Whether a certificate is so much nearer to its end that it is worth telling again: in half the days, on the last one, and behind it.
+fn is_nearer(told: Option<i32>, now: Option<i32>) -> bool {
+    match (told, now) {
+        // That it has expired is told once.
+        (Some(told), Some(now)) => told >= 0 && now < told && now <= told / 2,
+        _ => false,
     }
-    let (number, unit) = warning.strip_prefix("certificate expires in ")?.split_once(' ')?;
-    if unit == "d" { number.parse().ok() } else { Some(0) }
 }
 
 #[cfg(test)]
@@ -239,25 +261,48 @@ mod tests {
 
     #[test]
     fn a_certificate_is_told_of_again_as_its_end_comes_near() {
-        let ladder = ["14 d", "10 d", "7 d", "4 d", "3 d", "2 d", "1 d", "20 h", "3 h"]
-            .map(|left| format!("certificate expires in {left}"));
-        let mut told = ladder[0].clone();
+        let mut told = Some(14);
         let mut again = Vec::new();
-        for now in ladder
-            .iter()
-            .map(String::as_str)
-            .chain(["certificate expired 1 h ago", "certificate expired 3 d ago"])
-        {
-            if is_nearer(&told, now) {
-                told = now.to_owned();
-                again.push(now.trim_start_matches("certificate "));
+        for now in [14, 10, 7, 4, 3, 2, 1, 0, 0, -1, -3] {
+            if is_nearer(told, Some(now)) {
+                told = Some(now);
+                again.push(now);
             }
         }
-        assert_eq!(
-            again,
-            ["expires in 7 d", "expires in 3 d", "expires in 1 d", "expires in 20 h", "expired 1 h ago"]
-        );
-        assert!(!is_nearer("weak key", "weaker key"));
+        assert_eq!(again, [7, 3, 1, 0, -1]);
+        assert!(!is_nearer(None, None) && !is_nearer(Some(3), None));
+    }
+
+    /// Whatever the server has said before it, and however the words are put.
+    #[test]
+    fn a_certificate_of_a_server_that_says_something_as_well_is_told_of_again() {
+        let mut known = Known::default();
+        let mut look = |days: Option<i32>| {
+            let mut check = serde_json::json!({
+                "kind": "http", "address": "10.0.0.1:443", "health": "up", "reason": "200 OK", "checked_ms": 1,
+                "latency_us": 1, "against": 0, "turns_at": 3
+            });
+            if let Some(days) = days {
+                check["warning"] = format!("200 OK, certificate expires in {days} d").into();
+                check["days_left"] = days.into();
+            }
+            let server = serde_json::json!({
+                "address": "10.0.0.1:443", "method": "dr", "weight": 1, "kernel_weight": 1, "sorry": false,
+                "health": "up", "reason": "ok", "checked_ms": 1, "latency_us": 1, "active": 0, "inactive": 0,
+                "checks": [check]
+            });
+            let status: LvsStatus = serde_json::from_value(serde_json::json!({
+                "problem": null, "foreign_changes": 0, "generation": 1, "services": [{"name": "web",
+                "listen": "192.0.2.9:443", "protocol": "tcp", "scheduler": "wlc", "persistence_s": null, "up": true,
+                "sorry": false, "live_weight": 1, "quorum": 1, "connections": 0, "servers": [server]}]
+            }))
+            .unwrap();
+            known.lvs(&status).into_iter().map(|news| news.text).collect::<Vec<_>>()
+        };
+        assert_eq!(look(Some(14)), ["web 10.0.0.1:443: 200 OK, certificate expires in 14 d"]);
+        assert_eq!(look(Some(12)), Vec::<String>::new());
+        assert_eq!(look(Some(6)), ["web 10.0.0.1:443: 200 OK, certificate expires in 6 d"]);
+        assert_eq!(look(None), ["web 10.0.0.1:443: its certificate is well again"]);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What the boot loader is told: its environment lies on the partition `state`.
 
 use std::fs;
+use std::io;
 use std::path::Path;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use super::{Appliance, device};
 use crate::ipc::client::ask;
 use crate::ipc::message::{PowerAction, Reply, Request};
 use crate::role::Role;
+use crate::store::cmdline::Mode;
 use crate::store::files::replace;
 use crate::store::grubenv::Slot;
 use crate::store::mounts::{Access, Mounted};
@@ -15,6 +17,8 @@ use crate::store::{proof, slot};
 
 /// In `data`: which slot was left, and why.
 const UNPROVEN: &str = "unproven-slot.txt";
+/// In `data`: that the last start was not a normal one, and how.
+const UNUSUAL: &str = "unusual-start.txt";
 /// How long init may take to answer.
 const WAIT: Duration = Duration::from_secs(5);
 
@@ -43,6 +47,17 @@ impl Appliance {
         let (slot, why) = text.trim_end().split_once(": ")?;
         (self.args.slot.map(String::from).as_deref() != Some(slot))
             .then(|| format!("the firmware in slot {slot} was given up: {why}"))
+    }
+
+    /// How the start before this one was not a normal one, `safe` or `rescue`; the next start is told of this one.
+    #[must_use]
+    pub fn earlier_mode(&mut self) -> Option<String> {
+        let mode = self.args.mode;
+        let note = self.data_alone()?.join(UNUSUAL);
+        passed_on(&note, mode).unwrap_or_else(|error| {
+            log::warn!("note how this start is: {}: {error}", note.display());
+            None
+        })
     }
 
     /// How long after the start of the kernel a slot on trial may take to prove itself.
@@ -121,6 +136,23 @@ impl Appliance {
     }
 }
 
+/// Takes the note of the start before, and leaves one where this one is not normal.
+fn passed_on(note: &Path, mode: Mode) -> io::Result<Option<String>> {
+    let word = match mode {
+        Mode::Safe => "safe",
+        Mode::Rescue => "rescue",
+        Mode::Normal | Mode::Reset => {
+            let earlier = fs::read_to_string(note).ok().map(|text| text.trim_end().to_owned());
+            if earlier.is_some() {
+                fs::remove_file(note)?;
+            }
+            return Ok(earlier);
+        }
+    };
+    replace(note, format!("{word}\n").as_bytes())?;
+    Ok(None)
+}
+
 /// KiB of memory, from the text of /proc/meminfo.
 fn memory(text: &str) -> Option<u64> {
     let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
@@ -137,6 +169,16 @@ fn table_bits(memory_kib: u64) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_start_that_is_not_normal_is_told_to_the_next_normal_one_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let note = folder.path().join(UNUSUAL);
+        let start = |mode| passed_on(&note, mode).unwrap();
+        assert_eq!(start(Mode::Normal), None);
+        assert_eq!((start(Mode::Rescue), start(Mode::Safe)), (None, None));
+        assert_eq!((start(Mode::Normal).as_deref(), start(Mode::Normal)), (Some("safe"), None));
+    }
 
     #[test]
     fn the_table_grows_with_the_memory() {

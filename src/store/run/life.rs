@@ -174,11 +174,8 @@ impl Store {
                 self.judge_slot(well);
                 reply
             }
-            Outcome::Left(why) => {
-                log::warn!("{why}");
-                self.status.life.notice = Some(why.clone());
-                self.status.life.left_slot = Some(why);
-                self.republish();
+            Outcome::Settled { left, earlier_mode } => {
+                self.settled(left, earlier_mode);
                 reply
             }
         };
@@ -195,6 +192,21 @@ impl Store {
         if let Some(answer) = answer {
             answer.reply(&reply);
         }
+    }
+
+    /// What became of the boots before this one.
+    fn settled(&mut self, left: Option<String>, earlier_mode: Option<String>) {
+        let life = &mut self.status.life;
+        if let Some(mode) = &earlier_mode {
+            log::warn!("before this start the box was in {mode} mode");
+        }
+        life.earlier_mode = earlier_mode;
+        if let Some(why) = left {
+            log::warn!("{why}");
+            life.notice = Some(why.clone());
+            life.left_slot = Some(why);
+        }
+        self.republish();
     }
 
     /// Takes what was seen of the workers while the slot is on trial.

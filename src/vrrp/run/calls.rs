@@ -25,13 +25,16 @@ impl Worker {
             }
             Request::Router { order, name, force } => {
                 let now = Instant::now();
-                let done = match self.engine.successor(now, order, &name, &self.desk.living(now)) {
-                    Err(nobody) if !force => Err(format!("{nobody}: `--force` does it all the same")),
-                    Ok(()) | Err(_) => self.engine.order(now, order, &name),
+                let reply = match self.engine.successor(now, order, &name, &self.desk.living(now)) {
+                    Err(message) if !force => Reply::Alone { message },
+                    Ok(()) | Err(_) => match self.engine.order(now, order, &name) {
+                        Ok(()) => Reply::Ok,
+                        Err(message) => Reply::Error { message },
+                    },
                 };
                 // On the wire before the answer.
                 self.carry_out();
-                call.answer.reply(&done.map_or_else(|message| Reply::Error { message }, |()| Reply::Ok));
+                call.answer.reply(&reply);
             }
             Request::Subscribe => self.subscribers.add(call.answer, &self.engine.events()),
             other => call.answer.reply(&server::not_mine(Role::Vrrp, &other)),
