@@ -59,6 +59,34 @@ impl<'t> Layout<'t> {
     }
 }
 
+/// A service cut at its real servers.
+pub struct Parts<'t> {
+    /// What comes before them.
+    pub head: &'t str,
+    /// All of them.
+    pub servers: &'t str,
+    /// The first of them.
+    pub first: &'t str,
+}
+
+impl<'t> Parts<'t> {
+    /// `None` when nothing or something else comes behind the first.
+    pub fn of(service: &'t str) -> Option<Self> {
+        let mut starts = lines(service).skip(1).filter_map(|(at, line)| {
+            let line = line.trim_ascii_start();
+            let is_section = line.starts_with('[') && !line.starts_with("[service.server.");
+            is_section.then(|| (at, line.starts_with("[[service.server]]")))
+        });
+        let ((start, true), (second, true)) = (starts.next()?, starts.next()?) else { return None };
+        let (head, servers) = service.split_at(start);
+        starts.all(|(_, is_server)| is_server).then_some(Self {
+            head,
+            servers,
+            first: servers.get(..second - start)?,
+        })
+    }
+}
+
 /// Every line with the place where it begins.
 fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let ends = memchr::memchr_iter(b'\n', text.as_bytes()).map(|end| end + 1);

@@ -17,14 +17,21 @@ use range::Range;
 
 mod range;
 
+/// After so many frees what is free at the end goes back; dlmalloc by itself keeps 2 MB of it.
+const TRIM_AFTER: u32 = 1 << 18;
+/// As much of it stays: it will be wanted again at once.
+const KEPT: usize = 128 << 10;
+
 /// For `#[global_allocator]`.
 pub struct Heap {
     ready: AtomicBool,
     lock: UnsafeCell<MaybeUninit<pthread_mutex_t>>,
     heap: UnsafeCell<Dlmalloc<Range>>,
+    /// Since the free end went back.
+    frees: UnsafeCell<u32>,
 }
 
-// SAFETY: `heap` is only touched between lock and unlock of `lock`.
+// SAFETY: `heap` and `frees` are only touched between lock and unlock of `lock`.
 unsafe impl Sync for Heap {}
 
 impl Heap {
@@ -36,6 +43,7 @@ impl Heap {
             ready: AtomicBool::new(false),
             lock: UnsafeCell::new(MaybeUninit::uninit()),
             heap: UnsafeCell::new(Dlmalloc::new_with_allocator(Range::new())),
+            frees: UnsafeCell::new(0),
         }
     }
 
@@ -53,6 +61,19 @@ impl Heap {
         // SAFETY: this thread has locked it.
         unsafe { pthread_mutex_unlock(lock) };
         done
+    }
+}
+
+/// # Safety
+/// `frees` is that of `heap`, and nobody else uses it.
+unsafe fn trim_now_and_then(heap: &mut Dlmalloc<Range>, frees: *mut u32) {
+    // SAFETY: as promised by the caller; what `trim` gives back nobody has.
+    unsafe {
+        *frees += 1;
+        if *frees == TRIM_AFTER {
+            *frees = 0;
+            heap.trim(KEPT);
+        }
     }
 }
 
@@ -77,7 +98,10 @@ unsafe impl GlobalAlloc for Heap {
 
     unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
         // SAFETY: as promised by the caller.
-        self.locked(|heap| unsafe { heap.free(place, layout.size(), layout.align()) });
+        self.locked(|heap| unsafe {
+            heap.free(place, layout.size(), layout.align());
+            trim_now_and_then(heap, self.frees.get());
+        });
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
@@ -107,6 +131,23 @@ mod tests {
             let left = heap.allocator().used();
             assert!(most > 10_000_000 && left < 1_000_000, "{most} {left}");
             few.into_iter().for_each(|place| heap.free(place, 100, 16));
+        }
+    }
+
+    #[test]
+    fn a_free_end_goes_back_in_time_however_small_it_is() {
+        let heap = Heap::new();
+        let (small, large) =
+            (Layout::from_size_align(64, 16).unwrap(), Layout::from_size_align(1 << 20, 16).unwrap());
+        // SAFETY: what is allocated is freed, once, with its layout; one thread uses this heap.
+        unsafe {
+            let kept = heap.alloc(small);
+            heap.dealloc(heap.alloc(large), large);
+            let used = || (*heap.heap.get()).allocator().used();
+            let at_first = used();
+            (1..TRIM_AFTER).for_each(|_| heap.dealloc(heap.alloc(small), small));
+            assert!(at_first > 1 << 20 && used() <= 2 * KEPT, "{at_first} {}", used());
+            heap.dealloc(kept, small);
         }
     }
 
