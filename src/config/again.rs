@@ -174,7 +174,9 @@ mod tests {
             assert_eq!(quickly(&edited, &before), whole.ok().filter(|_| quick), "{new}");
         }
         // One of them is not changed in its scheduler alone.
-        let edited = text.replace("\"rr\"", "\"lc\"").replace("10.0.1.7:80\"\nweight = 2", "10.0.1.7:80\"\nweight = 9");
+        let edited = text
+            .replace("\"rr\"", "\"lc\"")
+            .replace("10.0.1.7:80\"\nweight = 2", "10.0.1.7:80\"\nweight = 9");
         let whole = check(&edited, "f", &NodeFacts::default()).unwrap();
         assert_eq!(whole.config.services[6].servers[1].weight.get(), 9);
         assert_eq!(quickly(&edited, &before), Some(whole));

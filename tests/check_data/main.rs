@@ -17,4 +17,6 @@ mod mysql; // against MariaDB
 mod pgsql; // against PostgreSQL
 mod programs; // exec, file, agent
 mod radius; // against FreeRADIUS
+#[path = "../check_text/residue.rs"]
+mod residue; // whether probes leave anything behind
 mod sha2; // a log-in of MySQL's that MariaDB does not have

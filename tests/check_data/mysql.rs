@@ -9,6 +9,7 @@ use director_lab::peer::{Daemon, Peer};
 
 use crate::ask::{NAME, OTHER_NAME, ask, bad, fetch, free_port, good, local, verified};
 use crate::authority::Authority;
+use crate::residue::{Asked, asks_alone, leave_nothing};
 
 const PACKAGES: &[&str] =
     &["mariadb-server-core", "libaio1", "libnuma1", "liburing2", "libssl3", "libpcre2-8-0", "libsystemd0"];
@@ -34,6 +35,9 @@ fn mariadbd(peer: &Peer, at: &Path) -> Command {
 
 #[test]
 fn mariadb_is_logged_in_to_and_queried() {
+    if asks_alone() {
+        return;
+    }
     let (Some(peer), Some(authority)) = (fetch(PACKAGES), Authority::new()) else { return };
     let (folder, port) = (tempfile::tempdir().unwrap(), free_port());
     let data = folder.path().join("data");
@@ -99,4 +103,13 @@ fn mariadb_is_logged_in_to_and_queried() {
     assert!(told(of("secure", Some(verified(&authority, NAME)))).starts_with("logged in to MariaDB 10."));
     assert!(told(of("monitor", Some(Tls::default()))).starts_with("logged in to MariaDB 10."));
     assert_eq!(of("secure", Some(verified(&authority, "shop.example.com"))), bad(OTHER_NAME));
+
+    let login = Some(Login { user: "secure".into(), password: "secret".into() });
+    let by_tls = Database { login, tls: Some(verified(&authority, NAME)), ..Database::default() };
+    let asked = [
+        Asked::good(local(port), mysql("secret", Some("shop"), Some("SELECT 1"))),
+        Asked::bad(local(port), mysql("secret", None, Some("SELECT 1 LIMIT 0"))),
+        Asked::good(local(port), CheckKind::Mysql(by_tls)),
+    ];
+    leave_nothing("mysql::mariadb_is_logged_in_to_and_queried", &asked, 1_000);
 }

@@ -9,6 +9,7 @@ use director_lab::peer::Daemon;
 
 use crate::ask::{NAME, OTHER_NAME, ask, bad, fetch, free_port, good, local, verified};
 use crate::authority::Authority;
+use crate::residue::{Asked, asks_alone, leave_nothing};
 
 const PACKAGES: &[&str] = &[
     "postgresql-15",
@@ -32,6 +33,9 @@ fn pgsql(user: &str, password: &str, query: Option<&str>) -> CheckKind {
 
 #[test]
 fn postgresql_is_logged_in_to_and_queried() {
+    if asks_alone() {
+        return;
+    }
     let (Some(peer), Some(authority)) = (fetch(PACKAGES), Authority::new()) else { return };
     let (folder, port) = (tempfile::tempdir().unwrap(), free_port());
     let (data, password) = (folder.path().join("data"), folder.path().join("password"));
@@ -110,6 +114,19 @@ fn postgresql_is_logged_in_to_and_queried() {
     }
     assert_eq!(by_tls("secure", Tls::default()), good("query returned a row"));
     assert_eq!(by_tls("secure", verified(&authority, "shop.example.com")), bad(OTHER_NAME));
+
+    let secure = Database {
+        login: Some(Login { user: "secure".into(), password: "secret".into() }),
+        database: Some("postgres".into()),
+        query: None,
+        tls: Some(verified(&authority, NAME)),
+    };
+    let asked = [
+        Asked::good(local(port), pgsql("old", "secret", Some("SELECT 1"))),
+        Asked::bad(local(port), pgsql("old", "wrong", None)),
+        Asked::good(local(port), CheckKind::Pgsql(secure)),
+    ];
+    leave_nothing("pgsql::postgresql_is_logged_in_to_and_queried", &asked, 600);
 }
 
 /// A server without TLS answers the wish for it by `N` (PostgreSQL manual, section 55.2.10).

@@ -45,7 +45,7 @@ fn sip(tcp: bool) -> CheckKind {
 }
 
 /// By TCP, in all ways to begin; and by UDP.
-fn kinds() -> (Vec<CheckKind>, Vec<CheckKind>) {
+pub fn kinds() -> (Vec<CheckKind>, Vec<CheckKind>) {
     let mut streams = vec![
         CheckKind::Tcp(never()),
         CheckKind::Tls(never(), Tls::default()),
@@ -90,6 +90,35 @@ fn datagrams(answer: Vec<u8>) -> SocketAddr {
     address
 }
 
+/// A server that is no use.
+pub struct Useless {
+    name: &'static str,
+    pub server: SocketAddr,
+    pub protocol: Protocol,
+    /// Words that must be in the reason; whatever they are where it is empty.
+    words: &'static str,
+}
+
+/// One of each sort.
+pub fn useless() -> Vec<Useless> {
+    let late = "within 1s";
+    let closed = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let tcp = |name, server, words| Useless { name, server, protocol: Protocol::Tcp, words };
+    let udp = |name, server, words| Useless { name, server, protocol: Protocol::Udp, words };
+    vec![
+        tcp("nobody", nobody(), "connection refused"),
+        tcp("silent", silent(), late),
+        tcp("a byte at a time", drip("2"), ""),
+        tcp("without end", endless("2", "2"), ""),
+        tcp("lines without end", endless("220-x\r\n", "220-x\r\n"), ""),
+        tcp("echo", lines(&["+\r\n"]), ""),
+        udp("silent", datagrams(Vec::new()), late),
+        udp("oversized", datagrams(vec![b'x'; 60_000]), ""),
+        udp("a byte", datagrams(vec![0]), ""),
+        udp("nobody", closed, "connection refused"),
+    ]
+}
+
 /// The first verdict on each of these, and when the last one came.
 fn verdicts(targets: &BTreeSet<Target>) -> (BTreeMap<Target, (Health, String)>, Duration) {
     let began = Instant::now();
@@ -116,29 +145,15 @@ fn target(server: SocketAddr, kind: &CheckKind) -> Target {
 #[test]
 fn every_kind_finds_every_useless_server_down_in_time() {
     let (streams, packets) = kinds();
-    let late = "within 1s";
-    // The words that must be in the reason; whatever they are where it is empty.
-    let mut cases: Vec<(&str, SocketAddr, Protocol, &str)> = vec![
-        ("nobody", nobody(), Protocol::Tcp, "connection refused"),
-        ("silent", silent(), Protocol::Tcp, late),
-        ("a byte at a time", drip("2"), Protocol::Tcp, ""),
-        ("without end", endless("2", "2"), Protocol::Tcp, ""),
-        ("lines without end", endless("220-x\r\n", "220-x\r\n"), Protocol::Tcp, ""),
-        ("echo", lines(&["+\r\n"]), Protocol::Tcp, ""),
-        ("silent", datagrams(Vec::new()), Protocol::Udp, late),
-        ("oversized", datagrams(vec![b'x'; 60_000]), Protocol::Udp, ""),
-        ("a byte", datagrams(vec![0]), Protocol::Udp, ""),
-    ];
-    let closed = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    cases.push(("nobody", closed, Protocol::Udp, "connection refused"));
+    let cases = useless();
     let of = |protocol| if protocol == Protocol::Tcp { &streams } else { &packets };
     let targets: BTreeSet<Target> = cases
         .iter()
-        .flat_map(|(_, at, protocol, _)| of(*protocol).iter().map(|kind| target(*at, kind)))
+        .flat_map(|case| of(case.protocol).iter().map(|kind| target(case.server, kind)))
         .collect();
     assert_eq!(targets.len(), 6 * streams.len() + 4 * packets.len());
     let (found, took) = verdicts(&targets);
-    for (name, server, protocol, words) in cases {
+    for Useless { name, server, protocol, words } in cases {
         for kind in of(protocol) {
             let (health, reason) = &found[&target(server, kind)];
             assert_eq!(*health, Health::Down, "{name}, {}: {reason}", kind.name());

@@ -11,6 +11,7 @@ mod mail;
 mod many;
 mod nginx;
 mod other;
+mod residue; // whether probes leave anything behind
 mod scripted;
 mod tcp;
 mod tls;
