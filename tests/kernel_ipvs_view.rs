@@ -197,3 +197,44 @@ fn rates_and_timeouts(rig: &Rig, open: &mut [LongLived]) {
     let ours = ["tcp_s", "tcp_fin_s", "udp_s"].map(|key| timeouts[key].to_string());
     assert_eq!(ours.as_slice(), numbers, "{theirs}");
 }
+
+#[test]
+fn clear_takes_out_what_director_left_and_nothing_else() {
+    if let Some(why) = hindrance() {
+        println!("skipped: {why}");
+        return;
+    }
+    let mut rig = Rig::new();
+    let (dr, full) = (format!("{VIP4}:80"), format!("{VIP4}:81"));
+    rig.activate(
+        &[
+            service("web", &dr, "dr", "", &[("10.79.0.21:80", 1)]),
+            service("shop", &full, "fullnat", "", &[("10.80.0.22:80", 1)]),
+        ]
+        .concat(),
+    );
+    rig.start();
+    until("every server is in the table", || rig.ipvsadm("-S -n").lines().count() == 4);
+    let rules = |rig: &Rig| {
+        let list = || command::output("nft", &["list", "ruleset"]);
+        rig.director.namespace().run(list).unwrap().unwrap()
+    };
+    until("full NAT has its rule", || rules(&rig).contains("director"));
+    let clear = |rig: &Rig| {
+        let mut program = command::bound(&binary());
+        program.args(["ipvs", "clear", "--run-dir"]).arg(rig.worker.run.path());
+        let out = rig.director.namespace().run(move || program.output()).unwrap().unwrap();
+        let said = [out.stdout, out.stderr].concat();
+        (out.status.success(), String::from_utf8(said).unwrap())
+    };
+    let (done, said) = clear(&rig);
+    assert!(!done && said.contains("Director runs"), "{said}");
+    assert_eq!(rig.ipvsadm("-S -n").lines().count(), 4, "nothing is half done");
+
+    rig.end("-TERM");
+    rig.ipvsadm("-A -t 10.9.9.9:80");
+    assert_eq!(clear(&rig), (true, "2 services deleted; 1 of others are left alone\n".to_owned()));
+    assert_eq!(rig.ipvsadm("-S -n"), "-A -t 10.9.9.9:80 -s wlc\n");
+    assert_eq!(rules(&rig), "");
+    assert_eq!(clear(&rig), (true, "0 services deleted; 1 of others are left alone\n".to_owned()));
+}

@@ -234,7 +234,12 @@ impl Worker {
         if problem.is_none() {
             problem = self.settle().err();
         }
-        let plan = self.core.conclude(self.checks.plan(), Instant::now());
+        let now = Instant::now();
+        let plan = match self.core.is_blind() {
+            // Nothing can be compared: only what another file has changed is anything new.
+            true => self.core.conclude_changed(self.checks.plan(), now),
+            false => self.core.conclude(self.checks.plan(), now),
+        };
         let changes = plan.commands.len();
         problem = self.carry_out(plan).await.err().or(problem);
         if first && self.read.is_some() {

@@ -8,6 +8,7 @@
 mod common;
 mod rig;
 mod talk;
+mod wide;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -33,6 +34,8 @@ macro_rules! rig_or_skip {
         }
     };
 }
+
+use rig_or_skip;
 
 const EVERY: [By; 3] = [By::Tcp, By::Udp, By::Sctp];
 
