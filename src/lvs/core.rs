@@ -17,9 +17,11 @@ use super::memory::Recalled;
 use super::state::State;
 use super::watched::{Watched, sorry_servers};
 use crate::check::Target;
-use crate::config::model::{Check, Service, Sorry};
+use crate::config::model::{Check, Service};
 use crate::ipc::message::{AdminOrder, Event, ServerName};
 use crate::ipvs::{Command, Failure, ServiceId};
+
+mod succession; // another configuration
 
 /// What is to be done and told.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -55,66 +57,6 @@ impl Core {
     pub fn recall(&mut self, recalled: Recalled) {
         self.had = recalled.services;
         self.absent = recalled.orders;
-    }
-
-    /// Takes another configuration; what was concluded about services that go on stays.
-    pub fn configure(&mut self, services: Vec<Service>, now: Instant) {
-        self.absent.leave(&self.services, now);
-        let mut before = Predecessors::new(std::mem::take(&mut self.services));
-        let mut interned: HashMap<*const Check, Arc<Check>> = HashMap::new();
-        for mut service in services {
-            self.intern(&mut service, &mut interned);
-            self.services.push(match before.take(&service) {
-                Some(old) if old.service == service => old,
-                Some(old) => old.succeed(service),
-                None => {
-                    let had = self.had.remove(&service.name);
-                    Watched { had, ..Watched::new(service) }
-                }
-            });
-        }
-        drop(before);
-        drop(interned);
-        self.had.clear();
-        self.absent.come_back(&mut self.services, now);
-        self.index();
-        self.checks.retain(|check| Arc::strong_count(check) > 1);
-    }
-
-    /// Makes equal checks one.
-    fn intern(&mut self, service: &mut Service, seen: &mut HashMap<*const Check, Arc<Check>>) {
-        let sorry = match &mut service.sorry {
-            Sorry::Servers(servers) => servers.as_mut_slice(),
-            Sorry::None | Sorry::Local => &mut [],
-        };
-        for check in service.servers.iter_mut().chain(sorry).flat_map(|server| &mut server.checks) {
-            let known = seen.entry(Arc::as_ptr(check)).or_insert_with(|| match self.checks.get(check) {
-                Some(known) => Arc::clone(known),
-                None => {
-                    self.checks.insert(Arc::clone(check));
-                    Arc::clone(check)
-                }
-            });
-            *check = Arc::clone(known);
-        }
-    }
-
-    fn index(&mut self) {
-        self.by_target.clear();
-        self.by_id.clear();
-        self.timers.clear();
-        self.stale.clear();
-        for (index, watched) in self.services.iter().enumerate() {
-            self.stale.extend(watched.judgement.is_none().then_some(index));
-            self.by_id.extend(watched.ids.iter().map(|id| (*id, index)));
-            self.timers.extend(watched.wake.map(|wake| (wake, index)));
-            for target in watched.targets() {
-                let concerned = self.by_target.entry(target.clone()).or_default();
-                if concerned.last() != Some(&index) {
-                    concerned.push(index);
-                }
-            }
-        }
     }
 
     /// Who is to be checked; some may come twice.
@@ -297,29 +239,6 @@ impl Core {
     #[must_use]
     pub const fn foreign(&self) -> u64 {
         self.foreign
-    }
-}
-
-/// The services of the configuration before, by key and by name.
-struct Predecessors {
-    services: Vec<Option<Watched>>,
-    by_id: HashMap<ServiceId, usize>,
-    by_name: HashMap<String, usize>,
-}
-
-impl Predecessors {
-    fn new(services: Vec<Watched>) -> Self {
-        let all = || services.iter().enumerate();
-        let by_id = all().flat_map(|(at, watched)| watched.ids.iter().map(move |id| (*id, at))).collect();
-        let by_name = all().map(|(at, watched)| (watched.service.name.clone(), at)).collect();
-        Self { by_id, by_name, services: services.into_iter().map(Some).collect() }
-    }
-
-    /// Who goes on as this service: it has one of its keys, or else its name.
-    fn take(&mut self, service: &Service) -> Option<Watched> {
-        let same = super::desired::keys(service).find_map(|key| self.by_id.get(&super::state::id_of(key)));
-        let at = same.or_else(|| self.by_name.get(&service.name))?;
-        self.services.get_mut(*at)?.take()
     }
 }
 

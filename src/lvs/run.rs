@@ -174,9 +174,11 @@ impl Worker {
 
     /// Makes `services` what the table should be, and the table that.
     async fn take(&mut self, services: Vec<model::Service>) {
-        self.core.configure(services, Instant::now());
+        let others = self.core.configure(services, Instant::now());
         self.configured = true;
-        self.checks.set(Instant::now(), self.core.targets());
+        if others {
+            self.checks.set(Instant::now(), self.core.targets());
+        }
         if self.core.is_blind() || self.settle().is_err() {
             return self.reconcile().await;
         }

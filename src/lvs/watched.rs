@@ -68,7 +68,14 @@ impl Watched {
     #[must_use]
     pub fn succeed(self, service: Service) -> Self {
         let Self { service: old, members, substitutes, up, sorry, had, .. } = self;
-        let heirs = |servers: &[Server], old: &[Server], members: Vec<Member>| -> Vec<Member> {
+        let heirs = |servers: &[Server], old: &[Server], mut members: Vec<Member>| -> Vec<Member> {
+            if servers.iter().map(|server| server.address).eq(old.iter().map(|server| server.address)) {
+                members
+                    .iter_mut()
+                    .zip(servers)
+                    .for_each(|(member, server)| member.check(service.key, server));
+                return members;
+            }
             let mut known: BTreeMap<SocketAddr, Member> =
                 old.iter().map(|server| server.address).zip(members).collect();
             let heir = |server: &Server| match known.remove(&server.address) {

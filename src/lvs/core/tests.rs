@@ -245,3 +245,45 @@ fn one_weight_of_ten_thousand_servers_is_one_command_soon() {
     let limit = if cfg!(debug_assertions) { 5_000 } else { 10 };
     assert!(fastest <= std::time::Duration::from_millis(limit), "{fastest:?}");
 }
+
+#[test]
+fn only_a_file_that_asks_others_has_other_targets() {
+    let now = Instant::now();
+    let mut core = settled();
+    let weight = |config: &mut Vec<Service>| config[0].servers[1].weight = Weight::try_from(7).unwrap();
+    let mut changed = config();
+    weight(&mut changed);
+    for (config, what) in [(changed, "another weight"), (config(), "and back")] {
+        assert!(!core.configure(config, now), "{what}");
+        let commands = core.conclude_changed(&all(Health::Up), now).commands;
+        assert_eq!(commands.len(), 1, "{what}");
+        core.applied(&commands, &[]);
+        assert_eq!(core.conclude_changed(&all(Health::Up), now).commands, [], "{what}");
+    }
+
+    let edits: [(&str, fn(&mut Vec<Service>)); 4] = [
+        ("another order", |config| config.reverse()),
+        ("a server less", |config| drop(config[0].servers.pop())),
+        ("another check", |config| {
+            let check = Check { rise: 9, ..Check::new(CheckKind::Tcp(Dialogue::default())) };
+            config[1].servers[0].checks = vec![Arc::new(check)];
+        }),
+        ("another key", |config| config[0].key.protocol = Some(Protocol::Udp)),
+    ];
+    for (name, edit) in edits {
+        let mut changed = config();
+        edit(&mut changed);
+        let mut core = settled();
+        assert!(core.configure(changed.clone(), now), "{name}");
+        let targets: Vec<Target> = core.targets().cloned().collect();
+        for service in changed.iter().flat_map(|service| &service.servers) {
+            let asked =
+                |target: &&Target| target.address == service.address && target.check == service.checks[0];
+            assert!(targets.iter().any(|target| asked(&target)), "{name}");
+        }
+        let plan = core.conclude_about(&targets, &all(Health::Down), now);
+        let down = plan.events.iter().filter(|event| matches!(event, Event::Server { .. })).count();
+        let there: usize = changed.iter().map(|service| service.servers.len()).sum();
+        assert_eq!(down, there, "{name}");
+    }
+}
