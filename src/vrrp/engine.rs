@@ -11,7 +11,7 @@ use crate::units::IfName;
 use super::devices::Devices;
 use super::effect::Effect;
 use super::facts::Facts;
-use super::group;
+use super::group::{self, Contest};
 use super::instance::{Entry, Instance};
 use super::packet::{self, Envelope, Reject};
 use super::quiet::Quiet;
@@ -38,6 +38,8 @@ pub struct Engine {
     effects: Vec<Effect>,
     /// Groups all of whose members were master when they were last looked at.
     leading: BTreeSet<String>,
+    /// Groups that gave way a moment ago.
+    contests: BTreeMap<String, Contest>,
     /// Since when a new process waits for the first word of its trackers and about these services.
     awaited: Option<(Instant, BTreeSet<String>)>,
     /// Until when routers stay in FAULT whose VIPs the kernel has refused.
@@ -213,7 +215,7 @@ impl Engine {
     pub fn deadline(&self, now: Instant) -> Option<Instant> {
         let timers = self.instances.iter().filter_map(|instance| {
             let own = group::deadline(&self.instances, instance)?;
-            let wait = self.waits_until(instance).into_iter().chain(instance.doubts()).max();
+            let wait = self.held_until(instance);
             let wait = wait.filter(|_| instance.state() == RouterState::Backup);
             Some(wait.map_or(own, |wait| own.max(wait)))
         });
@@ -296,14 +298,29 @@ impl Engine {
     fn align(&mut self, now: Instant) {
         let leading = group::leading(&self.instances);
         let mut torn = group::torn(&self.instances);
-        for lost in self.leading.difference(&leading) {
-            torn.entry(lost.clone()).or_insert_with(|| group::leads_first(&self.instances, lost));
-        }
-        for (group, first) in torn {
+        torn.extend(self.leading.difference(&leading).cloned());
+        for group in torn {
             let resigns = !self.leading.contains(&group);
+            let contest = if resigns {
+                Contest::of_a_file(&self.instances, &group, now)
+            } else {
+                Some(Contest::new(&self.instances, &group, now))
+            };
             let members = self.instances.iter_mut().filter(|i| i.config().group.as_ref() == Some(&group));
-            members.for_each(|instance| instance.give_way(now, !first, resigns, &mut self.effects));
+            members.for_each(|instance| instance.give_way(now, resigns, &mut self.effects));
+            self.contests.extend(contest.map(|contest| (group, contest)));
         }
+        self.take_turns(now);
         self.leading = group::leading(&self.instances);
+    }
+
+    /// Whoever is heard in a contest may change who goes first.
+    fn take_turns(&mut self, now: Instant) {
+        self.contests.retain(|_, contest| now <= contest.until());
+        for (group, contest) in &self.contests {
+            let Some(turn) = contest.turn(&self.instances, group) else { continue };
+            let members = self.instances.iter_mut().filter(|i| i.config().group.as_ref() == Some(group));
+            members.for_each(|member| member.take_turn(now, turn, contest.until(), &mut self.effects));
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::net::IpAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::config::model::VrrpVersion;
 use crate::ipc::message::RouterState;
@@ -61,10 +61,15 @@ pub enum Event {
     Fail,
     /// Another member of the group has a better master: give way with it.
     Yield {
-        /// An election is not won again before this has passed, or a master was heard.
-        hold: Duration,
         /// Nobody may be ready on this segment: resign, so that somebody is at once.
         resigns: bool,
+    },
+    /// The group gave way a moment ago: when it stands up again among those that did likewise.
+    Turn {
+        /// Before or after the others.
+        turn: Turn,
+        /// What is heard until then is still of the contest that was lost, and the silence after it is not that of one master.
+        until: Instant,
     },
     /// The operator takes mastership from us.
     Resign,
@@ -81,6 +86,27 @@ pub enum Event {
     Timer,
     /// Something that decides about elections changed.
     Params(Params),
+}
+
+/// Who goes first of several boxes whose groups gave way to each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Turn {
+    /// The best of those heard at the member that decides: one advertisement less has to be missed.
+    First,
+    /// Not the best there: one more.
+    Later,
+}
+
+impl Turn {
+    /// How many advertisements have to be missed where otherwise `missed` would.
+    #[must_use]
+    pub const fn missed(self, missed: u8) -> u8 {
+        match self {
+            Self::First if missed > 1 => missed - 1,
+            Self::First => missed,
+            Self::Later => missed.saturating_add(1),
+        }
+    }
 }
 
 /// Why a state was entered.

@@ -46,13 +46,21 @@ pub struct Router {
     params: Params,
     state: State,
     heard: Option<Peer>,
+    rank: Rank,
+}
+
+/// When somebody was last heard who stays master where we are, too, and when somebody who does not.
+#[derive(Debug, Clone, Copy, Default)]
+struct Rank {
+    better: Option<Instant>,
+    worse: Option<Instant>,
 }
 
 impl Router {
     /// A router in Initialize.
     #[must_use]
     pub const fn new(params: Params) -> Self {
-        Self { params, state: State::Initialize, heard: None }
+        Self { params, state: State::Initialize, heard: None, rank: Rank { better: None, worse: None } }
     }
 
     /// The present state.
@@ -71,6 +79,17 @@ impl Router {
     #[must_use]
     pub const fn heard(&self) -> Option<Peer> {
         self.heard
+    }
+
+    /// Since `begun`: whether somebody claimed to be master who is better than we are; `None` when nobody claimed.
+    #[must_use]
+    pub fn outdone(&self, begun: Instant) -> Option<bool> {
+        let since = |at: Option<Instant>| at.is_some_and(|at| at >= begun);
+        match (since(self.rank.better), since(self.rank.worse)) {
+            (true, _) => Some(true),
+            (false, true) => Some(false),
+            (false, false) => None,
+        }
     }
 
     /// The interval in force: a version 3 backup has its master's.
@@ -98,6 +117,12 @@ impl Router {
         if let State::Master(master) = self.state {
             self.state = self.awake(now, master, &mut out);
         }
+        if let Event::Advert { peer, .. } = event
+            && peer.priority != 0
+        {
+            let better = peer.beats(&Peer { address: self.params.source, priority: self.params.priority });
+            *(if better { &mut self.rank.better } else { &mut self.rank.worse }) = Some(now);
+        }
         self.state = match self.state {
             State::Initialize => self.in_initialize(now, event, &mut out),
             State::Fault => self.in_fault(now, event, &mut out),
@@ -117,9 +142,12 @@ impl Router {
                 self.params = params;
                 State::Initialize
             }
-            Event::Advert { .. } | Event::Timer | Event::Stop | Event::Yield { .. } | Event::Resign => {
-                State::Initialize
-            }
+            Event::Advert { .. }
+            | Event::Timer
+            | Event::Stop
+            | Event::Yield { .. }
+            | Event::Turn { .. }
+            | Event::Resign => State::Initialize,
         }
     }
 
@@ -136,6 +164,7 @@ impl Router {
             | Event::Fail
             | Event::Resume
             | Event::Yield { .. }
+            | Event::Turn { .. }
             | Event::Resign => State::Fault,
         }
     }

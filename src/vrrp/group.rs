@@ -3,14 +3,17 @@
 //! - One that fails takes its group with it ([`super::track::judge_all`]).
 //! - A member whose master has fallen silent waits until every other member's has: the twin may have lost one cable only.
 //! - When one gives way to a better master, all do, also where they became a group only now.
-//! - Of two boxes each of which is better at one member both lose the group at once. One comparison decides then who takes it: that of the
-//!   first member by family, number and address, which is the same one everywhere. Who lost there lets the other go first.
+//! - Of boxes each of which is better at one member all lose the group at once. One comparison decides then who takes it, that of the
+//!   first member ([`Contest`]): who is best there waits for one advertisement less than usual, the others for one more.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::time::Instant;
 
 use crate::ipc::message::RouterState;
+use crate::units::Vrid;
 
+use super::event::Turn;
 use super::instance::{Entry, Instance};
 use super::track::is_ipv6;
 
@@ -36,28 +39,63 @@ pub fn leading(instances: &[Instance]) -> BTreeSet<String> {
     all.into_iter().filter(|group| !behind.contains(group)).collect()
 }
 
-/// Groups of which one member is master here while another hears a better master, and for each whether its first member is the
-/// one that is master.
+/// Groups of which one member is master here while another hears a better master.
 #[must_use]
-pub fn torn(instances: &[Instance]) -> BTreeMap<String, bool> {
+pub fn torn(instances: &[Instance]) -> BTreeSet<String> {
     let masters: BTreeSet<&String> = grouped(instances)
         .filter(|(_, instance)| instance.state() == RouterState::Master)
         .map(|(group, _)| group)
         .collect();
     let beaten = grouped(instances).filter(|(group, instance)| masters.contains(group) && instance.follows());
-    beaten.map(|(group, _)| (group.clone(), leads_first(instances, group))).collect()
+    beaten.map(|(group, _)| group.clone()).collect()
 }
 
-/// Whether the first member of `group` is master: first by what all boxes know of it alike.
-#[must_use]
-pub fn leads_first(instances: &[Instance], group: &str) -> bool {
-    let key = |instance: &Instance| {
-        let config = instance.config();
-        let address = config.addresses.iter().map(|vip| vip.cidr.address).min();
-        (is_ipv6(config), config.vrid, address)
-    };
-    let members = grouped(instances).filter(|(name, _)| *name == group).map(|(_, instance)| instance);
-    members.min_by_key(|instance| key(instance)).is_some_and(|first| first.state() == RouterState::Master)
+/// A group that gave way, and what it hears of the others that did.
+#[derive(Debug, Clone, Copy)]
+pub struct Contest {
+    begun: Instant,
+    until: Instant,
+    decided: Option<Turn>,
+}
+
+impl Contest {
+    /// One that `group` has lost now. Each of those that gave way has spoken within an interval before it, or will within one after it.
+    #[must_use]
+    pub fn new(instances: &[Instance], group: &str, now: Instant) -> Self {
+        let routers = members(instances, group).map(Instance::router);
+        let interval = routers.map(|router| router.interval().max(router.params().interval)).max();
+        let interval = interval.unwrap_or_default();
+        Self { begun: now.checked_sub(interval).unwrap_or(now), until: now + interval, decided: None }
+    }
+
+    /// One that a new file has made of masters and backups here, and on the other box perhaps of the others at the same time: who is not
+    /// master at the first member goes later. `None` for who is: its turn is that of everybody.
+    #[must_use]
+    pub fn of_a_file(instances: &[Instance], group: &str, now: Instant) -> Option<Self> {
+        let first = members(instances, group).min_by_key(key)?;
+        let behind = first.state() != RouterState::Master;
+        behind.then(|| Self { decided: Some(Turn::Later), ..Self::new(instances, group, now) })
+    }
+
+    /// Until when what is heard is of this contest.
+    #[must_use]
+    pub const fn until(&self) -> Instant {
+        self.until
+    }
+
+    /// Whether `group` goes before or after the others. That of its members decides at which anybody was heard, and of several the first
+    /// by family, number and address, which all boxes know alike. `None` when no better one was heard anywhere: the group has fallen
+    /// for another reason.
+    #[must_use]
+    pub fn turn(&self, instances: &[Instance], group: &str) -> Option<Turn> {
+        if self.decided.is_some() {
+            return self.decided;
+        }
+        let outdone = |instance: &Instance| instance.router().outdone(self.begun);
+        members(instances, group).any(|member| outdone(member) == Some(true)).then_some(())?;
+        let first = members(instances, group).filter(|member| outdone(member).is_some()).min_by_key(key)?;
+        Some(if outdone(first)? { Turn::Later } else { Turn::First })
+    }
 }
 
 /// When the timer of `instance` is due: that of a backup in a group not before those of the others.
@@ -96,6 +134,17 @@ pub fn entries(instances: &[Instance], entries: Vec<Entry>) -> Vec<Entry> {
         .zip(entries)
         .map(|(instance, entry)| if listens(instance) { Entry::Listen } else { entry })
         .collect()
+}
+
+/// By what all boxes know alike: family, number, address.
+fn key(instance: &&Instance) -> (bool, Vrid, Option<IpAddr>) {
+    let config = instance.config();
+    (is_ipv6(config), config.vrid, config.addresses.iter().map(|vip| vip.cidr.address).min())
+}
+
+/// Those of one group.
+pub fn members<'a>(instances: &'a [Instance], group: &str) -> impl Iterator<Item = &'a Instance> {
+    grouped(instances).filter(move |(name, _)| *name == group).map(|(_, instance)| instance)
 }
 
 fn grouped(instances: &[Instance]) -> impl Iterator<Item = (&String, &Instance)> {

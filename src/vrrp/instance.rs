@@ -9,7 +9,7 @@ use crate::ipc::message::RouterState;
 use crate::units::IfName;
 use crate::vrrp::devices::Device;
 use crate::vrrp::effect::Effect;
-use crate::vrrp::event::{Event, Params, master_down};
+use crate::vrrp::event::{Event, Params, Turn};
 use crate::vrrp::fsm::Router;
 use crate::vrrp::garp::Pacer;
 use crate::vrrp::packet::{self, Packet, Reject};
@@ -266,12 +266,14 @@ impl Instance {
         }
     }
 
-    /// Another member of the group has given way. `after`: another box is to go first where both have. `resigns`: nobody may be
-    /// ready to follow.
-    pub fn give_way(&mut self, now: Instant, after: bool, resigns: bool, out: &mut Vec<Effect>) {
-        let Params { version, priority, interval, missed, .. } = *self.router.params();
-        let hold = master_down(version, priority, interval, missed) * 2;
-        self.step(now, Event::Yield { hold: if after { hold } else { Duration::ZERO }, resigns }, out);
+    /// Another member of the group has given way. `resigns`: nobody may be ready to follow.
+    pub fn give_way(&mut self, now: Instant, resigns: bool, out: &mut Vec<Effect>) {
+        self.step(now, Event::Yield { resigns }, out);
+    }
+
+    /// When its group stands up again among those that gave way until a moment ago.
+    pub fn take_turn(&mut self, now: Instant, turn: Turn, until: Instant, out: &mut Vec<Effect>) {
+        self.step(now, Event::Turn { turn, until }, out);
     }
 
     /// Whether it is backup of a master that it leaves alone.

@@ -125,11 +125,15 @@ impl Sequences {
                 let _ = self.heard.push_back((source, sequence));
             }
         }
+        // With growth as the only measure a box that boots with an old clock would be refused until that has caught up.
+        if replay == Replay::Monotonic && (self.sent == 0 || after(sequence, self.sent)) {
+            self.sent = sequence;
+        }
         Ok(())
     }
 }
 
-/// The clock, or one more than the last; but a clock that was set back by more than the window is followed.
+/// The clock, at first or where it is later; else one more than the last. A clock that was set back by more than the window is followed.
 fn next(sent: u64, unix: Duration, replay: Replay) -> u64 {
     let fraction = (u64::from(unix.subsec_nanos()) << 16) / 1_000_000_000;
     let clock = (unix.as_secs() & 0xffff_ffff) << 32 | fraction << 16;
@@ -137,7 +141,8 @@ fn next(sent: u64, unix: Duration, replay: Replay) -> u64 {
         Replay::Time(window) => off(sent, unix) < -i32::from(window),
         Replay::Monotonic => false,
     };
-    if after(clock, sent) || stranded { clock } else { sent.wrapping_add(1) }
+    // Zero: nothing yet, whatever the serial numbers say of it from 2038 on.
+    if sent == 0 || after(clock, sent) || stranded { clock } else { sent.wrapping_add(1) }
 }
 
 /// Seconds by which `sequence` is behind the clock; negative: ahead of it.
@@ -282,6 +287,37 @@ mod tests {
         let source = "198.51.100.10".parse().unwrap();
         assert_eq!(marks.remember(source, ahead, THEN + hour, timed), Ok(()));
         assert_eq!(marks.remember(source, next(0, THEN, timed), THEN, timed), Ok(()));
+    }
+
+    /// The battery of its clock is empty; its twin remembers what it sent before.
+    #[test]
+    fn growth_goes_on_above_what_is_heard_after_a_boot_with_an_old_clock() {
+        let auth = auth(Replay::Monotonic);
+        let (message, _) = vector(IPV4, IPV4_SIGNATURE);
+        let (ours, twins) = (binding("198.51.100.10"), binding("198.51.100.20"));
+        let mut twin = Sequences::default();
+        let before = Sequences::default().sign(&auth, ours, THEN, &message).unwrap();
+        assert_eq!(twin.verify(&auth, ours, THEN, &message, Some(&before)), Ok(()));
+
+        let (long_ago, later) = (Duration::from_secs(1_000), THEN + Duration::from_secs(60));
+        let mut booted = Sequences::default();
+        let deaf = booted.clone().sign(&auth, ours, long_ago, &message).unwrap();
+        assert_eq!(twin.verify(&auth, ours, later, &message, Some(&deaf)), Err(Reject::Replay));
+        let heard = twin.sign(&auth, twins, later, &message).unwrap();
+        assert_eq!(booted.verify(&auth, twins, long_ago, &message, Some(&heard)), Ok(()));
+        for _ in 0..2 {
+            let signed = booted.sign(&auth, ours, long_ago, &message).unwrap();
+            assert_eq!(twin.verify(&auth, ours, later, &message, Some(&signed)), Ok(()));
+        }
+    }
+
+    /// Half of all numbers count as earlier than zero.
+    #[test]
+    fn the_first_number_is_the_clock_after_2038_too() {
+        let unix = Duration::from_secs(0x9000_0000);
+        for replay in [Replay::Time(5), Replay::Monotonic] {
+            assert_eq!(next(0, unix, replay), 0x9000_0000 << 32);
+        }
     }
 
     #[test]

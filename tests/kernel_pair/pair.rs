@@ -51,10 +51,14 @@ pub struct Pair {
     pub backup: Director,
     pub client: Host,
     pub servers: Vec<RealServer>,
+    services: String,
     // Last, because it must outlive the others' cables.
-    _segment: Segment,
-    _folder: tempfile::TempDir,
+    segment: Segment,
+    folder: tempfile::TempDir,
 }
+
+/// How the first box is made; the other has less priority.
+const FIRST: (&str, &str, u8) = ("lb1", "10.78.0.11/24", 150);
 
 impl Pair {
     /// Sets everything up and waits until the master is master and every real server is in its table.
@@ -71,8 +75,9 @@ impl Pair {
         let start = |name, address, priority| {
             Director::start(&segment, folder.path(), name, address, priority, services)
         };
-        let (master, backup) = (start("lb1", "10.78.0.11/24", 150), start("lb2", "10.78.0.12/24", 100));
-        let pair = Pair { master, backup, client, servers, _segment: segment, _folder: folder };
+        let (name, address, priority) = FIRST;
+        let (master, backup) = (start(name, address, priority), start("lb2", "10.78.0.12/24", 100));
+        let pair = Pair { master, backup, client, servers, services: services.to_owned(), segment, folder };
         pair.settle();
         pair
     }
@@ -84,6 +89,21 @@ impl Pair {
         until("every server is in the table", || {
             self.master.service().servers.iter().all(|server| server.kernel_weight == Some(server.weight))
         });
+    }
+
+    /// Ends the first box as a cut of the power does: the segment hears nothing of it any more, no process has a word.
+    pub fn cut_power(&mut self) {
+        self.segment.cable(&self.master.host, false).unwrap();
+        self.master.kill();
+    }
+
+    /// The first box boots anew: nothing is left of what it knew, in its kernel or in its memory.
+    pub fn power_on(&mut self) {
+        std::fs::remove_dir_all(self.folder.path().join(FIRST.0)).unwrap();
+        let (name, address, priority) = FIRST;
+        // A namespace of its own, with another table and other daemons.
+        self.master =
+            Director::start(&self.segment, self.folder.path(), name, address, priority, &self.services);
     }
 
     /// A client under way, once its first requests are answered.
@@ -118,6 +138,17 @@ impl Director {
         command.args(["run", "--config"]).arg(&config).arg("--run-dir").arg(&run);
         let child = host.namespace().run(move || command.spawn()).unwrap().unwrap();
         Director { host, run: RunDir::new(run), config, child }
+    }
+
+    /// Nobody of it gets another word.
+    fn kill(&mut self) {
+        let mut pids = vec!["-KILL".to_owned(), self.child.id().to_string()];
+        if let Some(Status::Init(status)) = self.status(Role::Init) {
+            pids.extend(status.workers.iter().filter_map(|worker| worker.pid).map(|pid| pid.to_string()));
+        }
+        // A worker may have ended with its supervisor already.
+        let _ = command::output("kill", &pids);
+        self.child.wait().unwrap();
     }
 
     /// Changes the file by `edit` and asks for it to be read again; waits until every worker has it.
@@ -199,6 +230,9 @@ impl Director {
 
 impl Drop for Director {
     fn drop(&mut self) {
+        if matches!(self.child.try_wait(), Ok(Some(_))) {
+            return;
+        }
         // SIGKILL would leave the workers behind; the test's guest ends them all in any case.
         let _ = command::output("kill", &["-TERM".to_owned(), self.child.id().to_string()]);
         let _ = self.child.wait();

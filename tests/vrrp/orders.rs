@@ -329,6 +329,9 @@ fn nobody_hands_over_to_nobody() {
         warnings: Vec::new(),
     };
     assert_eq!(ask(&bench, RouterOrder::Failover, "VI_2", &[peer(Backup)]), Ok(()));
+    let dead = PeerStatus { heard_ms: 60_000, ..peer(Backup) };
+    let silent = ask(&bench, RouterOrder::Failover, "VI_2", &[dead]).unwrap_err();
+    assert_eq!(silent, "the other box that would take VI_2 over was last heard 60 s ago");
     let broken = ask(&bench, RouterOrder::Failover, "VI_2", &[peer(Fault)]).unwrap_err();
     assert_eq!(broken, "the other box cannot take VI_2 over, it is in fault");
 }

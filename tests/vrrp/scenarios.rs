@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use director::config::model::VrrpVersion;
 use director::units::{parse_duration, show_duration};
-use director::vrrp::event::{Action, Announce, Event, Params, Peer};
+use director::vrrp::event::{Action, Announce, Event, Params, Peer, Turn};
 use director::vrrp::fsm::Router;
 use director::vrrp::packet::wire_interval;
 
@@ -61,7 +61,7 @@ fn params(words: &[&str], before: Option<Params>) -> Params {
     params
 }
 
-fn event(words: &[&str], router: &Router) -> Event {
+fn event(words: &[&str], router: &Router, now: Instant) -> Event {
     let interval = value(words, "interval")
         .map_or_else(|| router.params().interval, |text| parse_duration(text).unwrap());
     match words[0] {
@@ -71,9 +71,10 @@ fn event(words: &[&str], router: &Router) -> Event {
         "resume" => Event::Resume,
         "fail" => Event::Fail,
         "stop" => Event::Stop,
-        "yield" => Event::Yield {
-            hold: value(words, "hold").map_or(Duration::ZERO, |text| parse_duration(text).unwrap()),
-            resigns: words.contains(&"resigns"),
+        "yield" => Event::Yield { resigns: words.contains(&"resigns") },
+        "turn" => Event::Turn {
+            turn: if words.contains(&"first") { Turn::First } else { Turn::Later },
+            until: now + value(words, "for").map_or(Duration::ZERO, |text| parse_duration(text).unwrap()),
         },
         "resign" => Event::Resign,
         "timer" => Event::Timer,
@@ -125,7 +126,7 @@ fn play(story: &str) -> String {
                 writeln!(out, "{line}").unwrap();
                 let words = if words[1] == "late" { &words[2..] } else { &words[1..] };
                 if words[0] != "idle" {
-                    for action in router.step(at, event(words, &router)) {
+                    for action in router.step(at, event(words, &router, at)) {
                         writeln!(out, "  {}", show(&action)).unwrap();
                     }
                 }

@@ -2,13 +2,15 @@
 //! Once the wires are whole again there is exactly one master, the right one, and it alone has the VIPs. Between two segments the
 //! virtual routers of a box are master together or not at all, at every moment.
 
+use std::fmt::Write;
 use std::time::Duration;
 
 use director::config::model::VrrpVersion;
-use director::ipc::message::{RouterState, RouterStatus};
+use director::ipc::message::{RouterOrder, RouterState, RouterStatus};
 use director::units::Priority;
+use director::vrrp::engine::Engine;
 
-use self::wire::{QUICK, Segment};
+use self::wire::{Node, QUICK, Segment};
 
 mod dice;
 mod make; // routers by chance
@@ -20,7 +22,7 @@ impl Segment {
     fn mischief(&mut self) {
         let at = usize::try_from(self.dice.roll(self.nodes.len() as u64)).unwrap();
         let wire = self.dice.pick(&[0, 1]).min(self.nodes[0].configs.len() - 1);
-        match self.dice.roll(10) {
+        match self.dice.roll(if self.plain { 10 } else { 13 }) {
             0 => {
                 for node in 0..self.nodes.len() {
                     self.nodes[node].part[wire] = self.dice.roll(2);
@@ -52,6 +54,16 @@ impl Segment {
                 self.nodes[at].asleep = Some(self.now + nap);
             }
             7 => self.doubled = self.dice.pick(&[0, 5, 30]),
+            9 if !self.plain => self.crash(at),
+            10 => {
+                use RouterOrder::{Failover, Hold, Release, Resign};
+                let order = self.dice.pick(&[Failover, Hold, Release, Resign]);
+                self.order(at, order);
+            }
+            11 if self.nodes[0].configs.len() == 2 => {
+                let group = self.dice.pick(&[None, Some("between")]);
+                self.reload(at, group);
+            }
             // So much delay that one advertisement overtakes another.
             8 => self.delay = self.dice.pick(&[QUICK, self.longest() * 3 / 2]),
             _ => self.loss = self.dice.pick(&[0, 0, 10, 30]),
@@ -70,13 +82,80 @@ impl Segment {
         let patience = configs().map(|config| config.preempt_delay).max().unwrap();
         // Who is patient begins to be so when it hears a lower master, which took that long, and then waits for it to fall silent.
         let patience = if patience.is_zero() { patience } else { patience + longest + down };
+        // Each of a group may be better than the other at one member: they stand up, fall together, and stand up one after the other.
+        let crossed = if self.is_crossed() { down * 2 } else { Duration::ZERO };
         // What the winner says has to arrive.
-        down + hold + patience + QUICK * 8
+        crossed + down + hold + patience + QUICK * 8
+    }
+}
+
+impl Segment {
+    /// How everybody stands, for who has to find out why.
+    pub fn story(&self) -> String {
+        let mut story = String::new();
+        for (at, node) in self.nodes.iter().enumerate() {
+            for instance in node.engine.iter().flat_map(Engine::instances) {
+                let config = instance.config();
+                let (state, reason) = (instance.state(), instance.reason());
+                let due = instance.deadline().map(|due| due.saturating_duration_since(self.now));
+                writeln!(
+                    story,
+                    "{at} {} {state:?} {reason}: priority {} preempt {} interval {:?} start_delay {:?} due in {due:?} lingers {:?}",
+                    config.name,
+                    config.priority,
+                    config.preempt,
+                    config.interval,
+                    config.start_delay,
+                    instance.lingers()
+                )
+                .unwrap();
+            }
+        }
+        story
+    }
+
+    /// Whether the boxes disagree, from wire to wire, about who is better.
+    fn is_crossed(&self) -> bool {
+        let rank = |node: &Node, wire: usize| (node.configs[wire].priority, node.addresses[wire].address);
+        let wires = self.nodes[0].configs.len();
+        let order = |wire: usize| {
+            let mut order: Vec<usize> = (0..self.nodes.len()).collect();
+            order.sort_by_key(|at| rank(&self.nodes[*at], wire));
+            order
+        };
+        wires == 2 && order(0) != order(1)
+    }
+
+    /// A backup that leaves and returns takes nothing from a living master, unless it is the better one and preempts: and the better one
+    /// is master by now.
+    fn one_returns(&mut self) {
+        // A quick one that returns takes a slow master for silent before it hears him; where he is better everywhere, he stays.
+        let mixed = self.nodes.iter().any(|node| node.configs[0].interval != self.longest());
+        if self.is_crossed() && mixed {
+            return;
+        }
+        let masters = self.masters();
+        let backups: Vec<usize> = (0..self.nodes.len())
+            .filter(|at| !masters.contains(at) && self.nodes[*at].configs[0].priority != Priority::OWNER)
+            .collect();
+        if backups.is_empty() {
+            return;
+        }
+        let at = self.dice.pick(&backups);
+        self.nodes[at].engine = None;
+        self.nodes[at].holds = false;
+        self.run(self.longest() * 2);
+        self.start(at);
+        self.run(self.settles_within() + self.longest() * 4);
+        assert_eq!(self.masters(), masters, "{at} came back: {}", self.story());
     }
 }
 
 fn one_run(seed: u64) {
-    let mut segment = Segment::new(seed);
+    play(Segment::new(seed));
+}
+
+fn play(mut segment: Segment) {
     for at in 0..segment.nodes.len() {
         if segment.dice.roll(4) != 0 {
             segment.start(at);
@@ -93,18 +172,26 @@ fn one_run(seed: u64) {
     let calm = segment.calm() - segment.now;
     segment.run(calm + segment.settles_within());
     let masters = segment.masters();
-    assert_eq!(masters.len(), 1, "masters: {masters:?}");
+    assert_eq!(masters.len(), 1, "masters: {masters:?}: {}", segment.story());
     let holders = segment.nodes.iter().filter(|node| node.holds).count();
     assert_eq!(holders, 1, "boxes with the VIP");
-    if segment.nodes[0].configs[0].preempt {
+    if segment.nodes[0].configs[0].preempt && !segment.is_crossed() {
         // Among equals whoever came first stays: an equal priority counts as better (RFC 9568 section 6.4.2).
         let best = segment.nodes.iter().map(|node| node.configs[0].priority).max();
-        assert_eq!(Some(segment.nodes[masters[0]].configs[0].priority), best, "not the best");
+        assert_eq!(
+            Some(segment.nodes[masters[0]].configs[0].priority),
+            best,
+            "not the best: {}",
+            segment.story()
+        );
     }
     let changes = segment.became;
     segment.run(segment.longest() * 10);
-    assert_eq!(segment.became, changes, "no peace");
+    assert_eq!(segment.became, changes, "no peace: {}", segment.story());
     assert_eq!(segment.masters(), masters);
+    if !segment.plain && segment.dice.roll(4) == 0 {
+        segment.one_returns();
+    }
     for node in &segment.nodes {
         let status = node.engine.as_ref().unwrap().status(segment.now, 1);
         for kind in director::vrrp::packet::Reject::NAMES {
@@ -114,7 +201,7 @@ fn one_run(seed: u64) {
             assert!(replays || status.instances.iter().all(none), "{kind}");
         }
         let expected = if node.holds { RouterState::Master } else { RouterState::Backup };
-        assert!(status.instances.iter().all(|router| router.state == expected));
+        assert!(status.instances.iter().all(|router| router.state == expected), "{}", segment.story());
     }
 }
 
@@ -144,7 +231,13 @@ fn one_master_the_right_one() {
 /// Overtaken by the first word of a slower winner, the last one of a quick loser had a third router take over in between.
 #[test]
 fn segments_that_once_found_no_peace() {
-    [249_139, 666_716].into_iter().for_each(one_run);
+    [249_139, 666_716].into_iter().for_each(|seed| play(Segment::plain(seed)));
+}
+
+/// Groups crossed on two wires that lost each other again and again; one that was held back for one member's sake and asked the clock without end.
+#[test]
+fn crossed_groups_that_once_found_no_peace() {
+    [438, 686, 751, 2070, 2215].into_iter().for_each(one_run);
 }
 
 /// The gap that a client sees when the master dies silently: three intervals and the backup's skew, to the microsecond.

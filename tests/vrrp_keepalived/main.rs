@@ -28,6 +28,8 @@ mod tie;
 mod versus;
 mod vmac;
 mod ways;
+#[path = "../common/witness.rs"]
+mod witness;
 
 /// Why the tests of this program cannot run here, if so.
 fn skip() -> bool {

@@ -10,6 +10,7 @@ use director_lab::segment::Segment;
 
 use super::director::{Director, file};
 use super::skip;
+use super::witness::Witness;
 
 const PATIENCE: Duration = Duration::from_secs(10);
 const ADDRESS: &str = "10.0.0.1/24";
@@ -72,7 +73,10 @@ fn a_master_stays_master_through_changes_of_the_file() {
     assert!(director.has("10.0.0.50"));
 }
 
-/// The loop reads each of twenty files with a thousand services and goes on: no advertisement is late by as much as an interval.
+/// What a busy machine needs to run a real-time thread that is due, and to stamp its frame.
+const SLACK: Duration = Duration::from_millis(20);
+
+/// The loop reads each of twenty files with a thousand services and goes on: no advertisement is later than the machine itself was.
 #[test]
 fn no_advertisement_is_late_when_a_large_file_comes() {
     if skip() {
@@ -103,6 +107,7 @@ fn no_advertisement_is_late_when_a_large_file_comes() {
     director.start();
     director.wait_for("master", 0, PATIENCE);
     let wire = Capture::start(client.namespace()).unwrap();
+    let mut witness = Witness::start(INTERVAL);
     let mark = wire.mark();
     for round in 1..=20_u8 {
         let log = director.log.mark();
@@ -117,7 +122,11 @@ fn no_advertisement_is_late_when_a_large_file_comes() {
         .map(|frame| frame.at)
         .collect();
     let gap = spoken.windows(2).map(|two| two[1].saturating_sub(two[0])).max().unwrap();
-    eprintln!("twenty reloads of a thousand services: {} advertisements, longest gap {gap:?}", spoken.len());
-    assert!(gap < INTERVAL * 2, "{gap:?}");
+    let stood = witness.worst();
+    eprintln!(
+        "twenty reloads of a thousand services: {} advertisements, longest gap {gap:?}; processors stood still for {stood:?}",
+        spoken.len()
+    );
+    assert!(gap <= INTERVAL + SLACK + stood, "{gap:?}");
     assert_eq!(director.status()[0].counters["become_master"], 1);
 }

@@ -1,13 +1,36 @@
 //! What the operator wants of a virtual router: `director vrrp {failover,resign,hold,release}`.
 
 use std::collections::BTreeSet;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::ipc::message::{PeerStatus, RouterOrder, RouterState};
 
 use super::super::effect::Effect;
+use super::super::exchange::pace::PATIENCE;
 use super::super::instance::Instance;
 use super::Engine;
+
+/// Whether one of the boxes that tell of themselves may take a virtual router over; where none ever told, whether anybody advertised.
+fn follower(now: Instant, instance: &Instance, known: &[PeerStatus]) -> Result<(), String> {
+    let name = &instance.config().name;
+    let told = known.iter().filter_map(|peer| {
+        let router = peer.routers.iter().find(|router| router.name == *name)?;
+        Some((Duration::from_millis(peer.heard_ms), router.state))
+    });
+    let told: Vec<(Duration, RouterState)> = told.collect();
+    let lives = |(heard, _): &&(Duration, RouterState)| *heard < PATIENCE;
+    if told.iter().filter(lives).any(|(_, state)| *state != RouterState::Fault) {
+        return Ok(());
+    }
+    match told.iter().min_by_key(|(heard, _)| *heard) {
+        Some(found) if lives(&found) => Err(format!("the other box cannot take {name} over, it is in fault")),
+        Some((heard, _)) => {
+            Err(format!("the other box that would take {name} over was last heard {} s ago", heard.as_secs()))
+        }
+        None if instance.met(now) => Ok(()),
+        None => Err(format!("no other box is known that would take {name} over")),
+    }
+}
 
 impl Engine {
     /// Whether somebody would follow where the operator takes mastership from a virtual router: another box that was heard to advertise
@@ -20,26 +43,15 @@ impl Engine {
         now: Instant,
         order: RouterOrder,
         name: &str,
-        living: &[PeerStatus],
+        known: &[PeerStatus],
     ) -> Result<(), String> {
         if !matches!(order, RouterOrder::Failover | RouterOrder::Resign) {
             return Ok(());
         }
         // What is wrong with the order itself is said first.
         let Ok(members) = self.ordered(order, name) else { return Ok(()) };
-        let told = |member: &str| living.iter().flat_map(|peer| &peer.routers).find(|r| r.name == member);
-        for instance in self.instances.iter().filter(|i| members.contains(&i.config().name)) {
-            let member = &instance.config().name;
-            match told(member) {
-                Some(peer) if peer.state == RouterState::Fault => {
-                    return Err(format!("the other box cannot take {member} over, it is in fault"));
-                }
-                Some(_) => {}
-                None if instance.met(now) => {}
-                None => return Err(format!("no other box is known that would take {member} over")),
-            }
-        }
-        Ok(())
+        let members = self.instances.iter().filter(|i| members.contains(&i.config().name));
+        members.map(|member| follower(now, member, known)).collect()
     }
 
     /// Does what the operator wants of a virtual router and its group.

@@ -6,6 +6,7 @@ use std::time::Instant;
 use crate::config::model::{Track, TrackTarget};
 use crate::ipc::message::RouterState;
 
+use super::super::group::members;
 use super::super::instance::Instance;
 use super::Engine;
 
@@ -37,9 +38,20 @@ impl Engine {
         waits.then(|| *since + instance.config().start_wait)
     }
 
+    /// Until when a backup is held back, whatever its timer says: for its own first words or for those of another member of its group.
+    pub(super) fn held_until(&self, instance: &Instance) -> Option<Instant> {
+        let Some(group) = &instance.config().group else { return self.own_wait(instance) };
+        let backups = members(&self.instances, group).filter(|member| member.state() == RouterState::Backup);
+        backups.filter_map(|member| self.own_wait(member)).max()
+    }
+
+    fn own_wait(&self, instance: &Instance) -> Option<Instant> {
+        self.waits_until(instance).into_iter().chain(instance.doubts()).max()
+    }
+
     /// The name of a backup that has to wait still.
     pub(super) fn unready(&self, now: Instant, instance: &Instance) -> Option<String> {
-        let until = self.waits_until(instance).into_iter().chain(instance.doubts()).max();
+        let until = self.own_wait(instance);
         let waits = instance.state() == RouterState::Backup && until.is_some_and(|at| now < at);
         waits.then(|| instance.config().name.clone())
     }

@@ -9,7 +9,7 @@ use nix::time::{ClockId, clock_gettime};
 use tokio::sync::mpsc;
 
 use super::outline::Outline;
-use super::pace::{PATIENCE, Pace};
+use super::pace::Pace;
 use super::peers::{Peers, Refusal, binding};
 use super::socket::Post;
 use crate::ipc::client::ask;
@@ -78,14 +78,14 @@ impl Desk {
         }
     }
 
-    /// The boxes that were heard a moment ago, and what they say of our virtual routers.
+    /// The boxes that were heard within the last hour, and what they say of our virtual routers.
     #[must_use]
-    pub fn living(&self, now: Instant) -> Vec<PeerStatus> {
+    pub fn known(&self, now: Instant) -> Vec<PeerStatus> {
         let Some(Sighting { at, peers, .. }) = &self.seen else { return Vec::new() };
         let older = u64::try_from(now.saturating_duration_since(*at).as_millis()).unwrap_or(u64::MAX);
-        let limit = u64::try_from(PATIENCE.as_millis()).unwrap_or(u64::MAX);
-        let lives = |peer: &&PeerStatus| peer.heard_ms.saturating_add(older) < limit;
-        peers.iter().filter(lives).cloned().collect()
+        let aged =
+            |peer: &PeerStatus| PeerStatus { heard_ms: peer.heard_ms.saturating_add(older), ..peer.clone() };
+        peers.iter().map(aged).collect()
     }
 
     /// Puts what is known of the others into the status.

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::config::model::VrrpVersion;
 
-use super::super::event::{Actions, Event, Params, Peer, Reason, master_down, skew};
+use super::super::event::{Actions, Event, Params, Peer, Reason, Turn, master_down, skew};
 use super::{Router, State};
 
 #[derive(Debug, Clone, Copy)]
@@ -19,6 +19,8 @@ pub(super) struct Backup {
     not_before: Instant,
     /// Until when a lower master that we hear is left alone.
     patient_until: Option<Instant>,
+    /// The group gave way: its turn, for a silence that began before this.
+    turn: Option<(Turn, Instant)>,
 }
 
 impl Router {
@@ -35,20 +37,22 @@ impl Router {
             Event::Params(params) => State::Backup(self.backup_params(backup, params)),
             Event::Fail => self.leave(State::Fault, Reason::Failed, out),
             Event::Stop => self.leave(State::Initialize, Reason::Stopped, out),
-            // A backup of a group that gives way lets another box go first, too.
-            Event::Yield { hold, .. } => {
-                State::Backup(Backup { not_before: backup.not_before.max(now + hold), ..backup })
+            Event::Turn { turn, until } => State::Backup(Backup { turn: Some((turn, until)), ..backup }),
+            Event::Ready { .. } | Event::Resume | Event::Yield { .. } | Event::Resign => {
+                State::Backup(backup)
             }
-            Event::Ready { .. } | Event::Resume | Event::Resign => State::Backup(backup),
         }
     }
 
     pub(super) const fn listen(&self, now: Instant, interval: Duration, not_before: Instant) -> State {
-        State::Backup(Backup { since: now, resigned: false, interval, not_before, patient_until: None })
+        let turn = None;
+        State::Backup(Backup { since: now, resigned: false, interval, not_before, patient_until: None, turn })
     }
 
     pub(super) fn down_at(&self, backup: &Backup) -> Instant {
         let Params { version, priority, missed, .. } = self.params;
+        let turn = backup.turn.filter(|(_, until)| backup.since <= *until);
+        let missed = turn.map_or(missed, |(turn, _)| turn.missed(missed));
         let wait = if backup.resigned {
             skew(version, priority, backup.interval)
         } else {

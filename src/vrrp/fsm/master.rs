@@ -38,19 +38,21 @@ impl Router {
                 self.resign(out);
                 enter(State::Initialize, Reason::Stopped, out)
             }
-            Event::Yield { hold, resigns } => {
+            Event::Yield { resigns } => {
                 if resigns {
                     self.resign(out);
                 } else {
                     push(out, Action::Release);
+                    // As who hears a better one does: whoever gave way as well learns how it stands to us.
+                    self.send(self.params.priority, out);
                 }
-                enter(self.listen(now, self.params.interval, now + hold), Reason::Group, out)
+                enter(self.listen(now, self.params.interval, now), Reason::Group, out)
             }
             Event::Resign => {
                 self.resign(out);
                 enter(self.listen(now, self.params.interval, now), Reason::Told, out)
             }
-            Event::Ready { .. } | Event::Resume => State::Master(master),
+            Event::Ready { .. } | Event::Resume | Event::Turn { .. } => State::Master(master),
         }
     }
 

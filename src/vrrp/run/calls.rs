@@ -25,7 +25,7 @@ impl Worker {
             }
             Request::Router { order, name, force } => {
                 let now = Instant::now();
-                let reply = match self.engine.successor(now, order, &name, &self.desk.living(now)) {
+                let reply = match self.engine.successor(now, order, &name, &self.desk.known(now)) {
                     Err(message) if !force => Reply::Alone { message },
                     Ok(()) | Err(_) => match self.engine.order(now, order, &name) {
                         Ok(()) => Reply::Ok,

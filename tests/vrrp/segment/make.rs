@@ -13,13 +13,25 @@ use super::dice::Dice;
 use super::wire::{Node, QUICK, Segment, eth};
 
 impl Segment {
+    /// Everything there is.
     pub fn new(seed: u64) -> Self {
+        Self::with(seed, false)
+    }
+
+    /// Without crossed groups, orders, other files and crashes of workers: as old seeds want it.
+    pub fn plain(seed: u64) -> Self {
+        Self::with(seed, true)
+    }
+
+    fn with(seed: u64, plain: bool) -> Self {
         let mut dice = Dice::new(seed);
-        let common = Common::new(&mut dice);
-        let nodes = (1..=common.count).map(|i| common.node(i, &mut dice)).collect();
+        let common = Common::new(&mut dice, plain);
+        let nodes: Vec<Node> = (1..=common.count).map(|i| common.node(i, &mut dice)).collect();
         let start = Instant::now();
         Self {
+            joins: vec![false; nodes.len()],
             nodes,
+            plain,
             now: start,
             start,
             wire: BinaryHeap::new(),
@@ -48,10 +60,12 @@ struct Common {
     missed: u8,
     auth: Option<VrrpAuth>,
     wires: usize,
+    /// Who is better on one wire is worse on the other.
+    crossed: bool,
 }
 
 impl Common {
-    fn new(dice: &mut Dice) -> Self {
+    fn new(dice: &mut Dice, plain: bool) -> Self {
         let ipv6 = dice.roll(4) == 0;
         let version = if !ipv6 && dice.roll(4) == 0 { VrrpVersion::V2 } else { VrrpVersion::V3 };
         let shared = dice.pick(&[10, 100, 1000]);
@@ -67,11 +81,13 @@ impl Common {
         let missed = dice.pick(&[3, 3, 3, 2, 5]);
         let auth = auth(dice.roll(4), version);
         let wires = if dice.roll(3) == 0 { 2 } else { 1 };
-        Self { ipv6, version, interval, preempt, unicast, equal, count, missed, auth, wires }
+        let crossed = !plain && wires == 2 && dice.roll(3) == 0;
+        Self { ipv6, version, interval, preempt, unicast, equal, count, missed, auth, wires, crossed }
     }
 
     /// The address of router `i` on a wire.
     fn own(&self, i: u64, wire: usize) -> Cidr {
+        let i = if self.crossed && wire == 1 { self.count + 1 - i } else { i };
         let text = if self.ipv6 { format!("fe80::{wire}:{i}/64") } else { format!("10.{wire}.0.{i}/24") };
         text.parse().unwrap()
     }
@@ -92,7 +108,11 @@ impl Common {
         let start_delay = Duration::from_millis(dice.pick(&[0, 0, ms * 6]));
         let others = (1..=self.count).filter(|j| *j != i && self.unicast);
         let config = |wire: usize| VrrpInstance {
-            priority: Priority::try_from(priority).unwrap(),
+            priority: Priority::try_from(match wire {
+                1 if self.crossed && !self.equal => 255 - priority,
+                _ => priority,
+            })
+            .unwrap(),
             interval: Duration::from_millis(ms),
             version: self.version,
             auth: self.auth.clone(),

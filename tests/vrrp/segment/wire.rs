@@ -6,11 +6,12 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use director::config::model::{Look, VrrpInstance};
+use director::ipc::message::RouterOrder;
 use director::units::{Cidr, IfName};
 use director::vrrp::effect::Effect;
 use director::vrrp::engine::Engine;
 use director::vrrp::facts::{Address, Link};
-use director::vrrp::instance::Entry;
+use director::vrrp::instance::{Entry, Instance};
 use director::vrrp::packet::{Envelope, split_ipv4};
 use director::vrrp::seal::{Form, Wall};
 use director::vrrp::vips;
@@ -38,8 +39,16 @@ pub struct Node {
     pub holds: bool,
 }
 
+impl Node {
+    /// Whether what it has goes together.
+    pub fn is_whole(&self) -> bool {
+        self.configs.len() == 1 || self.configs.iter().all(|config| config.group.is_some())
+    }
+}
+
 pub struct Segment {
     pub nodes: Vec<Node>,
+    pub plain: bool,
     pub start: Instant,
     pub now: Instant,
     pub wire: BinaryHeap<Reverse<(Instant, u64, usize, Letter)>>,
@@ -49,6 +58,8 @@ pub struct Segment {
     pub doubled: u64,
     pub delay: Duration,
     pub became: u64,
+    /// Boxes whose routers have become a group, until they go together.
+    pub joins: Vec<bool>,
     /// Masters that hear each other, and since when.
     pub rivals: BTreeMap<(usize, usize), Instant>,
 }
@@ -86,6 +97,43 @@ impl Segment {
         self.settle(at);
     }
 
+    /// The worker of a node dies, and is back before anybody else has noticed: what was master goes on.
+    pub fn crash(&mut self, at: usize) {
+        let node = &mut self.nodes[at];
+        let Some(old) = node.engine.take() else { return };
+        let masters: Vec<String> = old.masters().map(|instance| instance.config().name.clone()).collect();
+        let links = old.facts().links.clone();
+        let mut engine = Engine::new();
+        engine.observe(self.now, |facts| facts.links = links);
+        engine.set_wall(Wall::new(self.start, CALENDAR));
+        engine.configure(self.now, node.configs.clone(), |config| {
+            if masters.contains(&config.name) { Entry::Resume(None) } else { Entry::Listen }
+        });
+        engine.set_wall(Wall::new(self.start, CALENDAR));
+        node.engine = Some(engine);
+        self.settle(at);
+    }
+
+    /// Another file: its two virtual routers are a group, or are none.
+    pub fn reload(&mut self, at: usize, group: Option<&str>) {
+        let (now, node) = (self.now, &mut self.nodes[at]);
+        node.configs.iter_mut().for_each(|config| config.group = group.map(str::to_owned));
+        self.joins[at] = true;
+        if let Some(engine) = node.engine.as_mut() {
+            engine.configure(now, node.configs.clone(), |_| Entry::Listen);
+        }
+        self.settle(at);
+    }
+
+    /// The operator wants something; that it cannot be is none of our business.
+    pub fn order(&mut self, at: usize, order: RouterOrder) {
+        let now = self.now;
+        if let Some(engine) = self.nodes[at].engine.as_mut() {
+            let _ = engine.order(now, order, "VI_0");
+        }
+        self.settle(at);
+    }
+
     /// Carries out what a node asks for.
     pub fn settle(&mut self, at: usize) {
         let Some(engine) = self.nodes[at].engine.as_mut() else { return };
@@ -116,8 +164,16 @@ impl Segment {
         let node = &self.nodes[at];
         let engine = node.engine.as_ref().unwrap();
         let masters = engine.masters().count();
-        assert!(masters == 0 || masters == node.configs.len(), "half a group is master");
-        assert_eq!(node.holds, masters > 0, "VIP and mastership differ");
+        let half = masters > 0 && masters < node.configs.len();
+        // One that a new file has just brought in waits for silence; where it hears a master the others must not be one.
+        let joins = self.joins[at] && half && !engine.instances().iter().any(Instance::follows);
+        self.joins[at] = joins;
+        if node.is_whole() && !joins {
+            assert!(masters == 0 || masters == node.configs.len(), "half a group is master");
+            // What was handed over stays for a moment.
+            let lingers = engine.instances().iter().any(|instance| instance.lingers().is_some());
+            assert!(lingers || node.holds == (masters > 0), "VIP and mastership differ");
+        }
     }
 
     pub fn send(&mut self, from: usize, letter: Letter) {
@@ -139,6 +195,7 @@ impl Segment {
     /// Lets time pass.
     pub fn run(&mut self, time: Duration) {
         let end = self.now + time;
+        let mut here = (self.now, 0);
         loop {
             let letter = self.wire.peek().map(|Reverse((at, ..))| *at);
             let timers = self.nodes.iter().enumerate().filter_map(|(i, node)| {
@@ -150,6 +207,8 @@ impl Segment {
             let next = letter.into_iter().chain(timer.map(|(at, _)| at)).min();
             let Some(next) = next.filter(|at| *at <= end) else { break };
             self.now = next.max(self.now);
+            here = if here.0 == self.now { (here.0, here.1 + 1) } else { (self.now, 0) };
+            assert!(here.1 < 10_000, "time stands still: {}", self.story());
             if letter == Some(next) {
                 let Reverse((_, _, to, letter)) = self.wire.pop().unwrap();
                 let (envelope, bytes) = match letter.form {
@@ -176,6 +235,11 @@ impl Segment {
     /// Two masters that hear each other are two until the next advertisement of the better one has arrived, no longer
     /// (RFC 9568 section 6.4.3).
     fn judge_rivals(&mut self) {
+        if !self.nodes.iter().all(Node::is_whole) || self.joins.contains(&true) {
+            // Each wire may have a master of its own.
+            self.rivals.clear();
+            return;
+        }
         let longest = self.longest() + LEAST_DELAY + self.delay;
         let mut rivals = BTreeMap::new();
         let masters = self.masters();
@@ -236,6 +300,11 @@ impl Segment {
             if self.nodes[at].engine.is_none() {
                 self.start(at);
             }
+            if self.nodes[at].configs.len() == 2 {
+                self.reload(at, Some("between"));
+            }
+            // Of the whole group, which may have been ordered when it was none.
+            self.order(at, RouterOrder::Release);
             for wire in 0..self.nodes[at].configs.len() {
                 self.carrier(at, wire, true);
             }
