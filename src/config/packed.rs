@@ -3,7 +3,7 @@
 //! It belongs to one text, one set of facts about the box, and one binary; for any other there is nothing in it, and the text is
 //! read instead. postcard's format: a server is some 20 bytes.
 
-use std::hash::Hasher;
+use std::hash::{BuildHasher, Hasher};
 use std::os::unix::fs::MetadataExt;
 use std::sync::OnceLock;
 
@@ -99,7 +99,8 @@ impl Label {
 
 /// The same in every process of one binary.
 pub(super) fn digest(bytes: &[u8]) -> u64 {
-    let mut hasher = std::hash::DefaultHasher::new();
+    // Every worker looks through the whole text with each reload, so it is one for speed; nobody gains by two texts of one digest.
+    let mut hasher = foldhash::quality::FixedState::default().build_hasher();
     hasher.write(bytes);
     hasher.finish()
 }
