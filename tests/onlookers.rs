@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use director_lab::crowd::quantile;
-use director_lab::onlooker::{INTERVAL, Onlookers, watch};
+use director_lab::onlooker::{Answers, INTERVAL, Onlookers, SCREEN, watch};
 
 #[test]
 fn answers_come_at_once_and_disturb_no_advertisement() {
@@ -21,13 +21,12 @@ fn answers_come_at_once_and_disturb_no_advertisement() {
     let how = Onlookers { services, rounds: 3, watch: Duration::from_secs(4) };
     let found = watch(Path::new(env!("CARGO_BIN_EXE_director")), how).unwrap();
     let most = Duration::from_millis(if cfg!(debug_assertions) { 20_000 } else { 200 });
-    for (what, times, bytes) in &found.answers {
+    for Answers { what, times, bytes, .. } in &found.answers {
         println!("{what}: {times:?}, {bytes} bytes");
         assert!(quantile(times, 0.5) < most, "{what}: {times:?}");
-        assert!(
-            *bytes > 100 * usize::try_from(services).unwrap(),
-            "{what}: {bytes} bytes are not about {services} services"
-        );
+        // A screen has no room for all of them.
+        let about = if *what == SCREEN { 1_000 } else { 100 * usize::try_from(services).unwrap() };
+        assert!(*bytes > about, "{what}: {bytes} bytes are not about {services} services");
     }
     assert!(found.hurried >= 4, "{} answers", found.hurried);
     for (late, waited) in found.late.iter().zip(found.waited) {

@@ -1,18 +1,20 @@
 //! A terminal's session: bytes, answers and ticks in, text and commands out. Pure.
 
 mod full; // the live view that fills the screen
+mod gate; // Enter and the PIN
+mod idle; // the terminal that nobody uses
 mod news; // messages of the kernel
+mod typing; // keys
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::announce::{Announcer, INVITATION};
 use super::ascii::clean;
-use super::editor::{Edited, Editor};
+use super::editor::Editor;
 use super::keys::{Decoder, Key};
-use super::live::Act;
 use super::live::stage::Stage;
-use super::screens::{Input, Mode, Screen, Step};
+use super::screens::{Input, Screen, Step};
 use super::snapshot::Snapshot;
 use super::tool::Tool;
 use crate::ipc::message::{Reply, Request};
@@ -53,15 +55,6 @@ pub enum Answer {
 /// Time without a key after which the console is left, so that the next person starts at the banner, milliseconds.
 const IDLE_MS: u64 = 10 * 60 * 1000;
 
-/// Most time that wrong PINs shut the console for, milliseconds.
-const LONGEST_SHUT_MS: u64 = 5 * 60 * 1000;
-
-/// Time for which nobody is let in while it is not known whether there is a PIN, milliseconds: far more than a box takes to read its
-/// configuration; one that never has any has no PIN.
-const UNKNOWN_MS: u64 = 60_000;
-
-/// Time for which `store` alone is asked, at most, milliseconds.
-const ALONE_MS: u64 = 2_500;
 /// Time after which an escape that nothing followed was the key of that name, milliseconds.
 const ESCAPE_MS: u64 = 100;
 /// How often a question that waits for its answer looks for messages of the kernel, milliseconds.
@@ -229,21 +222,6 @@ impl Session {
         self.input(Input::Answer(answer))
     }
 
-    /// A PIN turned up behind somebody who was let in without one.
-    fn shuts(&mut self) -> bool {
-        if self.snapshot.file.is_none() || !std::mem::take(&mut self.unasked) || self.snapshot.pin().is_none()
-        {
-            return false;
-        }
-        if self.screen == Screen::Idle {
-            return false;
-        }
-        self.out.push_str(&self.stage.leave());
-        self.print("\nThe configuration is known now, and it has a PIN.");
-        self.leave();
-        true
-    }
-
     /// The terminal was hung up and is there again: nobody is logged in any more.
     pub fn reopened(&mut self) {
         let (now_ms, wrong, shut_ms) = (self.now_ms, self.wrong, self.shut_ms);
@@ -274,112 +252,6 @@ impl Session {
         }
     }
 
-    /// A right PIN opens, each wrong one shuts for twice as long as the one before: 2 s, 4 s, 8 s….
-    fn count(&mut self, answer: &Answer) {
-        if let Answer::Told(_) = answer {
-            self.wrong = 0;
-            return;
-        }
-        self.wrong = self.wrong.saturating_add(1);
-        let shut = 1000_u64.checked_shl(self.wrong.min(16)).unwrap_or(LONGEST_SHUT_MS);
-        self.shut_ms = self.now_ms + shut.min(LONGEST_SHUT_MS);
-    }
-
-    /// Somebody wants to begin.
-    fn wake(&mut self) -> Option<Command> {
-        self.out.push('\n');
-        let unknown = self.snapshot.file.is_none();
-        if unknown && self.now_ms < UNKNOWN_MS {
-            self.print("Starting: the configuration is not known yet. Try again in a moment.");
-            self.print(INVITATION);
-            return None;
-        }
-        if self.snapshot.pin().is_none() {
-            self.unasked = unknown;
-            let step = Step::menu(&self.snapshot);
-            return self.go(step);
-        }
-        let left = self.shut_ms.saturating_sub(self.now_ms);
-        if left > 0 {
-            self.print(&format!("Wrong PINs: wait {} s.", left.div_ceil(1000)));
-            self.print(INVITATION);
-            return None;
-        }
-        self.go(Screen::locked())
-    }
-
-    fn key(&mut self, key: Key, idle: bool) -> Option<Command> {
-        // A live view that was left alone may be looked at, and no more, without the PIN.
-        if idle && !self.only && self.snapshot.pin().is_some() && self.screen.period_ms().is_some() {
-            self.out.push_str(&self.stage.leave());
-            self.screen = Screen::Idle;
-            return self.wake();
-        }
-        if let Screen::Live(live) = &mut self.screen {
-            return match (key, self.stage.is_set()) {
-                (Key::Position { line, column }, _) => self.measured((column, line)),
-                (Key::Interrupt | Key::End | Key::Char('q'), false) => self.leave_view(),
-                (_, false) => None,
-                (key, true) => match live.key(key) {
-                    Act::Stay => self.paint(),
-                    Act::Leave => self.leave_view(),
-                    Act::Measure => {
-                        self.out.push_str(self.stage.afresh());
-                        self.paint()
-                    }
-                },
-            };
-        }
-        if !key.is_plain() {
-            return None;
-        }
-        match self.screen.mode() {
-            Mode::Wake if self.screen == Screen::Down => None,
-            Mode::Wake => {
-                if key == Key::Enter {
-                    self.wake()
-                } else {
-                    None
-                }
-            }
-            Mode::Key => {
-                let input = match key {
-                    Key::Char(c) => Input::Key(c.to_ascii_lowercase()),
-                    Key::Interrupt | Key::End => Input::Cancel,
-                    _ => Input::Key(' '),
-                };
-                self.out.push('\n');
-                self.input(input)
-            }
-            Mode::Line => self.edit(key, false),
-            Mode::Secret => self.edit(key, true),
-        }
-    }
-
-    fn edit(&mut self, key: Key, secret: bool) -> Option<Command> {
-        match self.editor.key(key) {
-            Edited::Echo(_) if key == Key::Redraw => {
-                self.out.push('\n');
-                self.again(secret);
-                None
-            }
-            Edited::Echo(text) => {
-                let shown = secret && matches!(key, Key::Char(_)) && text != "\x07";
-                let text = if shown { "*".to_owned() } else { text };
-                self.out.push_str(&text);
-                None
-            }
-            Edited::Line(line) => {
-                self.out.push('\n');
-                self.input(Input::Line(line))
-            }
-            Edited::Cancel => {
-                self.out.push_str("^C\n");
-                self.input(Input::Cancel)
-            }
-        }
-    }
-
     fn input(&mut self, input: Input) -> Option<Command> {
         if self.screen == Screen::Idle {
             return self.idle(&input);
@@ -390,37 +262,6 @@ impl Session {
         let screen = std::mem::replace(&mut self.screen, Screen::Idle);
         let step = screen.step(input, &self.snapshot);
         self.go(step)
-    }
-
-    fn idle(&mut self, input: &Input) -> Option<Command> {
-        match input {
-            Input::Tick => {
-                self.waiting = true;
-                Some(Command::Look(self.of_interest()))
-            }
-            Input::Answer(_) => {
-                let news = self.announcer.news(&self.snapshot, self.now_ms);
-                if !news.is_empty() {
-                    self.print(&news.join("\n"));
-                    self.print(INVITATION);
-                }
-                None
-            }
-            Input::Line(_) | Input::Key(_) | Input::Cancel => None,
-        }
-    }
-
-    /// Who is asked while nobody is here. A booting box has better things to do than to answer us: as long as there is no
-    /// configuration, only `store`; and everybody only until everybody has it.
-    fn of_interest(&self) -> Vec<Role> {
-        if self.snapshot.generation().is_none() && self.now_ms < ALONE_MS {
-            return vec![Role::Store];
-        }
-        let mut roles = vec![Role::Init, Role::Store, Role::Net];
-        if !self.announcer.ready() {
-            roles.extend([Role::Vrrp, Role::Lvs]);
-        }
-        roles
     }
 
     fn go(&mut self, step: Step) -> Option<Command> {

@@ -15,7 +15,7 @@ pub use notify::{Alarm, AlarmKind, Attempt, NotifyStatus, SyslogStatus, TargetSt
 pub use overview::{DownServer, LvsOverview, MOST_DOWN, ServiceOverview};
 pub use store::{
     Candidate, Card, Change, ChangeAction, ChangeStep, Changed, Difference, Generation, LifeStatus,
-    PendingStatus, SetManagement, SetUp, SharedAddress, Source, StickStatus, StoreStatus,
+    PendingStatus, SetManagement, SetUp, SharedAddress, Source, StickStatus, StoreStatus, UnusualStart,
 };
 pub use time::{TimeServerStatus, TimeStatus};
 pub use vrrp::{

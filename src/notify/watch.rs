@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::words::{Names, server, words};
-use crate::ipc::message::{Admin, AlarmKind, ChangeStep, Event, Health, RouterNews, RouterState};
+use crate::ipc::message::{
+    Admin, AlarmKind, ChangeStep, Event, Health, RouterNews, RouterState, UnusualStart,
+};
 
 mod looks;
 
@@ -59,7 +61,7 @@ pub struct Known {
     certificates: BTreeMap<String, Option<i32>>,
     /// How this start, or the one before it, was not a normal one.
     mode: String,
-    earlier_mode: Option<String>,
+    earlier_mode: Option<UnusualStart>,
 }
 
 impl Known {

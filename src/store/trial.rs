@@ -11,7 +11,7 @@ use super::publish::supervisor;
 use super::select::Found;
 use super::work::{Plan, Sources};
 use crate::config::{Before, check, check_again, explain, read_file};
-use crate::ipc::message::{Change, Difference, Generation, Source};
+use crate::ipc::message::{Change, Difference, Generation, Source, UnusualStart};
 
 /// What somebody wants applied.
 #[derive(Debug, Clone)]
@@ -42,8 +42,8 @@ pub(super) enum Outcome {
     Settled {
         /// Why firmware on trial was left.
         left: Option<String>,
-        /// How the last start was not a normal one: `safe` or `rescue`.
-        earlier_mode: Option<String>,
+        /// How the last start was not a normal one.
+        earlier_mode: Option<UnusualStart>,
     },
     /// Whether all is well; if not, what.
     Well(Result<(), String>),

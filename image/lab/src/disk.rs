@@ -47,6 +47,15 @@ pub fn read_config(disk: &Path, name: &str) -> Result<String> {
     command::output("mtype", &["-i", &image, &format!("::/{name}")])
 }
 
+/// Removes the file `name` from the partition labelled `config` of the disk image `disk`.
+///
+/// # Errors
+/// When there is none, or mtools fail.
+pub fn remove_config(disk: &Path, name: &str) -> Result<()> {
+    let image = format!("{}@@{}", disk.display(), partition(disk, "config")?);
+    command::output("mdel", &["-i", &image, &format!("::/{name}")]).map(drop)
+}
+
 /// Makes a USB stick: one FAT file system labelled DIRECTOR, with `file` as `director.toml` where given.
 ///
 /// # Errors

@@ -59,4 +59,5 @@ pub mod scratch;
 pub mod segment;
 pub mod serial;
 pub mod server;
+pub mod terminal;
 pub mod user_mode;

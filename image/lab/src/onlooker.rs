@@ -17,6 +17,7 @@ use crate::frame::{Said, said};
 use crate::process::{family, waited_for_processor, was_called_with};
 use crate::router::{Program, Router};
 use crate::segment::{Host, Segment};
+use crate::terminal::Terminal;
 
 /// Between two advertisements.
 pub const INTERVAL: Duration = Duration::from_millis(20);
@@ -24,6 +25,8 @@ pub const INTERVAL: Duration = Duration::from_millis(20);
 const PORT: u16 = 8000;
 /// Real servers of one service.
 const IN_ONE: u32 = 10;
+/// The console's status on a terminal.
+pub const SCREEN: &str = "screen";
 /// Where `api` listens.
 const API: &str = "10.0.0.1:9100";
 /// `api` asks the workers again when its answers are older than a second.
@@ -42,11 +45,24 @@ pub struct Onlookers {
     pub watch: Duration,
 }
 
+/// A question, and what its answers took.
+#[derive(Debug)]
+pub struct Answers {
+    /// A path of `api`; `console` is `director status lvs`, `screen` is the console's entry 1 on a terminal.
+    pub what: &'static str,
+    /// How long each took, in ascending order.
+    pub times: Vec<Duration>,
+    /// The same without the time for which a process of Director was ready to run and had no processor, in ascending order.
+    pub own: Vec<Duration>,
+    /// Bytes of the last one.
+    pub bytes: usize,
+}
+
 /// What was found.
 #[derive(Debug)]
 pub struct Findings {
-    /// Each question, with the times that its answers took, in ascending order, and the bytes of the last one.
-    pub answers: Vec<(&'static str, Vec<Duration>, usize)>,
+    /// Each question.
+    pub answers: Vec<Answers>,
     /// How much later than an interval advertisements came, in ascending order: while nobody asked, while somebody asked now and then,
     /// and while four asked without a pause.
     pub late: [Vec<Duration>; 3],
@@ -94,31 +110,58 @@ pub fn watch(director: &Path, how: Onlookers) -> Result<Findings> {
     let ask = |path: &'static str| {
         client.namespace().run(move || get(path)).and_then(|answer| answer).map(|answer| answer.len())
     };
-    let mut answers: Vec<(&'static str, Vec<Duration>, usize)> =
-        ["/metrics", "/status", "/", "console"].map(|what| (what, Vec::new(), 0)).into();
+    let mut seat = Terminal::start(director, &run_dir)?;
+    seat.expect("Press Enter", SETTLE)?;
+    seat.send("\r")?;
+    seat.expect("to leave: ", SETTLE)?;
+    let everybody = family(router.process());
+    let everybody_waited = || everybody.iter().copied().map(waited_for_processor).sum::<Duration>();
+    let mut answers: Vec<Answers> = ["/metrics", "/status", "/", "console", SCREEN]
+        .map(|what| Answers { what, times: Vec::new(), own: Vec::new(), bytes: 0 })
+        .into();
     let asked = watched(&mut || {
         for _ in 0..how.rounds {
-            for (what, times, bytes) in &mut answers {
+            for answer in &mut answers {
                 std::thread::sleep(STALE);
-                let begun = Instant::now();
-                *bytes = if *what == "console" { console()? } else { ask(what)? };
-                times.push(begun.elapsed());
+                let (begun, waited) = (Instant::now(), everybody_waited());
+                answer.bytes = match answer.what {
+                    "console" => console()?,
+                    SCREEN => screen(&mut seat)?,
+                    path => ask(path)?,
+                };
+                let (took, waited) = (begun.elapsed(), everybody_waited().saturating_sub(waited));
+                answer.times.push(took);
+                answer.own.push(took.saturating_sub(waited));
+                if answer.what == SCREEN {
+                    seat.send("q")?;
+                    seat.expect("to leave: ", SETTLE)?;
+                }
             }
         }
         Ok(())
     })?;
+    drop(seat);
     let mut hurried = 0;
     let pressed = watched(&mut || {
         hurried = in_a_hurry(&client, how.watch)?;
         Ok(())
     })?;
-    answers.iter_mut().for_each(|(_, times, _)| times.sort_unstable());
+    answers.iter_mut().for_each(|answer| {
+        answer.times.sort_unstable();
+        answer.own.sort_unstable();
+    });
     Ok(Findings {
         answers,
         late: [quiet.0, asked.0, pressed.0],
         waited: [quiet.1, asked.1, pressed.1],
         hurried,
     })
+}
+
+/// Entry 1 of the console's menu, until it is there; its bytes.
+fn screen(seat: &mut Terminal) -> Result<usize> {
+    seat.send("1\r")?;
+    seat.expect("any other key = back) ", SETTLE).map(|shown| shown.len())
 }
 
 /// Waits until each real server was checked once.

@@ -33,15 +33,16 @@ pub fn run(director: &Path, rounds: u8) -> Result<Vec<Measurement>> {
         unit: unit.to_owned(),
     };
     let mut all = Vec::new();
-    for (what, times, bytes) in &found.answers {
-        let name = match *what {
+    for answer in &found.answers {
+        let (times, bytes) = (&answer.times, answer.bytes);
+        let name = match answer.what {
             "/" => "page",
             other => other.trim_start_matches('/'),
         };
         for (share, word) in [(0.5, "p50"), (0.99, "p99")] {
             all.push(measured(format!("{name}-{word}"), quantile(times, share).as_secs_f64(), "s"));
         }
-        all.push(measured(format!("{name}-size"), *bytes as f64 / 1e6, "MB"));
+        all.push(measured(format!("{name}-size"), bytes as f64 / 1e6, "MB"));
     }
     for (at, word) in ["nobody-asks", "somebody-asks", "four-ask-without-pause"].into_iter().enumerate() {
         let (Some(late), Some(waited)) = (found.late.get(at), found.waited.get(at)) else { continue };

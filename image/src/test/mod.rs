@@ -12,6 +12,7 @@
 mod boxes;
 mod cargo;
 mod kernel;
+mod onlookers;
 mod ourselves;
 mod outcome;
 pub(crate) mod rootfs;
@@ -55,13 +56,16 @@ const STEPS: &[Step] = &[
     Step { layer: "host", name: "integration", run: |_| cargo::integration() },
     Step { layer: "kernel", name: "", run: kernel::run },
     Step { layer: "image", name: "build", run: |_| ourselves::build() },
+    Step { layer: "image", name: "onlookers", run: |_| onlookers::onlookers() },
     Step { layer: "image", name: "wrong-use", run: |_| ourselves::wrong_use() },
     Step { layer: "image", name: "bios", run: |_| boxes::bios() },
     Step { layer: "image", name: "uefi", run: |_| boxes::uefi() },
     Step { layer: "image", name: "faults", run: |_| boxes::faults() },
     Step { layer: "image", name: "console", run: |_| boxes::console() },
     Step { layer: "image", name: "manual", run: |_| boxes::by_manual() },
+    Step { layer: "image", name: "entries", run: |_| boxes::entries() },
     Step { layer: "image", name: "sticks", run: |_| boxes::sticks() },
+    Step { layer: "image", name: "secrets", run: |_| boxes::secrets() },
     Step { layer: "image", name: "power", run: |_| boxes::power() },
     Step { layer: "image", name: "page", run: |_| boxes::page() },
     Step { layer: "image", name: "cuts", run: |_| boxes::cuts() },

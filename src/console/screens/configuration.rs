@@ -43,6 +43,8 @@ pub enum Waiting {
     Difference(Change),
     /// Shall it be tried?
     Try(Change),
+    /// The status, to know whether there is a change to take back.
+    Undo,
     /// Shall what ran before be applied?
     Back,
     /// The history.
@@ -77,7 +79,9 @@ pub(super) const fn prompt(waiting: &Waiting) -> &'static str {
         Waiting::Try(_) => "Apply it for 5 minutes on trial? (yes, no or a time: 30s; empty line = back): ",
         Waiting::Back => "Apply what ran before, on trial? (yes or no, empty line = back): ",
         Waiting::Number => "Number to be applied again (empty line = back): ",
-        Waiting::Look(_) | Waiting::Doing(_) | Waiting::Difference(_) | Waiting::History => "",
+        Waiting::Look(_) | Waiting::Doing(_) | Waiting::Difference(_) | Waiting::Undo | Waiting::History => {
+            ""
+        }
     }
 }
 
@@ -102,6 +106,10 @@ pub(super) fn step(waiting: Waiting, input: Input, snapshot: &Snapshot) -> Step 
                 at(Waiting::Try(change), format!("{line:?} is neither yes nor no, nor a time."))
             }
         },
+        (Waiting::Undo, Input::Answer(_)) => {
+            let pending = snapshot.store.as_ref().is_some_and(|store| store.life.pending.is_some());
+            if pending { back() } else { at(Waiting::Back, "") }
+        }
         (Waiting::Back, Input::Line(line)) => match yes(&line) {
             Some(true) => back(),
             Some(false) => look("Nothing was changed.".to_owned()),
@@ -122,7 +130,6 @@ fn try_for(confirm_ms: u64, change: Change) -> Step {
 }
 
 fn choose(line: &str, snapshot: &Snapshot) -> Step {
-    let pending = snapshot.store.as_ref().is_some_and(|store| store.life.pending.is_some());
     match line.to_ascii_lowercase().as_str() {
         "" => Step::menu(snapshot),
         "r" => ask(Waiting::Doing("The sources were read again."), Request::Reload),
@@ -136,8 +143,8 @@ fn choose(line: &str, snapshot: &Snapshot) -> Step {
         "d" => compare(Change::File),
         "u" => compare(Change::Stick),
         "c" => ask(Waiting::Doing("Confirmed."), Request::Confirm),
-        "b" if pending => back(),
-        "b" => at(Waiting::Back, ""),
+        // What was shown may be older than a change that was agreed to since.
+        "b" => run(Waiting::Undo, Command::Look(vec![Role::Store])),
         "h" => ask(Waiting::History, Request::History),
         "e" => ask(Waiting::Doing("Written to the USB stick."), Request::Export),
         other => at(Waiting::Choice, format!("{other:?} is none of r, f, d, u, c, b, h and e.")),

@@ -96,11 +96,42 @@ pub struct LifeStatus {
     /// Firmware that was given up, so that another slot runs, and why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub left_slot: Option<String>,
-    /// How the start before this one was not a normal one: `safe` or `rescue`.
+    /// How the start before this one was not a normal one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub earlier_mode: Option<String>,
+    pub earlier_mode: Option<UnusualStart>,
     /// Whether the box is as after flashing: nobody has given it a configuration yet.
     pub factory: bool,
+}
+
+/// A start with the built-in configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UnusualStart {
+    /// Somebody wanted it.
+    Safe,
+    /// No firmware came up by itself.
+    Rescue,
+}
+
+impl UnusualStart {
+    /// That of `director.mode=`; `None` = a start as it should be.
+    #[must_use]
+    pub fn named(word: &str) -> Option<Self> {
+        match word {
+            "safe" => Some(Self::Safe),
+            "rescue" => Some(Self::Rescue),
+            _ => None,
+        }
+    }
+
+    /// The word of `director.mode=`.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Safe => "safe",
+            Self::Rescue => "rescue",
+        }
+    }
 }
 
 /// A change that runs and waits for its confirmation.

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{DOUBTS, ERROR, INFORMATION, Known, NOTICE, News, WARNING, plain};
 use crate::init::supervise::ALARM;
-use crate::ipc::message::{AlarmKind, Health, InitStatus, LvsStatus, StoreStatus, TimeStatus, WorkerStatus};
+use crate::ipc::message::{
+    AlarmKind, Health, InitStatus, LvsStatus, StoreStatus, TimeStatus, UnusualStart, WorkerStatus,
+};
 
 impl Known {
     /// The supervisor told how the workers are.
@@ -26,7 +28,7 @@ impl Known {
         if std::mem::replace(&mut self.mode, mode.to_owned()) == mode {
             return None;
         }
-        let (kind, severity, why) = unusual(mode)?;
+        let (kind, severity, why) = unusual(UnusualStart::named(mode)?);
         let text = format!("this box runs in {mode} mode, without virtual address and service: {why}");
         Some(plain(kind, "box", &format!("{mode} mode"), severity, text))
     }
@@ -76,19 +78,20 @@ impl Known {
         if let Some(why) = status.life.left_slot.clone().filter(|_| left != status.life.left_slot) {
             news.push(plain(AlarmKind::Slot, "slot", "fallen back", ERROR, why));
         }
-        news.extend(self.earlier_mode(status.life.earlier_mode.as_deref()));
+        news.extend(self.earlier_mode(status.life.earlier_mode));
         news
     }
 
-    fn earlier_mode(&mut self, mode: Option<&str>) -> Option<News> {
+    fn earlier_mode(&mut self, mode: Option<UnusualStart>) -> Option<News> {
         // A `store` that was started again does not know it any more, which is no news.
-        let mode = mode.filter(|mode| self.earlier_mode.as_deref() != Some(mode))?;
-        self.earlier_mode = Some(mode.to_owned());
-        let (kind, severity, why) = unusual(mode)?;
+        let mode = mode.filter(|mode| self.earlier_mode != Some(*mode))?;
+        self.earlier_mode = Some(mode);
+        let (kind, severity, why) = unusual(mode);
+        let word = mode.word();
         let text = format!(
-            "before this start the box was in {mode} mode, without virtual address and service: {why}"
+            "before this start the box was in {word} mode, without virtual address and service: {why}"
         );
-        Some(plain(kind, "box", &format!("was in {mode} mode"), severity, text))
+        Some(plain(kind, "box", &format!("was in {word} mode"), severity, text))
     }
 
     /// The clock was looked at.
@@ -200,12 +203,11 @@ impl Known {
     }
 }
 
-/// What it means that a box was started in such a mode; `None` where that is as it should be.
-fn unusual(mode: &str) -> Option<(AlarmKind, u8, &'static str)> {
+/// What such a start means.
+const fn unusual(mode: UnusualStart) -> (AlarmKind, u8, &'static str) {
     match mode {
-        "safe" => Some((AlarmKind::Config, WARNING, "somebody wanted it so")),
-        "rescue" => Some((AlarmKind::Slot, ERROR, "no firmware came up by itself")),
-        _ => None,
+        UnusualStart::Safe => (AlarmKind::Config, WARNING, "somebody wanted it so"),
+        UnusualStart::Rescue => (AlarmKind::Slot, ERROR, "no firmware came up by itself"),
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::{Appliance, device};
 use crate::ipc::client::ask;
-use crate::ipc::message::{PowerAction, Reply, Request};
+use crate::ipc::message::{PowerAction, Reply, Request, UnusualStart};
 use crate::role::Role;
 use crate::store::cmdline::Mode;
 use crate::store::files::replace;
@@ -49,9 +49,9 @@ impl Appliance {
             .then(|| format!("the firmware in slot {slot} was given up: {why}"))
     }
 
-    /// How the start before this one was not a normal one, `safe` or `rescue`; the next start is told of this one.
+    /// How the start before this one was not a normal one; the next start is told of this one.
     #[must_use]
-    pub fn earlier_mode(&mut self) -> Option<String> {
+    pub fn earlier_mode(&mut self) -> Option<UnusualStart> {
         let mode = self.args.mode;
         let note = self.data_alone()?.join(UNUSUAL);
         passed_on(&note, mode).unwrap_or_else(|error| {
@@ -137,19 +137,17 @@ impl Appliance {
 }
 
 /// Takes the note of the start before, and leaves one where this one is not normal.
-fn passed_on(note: &Path, mode: Mode) -> io::Result<Option<String>> {
-    let word = match mode {
-        Mode::Safe => "safe",
-        Mode::Rescue => "rescue",
+fn passed_on(note: &Path, mode: Mode) -> io::Result<Option<UnusualStart>> {
+    let now = match mode {
+        Mode::Safe => UnusualStart::Safe,
+        Mode::Rescue => UnusualStart::Rescue,
         Mode::Normal | Mode::Reset => {
-            let earlier = fs::read_to_string(note).ok().map(|text| text.trim_end().to_owned());
-            if earlier.is_some() {
-                fs::remove_file(note)?;
-            }
-            return Ok(earlier);
+            let Ok(earlier) = fs::read_to_string(note) else { return Ok(None) };
+            fs::remove_file(note)?;
+            return Ok(UnusualStart::named(earlier.trim_end()));
         }
     };
-    replace(note, format!("{word}\n").as_bytes())?;
+    replace(note, format!("{}\n", now.word()).as_bytes())?;
     Ok(None)
 }
 
@@ -177,7 +175,7 @@ mod tests {
         let start = |mode| passed_on(&note, mode).unwrap();
         assert_eq!(start(Mode::Normal), None);
         assert_eq!((start(Mode::Rescue), start(Mode::Safe)), (None, None));
-        assert_eq!((start(Mode::Normal).as_deref(), start(Mode::Normal)), (Some("safe"), None));
+        assert_eq!((start(Mode::Normal), start(Mode::Normal)), (Some(UnusualStart::Safe), None));
     }
 
     #[test]

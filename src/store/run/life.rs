@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::around::Watch;
 use super::{Store, publish};
 use crate::config::Before;
-use crate::ipc::message::{Change, ChangeStep, Event, Reply, Request, Source, StoreStatus};
+use crate::ipc::message::{Change, ChangeStep, Event, Reply, Request, Source, StoreStatus, UnusualStart};
 use crate::ipc::server::Answer;
 use crate::store::difference::summary;
 use crate::store::pending::{self, Pending, since_boot};
@@ -195,10 +195,10 @@ impl Store {
     }
 
     /// What became of the boots before this one.
-    fn settled(&mut self, left: Option<String>, earlier_mode: Option<String>) {
+    fn settled(&mut self, left: Option<String>, earlier_mode: Option<UnusualStart>) {
         let life = &mut self.status.life;
-        if let Some(mode) = &earlier_mode {
-            log::warn!("before this start the box was in {mode} mode");
+        if let Some(mode) = earlier_mode {
+            log::warn!("before this start the box was in {} mode", mode.word());
         }
         life.earlier_mode = earlier_mode;
         if let Some(why) = left {

@@ -67,6 +67,8 @@ impl Rig {
         let (base, disk, journal) = (self.path("base.img"), self.path("disk.img"), self.path("journal"));
         disk::copy(image()?, &base)?;
         disk::put_config(&base, &disk::file(&self.folder, "director.toml", &self.text)?, "director.toml")?;
+        let program = disk::file(&self.folder, "tell", "#!/bin/false with a token\n")?;
+        disk::put_config_folder(&base, "hooks", &[(&program, "tell")])?;
         disk::copy(&base, &disk)?;
         let mut guest = self.power_on("box-erased", &disk, Some(journal.clone()))?;
         guest.explain(settled(&guest))?;
@@ -98,6 +100,12 @@ impl Rig {
         let now = Kept::read(&disk, &self.folder)?;
         let (file, what) =
             if begun { (FACTORY, "ended by the next boot") } else { (&*self.text, "never began") };
+        let program = disk::read_config(&disk, "hooks/tell").is_ok();
+        ensure!(
+            program != begun,
+            "{what}: but the operator's program is {}",
+            if program { "there" } else { "gone" }
+        );
         ensure!(now.file == file && !now.resetting, "{what}: but the file is:\n{}", now.file);
         ensure!(
             now.last_good.as_deref() == Some(file),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
@@ -33,12 +33,7 @@ impl Kept {
     pub fn read(disk: &Path, folder: &Path) -> Result<Kept> {
         check_fat(disk, &folder.join("config.part"))?;
         let file = disk::read_config(disk, "director.toml")?;
-        let data = folder.join("data");
-        if data.exists() {
-            fs::remove_dir_all(&data)?;
-        }
-        fs::create_dir(&data)?;
-        dump_ext4(disk, &folder.join("data.part"), &data)?;
+        let data = data(disk, folder)?;
         let generations = match data.join("configuration/generations").read_dir() {
             Ok(entries) => {
                 let files = entries.flatten().map(|entry| entry.path());
@@ -50,6 +45,20 @@ impl Kept {
         let last_good = fs::read_to_string(data.join("last-good.toml")).ok();
         Ok(Kept { file, last_good, generations, resetting: data.join("resetting").exists() })
     }
+}
+
+/// A copy in `folder` of all that lies on `data`.
+///
+/// # Errors
+/// The file system has more wrong with it than a power cut explains.
+pub fn data(disk: &Path, folder: &Path) -> Result<PathBuf> {
+    let data = folder.join("data");
+    if data.exists() {
+        fs::remove_dir_all(&data)?;
+    }
+    fs::create_dir(&data)?;
+    dump_ext4(disk, &folder.join("data.part"), &data)?;
+    Ok(data)
 }
 
 /// Lost clusters are what a power cut leaves on FAT; clusters that two files share are what destroys one of them later.

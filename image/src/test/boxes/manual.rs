@@ -89,7 +89,7 @@ fn turns(block: &str) -> Vec<Turn> {
 }
 
 /// A line's prompt and what was answered to it: at the end of a block no space is left behind it, and nothing.
-fn prompt(line: &str) -> Option<(String, Option<String>)> {
+pub(super) fn prompt(line: &str) -> Option<(String, Option<String>)> {
     let closed = format!("{line} ");
     let split = |text: &str| {
         let ends = PROMPTS.iter().filter_map(|prompt| Some(text.find(prompt)? + prompt.len()));

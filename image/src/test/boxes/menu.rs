@@ -218,14 +218,14 @@ fn dialogue(
 }
 
 /// From the first menu to the idle console.
-fn leave(person: &mut Person<'_>) -> Result<()> {
+pub(super) fn leave(person: &mut Person<'_>) -> Result<()> {
     person.home()?;
     person.press("\r")?;
     person.hear(INVITATION).map(drop)
 }
 
 /// Waits until the box sees the stick: the kernel gives it a second to spin up.
-fn sees_the_stick(person: &mut Person<'_>) -> Result<()> {
+pub(super) fn sees_the_stick(person: &mut Person<'_>) -> Result<()> {
     let end = Instant::now() + PATIENCE;
     person.home()?;
     person.answer(MAIN, "3")?;

@@ -2,6 +2,7 @@
 
 mod console;
 mod cuts;
+mod entries;
 mod erased;
 mod kept;
 mod lost;
@@ -10,6 +11,7 @@ mod menu;
 mod page;
 mod person;
 mod place;
+mod secrets;
 mod site;
 mod sticks;
 mod trials;
@@ -20,6 +22,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 
 pub use cuts::cuts;
+pub use entries::entries;
 pub use erased::erased;
 pub use lost::lost_address;
 
@@ -29,6 +32,7 @@ use director_lab::machine::Boot;
 
 pub use menu::by_manual;
 pub use page::page;
+pub use secrets::secrets;
 pub use sticks::sticks;
 pub use trials::slots;
 pub use update::update;

@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use director_lab::guest::Guest;
 
+use super::entries::questions::Questions;
 use super::manual::{Turn, agree, width};
 use super::site::PATIENCE;
 
@@ -41,6 +42,10 @@ pub struct Person<'g> {
     title: String,
     offered: BTreeSet<(String, String)>,
     entered: BTreeSet<(String, String)>,
+    /// What was entered last, and the whole line at which the cursor is.
+    entry: String,
+    line: String,
+    questions: Questions,
     tall: Vec<String>,
 }
 
@@ -57,6 +62,9 @@ impl<'g> Person<'g> {
             title: String::new(),
             offered,
             entered,
+            entry: String::new(),
+            line: String::new(),
+            questions: Questions::default(),
             tall: Vec::new(),
         }
     }
@@ -91,7 +99,12 @@ impl<'g> Person<'g> {
     pub fn hear_any(&mut self, prompts: &[&str]) -> Result<(usize, String)> {
         let (which, shown) = self.guest.serial().expect_any(prompts, PATIENCE)?;
         self.notice(&shown);
-        prompts.get(which).copied().unwrap_or_default().clone_into(&mut self.at);
+        let prompt = prompts.get(which).copied().unwrap_or_default();
+        prompt.clone_into(&mut self.at);
+        self.line = format!("{}{prompt}", shown.rsplit('\n').next().unwrap_or_default());
+        if ![INVITATION, PIN].contains(&prompt) {
+            self.questions.heard(&self.entry, &self.line);
+        }
         Ok((which, shown))
     }
 
@@ -103,11 +116,62 @@ impl<'g> Person<'g> {
         if [MAIN, BELOW].contains(&prompt) {
             self.entered.insert((self.title.clone(), text.to_owned()));
         }
+        self.answered(text);
         if self.noisy {
             self.disturb(prompt).with_context(|| format!("noise at {prompt:?}"))?;
         }
         self.at.clear();
         self.guest.serial().send_line(text)
+    }
+
+    /// Presses a key at a view that takes each at once, after what is no key, if there is noise.
+    ///
+    /// # Errors
+    /// When the guest's power is off.
+    pub fn view(&mut self, key: &str) -> Result<()> {
+        self.answered(key);
+        if self.noisy {
+            let serial = self.guest.serial();
+            serial.send_bytes(&garbage())?;
+            serial.send(KEYLESS)?;
+            serial.send_bytes(&[0x80; LONG])?;
+            self.guest.send_break()?;
+            self.guest.serial().hang_up()?;
+        }
+        self.press(if key == "space" { " " } else { key })
+    }
+
+    /// Nothing but Enter wakes the console up.
+    ///
+    /// # Errors
+    /// What did.
+    pub fn idles(&mut self) -> Result<()> {
+        let serial = self.guest.serial();
+        serial.send_bytes(&garbage())?;
+        serial.send(SEQUENCES)?;
+        serial.send(&format!("{}{INTERRUPT}{ERASE_LINE}{REDRAW}", "1".repeat(LONG)))?;
+        self.guest.send_break()?;
+        self.guest.serial().send("b")?;
+        self.guest.serial().hang_up()?;
+        self.press("\r")?;
+        let said = self.hear(MAIN)?;
+        ensure!(
+            !said.contains(MAIN) && said.matches("--- ").count() == 1,
+            "noise was taken for words:\n{said}"
+        );
+        Ok(())
+    }
+
+    /// What was asked, and which of it was answered.
+    pub const fn questions(&self) -> &Questions {
+        &self.questions
+    }
+
+    fn answered(&mut self, answer: &str) {
+        self.questions.answered(&self.entry, &self.line, answer, self.noisy);
+        if [MAIN, BELOW].contains(&self.at.as_str()) {
+            self.entry = format!("{} {answer}", self.title);
+        }
     }
 
     /// Presses a key at a view that takes each at once.
@@ -239,12 +303,27 @@ impl<'g> Person<'g> {
         // A break and a letter are a command to some kernels: this one would start again.
         self.guest.send_break()?;
         self.guest.serial().send("b")?;
-        self.guest.serial().send(&format!("{ERASE_LINE}{REDRAW}"))?;
-        self.guest.serial().expect(prompt, PATIENCE).context("after noise")?;
+        self.asked_again(prompt).context("after noise")?;
         self.guest.serial().send("half a li")?;
         self.guest.serial().hang_up()?;
-        self.guest.serial().send(&format!("{ERASE_LINE}{REDRAW}"))?;
-        self.guest.serial().expect(prompt, PATIENCE).context("after a hang-up").map(drop)
+        self.asked_again(prompt).context("after a hang-up")
+    }
+
+    /// Erases what was typed and has the question shown anew. On a box that is short of a processor the line drops what follows
+    /// 10 kB at once, these keys, too: a person presses them again.
+    fn asked_again(&self, prompt: &str) -> Result<()> {
+        let serial = self.guest.serial();
+        for pressed in 0..TRIES {
+            serial.send(&format!("{ERASE_LINE}{REDRAW}"))?;
+            if serial.expect(prompt, PATIENCE / TRIES).is_ok() {
+                if pressed > 0 {
+                    std::thread::sleep(Duration::from_secs(1));
+                    serial.skip();
+                }
+                return Ok(());
+            }
+        }
+        bail!("{prompt:?} is not shown")
     }
 
     /// Which menu is shown and what it offers; how many lines came at once.
@@ -265,6 +344,12 @@ impl<'g> Person<'g> {
         self.offered.extend(keys.map(|(key, _)| (title.to_owned(), key.to_owned())));
     }
 }
+
+/// What of them is no key.
+const KEYLESS: &str = "\x1b[A\x1b[15;2~\x1bOP\x1b[?62;22c\x1b[<0;10;10M";
+
+/// How often a key is pressed that has no effect.
+const TRIES: u32 = 3;
 
 /// Longer than any buffer on its way.
 const LONG: usize = 10_000;

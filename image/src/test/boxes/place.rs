@@ -20,7 +20,8 @@ pub struct Place {
     pub(super) disk: PathBuf,
     pub(super) stick: PathBuf,
     pub(super) segment: Segment,
-    _hosts: Vec<Host>,
+    pub(super) gateway: Host,
+    _hosts: [Host; 2],
     _routers: [Namespace; 2],
     _server: RealServer,
 }
@@ -47,7 +48,8 @@ impl Place {
             disk,
             stick,
             segment,
-            _hosts: vec![gateway, web, refusing],
+            gateway,
+            _hosts: [web, refusing],
             _routers: routers,
             _server: server,
         };

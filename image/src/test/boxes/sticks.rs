@@ -34,7 +34,10 @@ pub fn sticks() -> Result<Outcome> {
     let (person, number, plugged) = (Person::new(&mut guest), String::new(), Vec::new());
     let mut bench = Bench { person, site: &site, disk, file, number, plugged };
     let done = bench.all();
+    let disk = bench.disk;
     guest.explain(done)?;
+    guest.cut_power()?;
+    forgotten(&site, &disk)?;
     Ok(Outcome::passed())
 }
 
@@ -55,7 +58,7 @@ impl Bench<'_> {
         self.person.hear(INVITATION)?;
         self.number = self.configuration()?;
         type Case<'a> = fn(&mut Bench<'a>) -> Result<()>;
-        let all: [(&str, Case<'_>); 9] = [
+        let all: [(&str, Case<'_>); 10] = [
             ("a stick with a faulty file", Self::faults),
             ("a stick with many faults", Self::many_faults),
             ("a stick with a huge file", Self::huge),
@@ -64,6 +67,7 @@ impl Bench<'_> {
             ("a stick without a FAT file system", Self::foreign),
             ("two sticks", Self::two),
             ("a write-protected stick", Self::locked),
+            ("a stick beside a file that is gone", Self::lost),
             ("a good stick after all that", Self::good),
         ];
         let mut wrong = Vec::new();
@@ -213,6 +217,23 @@ impl Bench<'_> {
         Ok(())
     }
 
+    /// The file is gone, and a stick with another one is still there: what runs goes on, also when the sources are read again.
+    fn lost(&mut self) -> Result<()> {
+        let text = config("forgotten", vip(100));
+        let stick = self.stick("lost", Some(&text))?;
+        self.plug("lost", &stick, false)?;
+        disk::remove_config(&self.disk, "director.toml")?;
+        let said = self.asks("r", &[CHOICE])?.1;
+        says(&said, &["last good"])?;
+        ensure!(!said.contains(": USB stick"), "the forgotten stick is taken:\n{said}");
+        self.site.answers(vip(100))?;
+        self.site.configure(&self.disk, &self.file)?;
+        self.unplug("lost")?;
+        self.asks("r", &[CHOICE])?;
+        self.number = self.configuration()?;
+        self.unmoved(&stick, &text)
+    }
+
     fn good(&mut self) -> Result<()> {
         let text = config("good", vip(100));
         let stick = self.stick("good", Some(&text))?;
@@ -353,6 +374,16 @@ impl Bench<'_> {
     fn put(&self, stick: &Path, name: &str, text: &str) -> Result<()> {
         disk::put_stick(stick, &disk::file(self.site.folder(), "put", text)?, name)
     }
+}
+
+/// A box that boots without its file takes the last good one, whatever a stick has that was left in it.
+fn forgotten(site: &Site, disk: &Path) -> Result<()> {
+    disk::remove_config(disk, "director.toml")?;
+    let stick = site.stick(&config("forgotten", vip(101)))?;
+    let mut guest = site.power_on("box-forgotten", Boot::Bios(disk.to_owned()), &[stick])?;
+    let told = super::runs(site, &mut guest, "last good", 100);
+    guest.explain(told)?;
+    guest.explain(site.expect_silence(vip(101)))
 }
 
 fn says(said: &str, words: &[&str]) -> Result<()> {

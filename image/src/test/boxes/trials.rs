@@ -1,9 +1,12 @@
 //! Firmware on trial, on whole boxes: it proves itself; it does not boot; it is unwell.
 
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
+use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 
 use director_lab::guest::Guest;
 use director_lab::machine::{Boot, Machine, Network};
@@ -19,6 +22,65 @@ const BLOCK: usize = 1024;
 const HEADER: &[u8] = b"# GRUB Environment Block\n";
 /// What a box needs to prove itself, and what it needs to boot.
 pub(super) const PROOF: Duration = Duration::from_secs(60 + 120);
+
+/// A webhook on this host, which a box behind QEMU's own network reaches.
+struct Alarms {
+    port: u16,
+    posts: Receiver<String>,
+}
+
+impl Alarms {
+    fn listen() -> Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let (port, (tell, posts)) = (listener.local_addr()?.port(), channel());
+        std::thread::spawn(move || {
+            for mut stream in listener.incoming().map_while(Result::ok) {
+                if tell.send(post(&mut stream).unwrap_or_default()).is_err() {
+                    return;
+                }
+            }
+        });
+        Ok(Self { port, posts })
+    }
+
+    /// Lines of director.toml: an address in QEMU's network, and alarms of slots to where this listens.
+    fn receiver(&self) -> String {
+        format!(
+            "\n[[interface]]\nname = \"eth1\"\naddresses = [\"10.0.2.15/24\"]\n\n\
+             [[notify]]\nname = \"host\"\ntype = \"webhook\"\nurl = \"http://10.0.2.2:{}/\"\nevents = [\"slot\"]\n",
+            self.port
+        )
+    }
+
+    fn expect(&self, words: &str) -> Result<()> {
+        let end = Instant::now() + PATIENCE;
+        let mut heard = Vec::new();
+        while let Ok(post) = self.posts.recv_timeout(end.saturating_duration_since(Instant::now())) {
+            if post.contains(words) {
+                return Ok(());
+            }
+            heard.push(post);
+        }
+        bail!("no alarm says {words:?}: {heard:?}")
+    }
+}
+
+/// The body of a request, which is taken.
+fn post(stream: &mut TcpStream) -> std::io::Result<String> {
+    stream.set_read_timeout(Some(PATIENCE))?;
+    let mut reader = BufReader::new(stream.try_clone()?);
+    let (mut line, mut length) = (String::new(), 0);
+    while reader.read_line(&mut line)? > 2 {
+        if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+            length = value.trim().parse().unwrap_or(0);
+        }
+        line.clear();
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body)?;
+    stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")?;
+    Ok(String::from_utf8_lossy(&body).into_owned())
+}
 
 /// Three boxes at a time: they mostly wait.
 ///
@@ -65,7 +127,8 @@ fn proves_itself(folder: &Path) -> Result<String> {
 
 /// A root whose blocks are not what was signed: three attempts, and the other slot runs.
 fn does_not_boot(folder: &Path) -> Result<String> {
-    let disk = on_trial(folder, "broken", "")?;
+    let alarms = Alarms::listen()?;
+    let disk = on_trial_with(folder, "broken", "", &alarms.receiver())?;
     disk::poke(&disk, "root-b", b"hsqs", b"HSQS")?;
     let guest = power_on("box-slot-broken", &disk)?;
     for attempt in 1..=3 {
@@ -76,12 +139,14 @@ fn does_not_boot(folder: &Path) -> Result<String> {
     guest.explain(guest.serial().expect(": partition DIRECTOR", BOOT))?;
     guest.explain(guest.serial().expect(INVITATION, PATIENCE))?;
     ensure!(variable(&disk, "B_N")? == "xxx", "slot B is not spent");
+    guest.explain(alarms.expect("the firmware in slot B was given up: it never came up"))?;
     Ok(format!("broken firmware was left after {:.0} s", guest.powered().elapsed().as_secs_f64()))
 }
 
 /// Its last attempt, and a worker that does not run: the box starts again by itself, with the other slot, and says why.
 fn is_unwell(folder: &Path) -> Result<String> {
-    let disk = on_trial(folder, "unwell", "xx")?;
+    let alarms = Alarms::listen()?;
+    let disk = on_trial_with(folder, "unwell", "xx", &alarms.receiver())?;
     // So that nobody waits five minutes. The file lies unpacked on the partition, for GRUB's sake.
     disk::poke(&disk, "boot-b", b"random.trust_cpu=on", b"director.trial=15s ")?;
     let guest = power_on("box-slot-unwell", &disk)?;
@@ -98,14 +163,20 @@ fn is_unwell(folder: &Path) -> Result<String> {
     guest.explain(guest.serial().expect("director: starting again", PATIENCE))?;
     guest.explain(guest.serial().expect("director: slot A", BOOT))?;
     guest.explain(guest.serial().expect("slot B was given up: lvs is held", BOOT))?;
-    Ok("firmware with a worker that does not run was given up, with a word".to_owned())
+    guest.explain(alarms.expect("the firmware in slot B was given up: lvs is held"))?;
+    Ok("firmware with a worker that does not run was given up, with a word and an alarm".to_owned())
 }
 
 /// A disk with the operator's file, on which slot B is new and comes first.
 fn on_trial(folder: &Path, name: &str, tried: &str) -> Result<std::path::PathBuf> {
+    on_trial_with(folder, name, tried, "")
+}
+
+/// The same, with more lines in the file.
+fn on_trial_with(folder: &Path, name: &str, tried: &str, more: &str) -> Result<std::path::PathBuf> {
     let disk = folder.join(format!("{name}.img"));
     disk::copy(image()?, &disk)?;
-    let file = disk::file(folder, &format!("{name}.toml"), &config("slots", vip(100)))?;
+    let file = disk::file(folder, &format!("{name}.toml"), &(config("slots", vip(100)) + more))?;
     disk::put_config(&disk, &file, "director.toml")?;
     let mut block =
         [HEADER, format!("A_N=\nA_ST=good\nB_N={tried}\nB_ST=try\nORDER=B A\n").as_bytes()].concat();
@@ -129,7 +200,9 @@ pub(super) fn grub_block(disk: &Path) -> Result<Vec<u8>> {
 
 fn power_on(name: &str, disk: &Path) -> Result<Guest> {
     let machine = Machine::new(name, Boot::Bios(disk.to_owned()));
-    Guest::start(&machine.nic(Network::User, "52:54:00:79:00:01"), None)
+    // The first card is for the VIP, which nobody asks.
+    let machine = machine.nic(Network::User, "52:54:00:79:00:01").nic(Network::User, "52:54:00:79:00:02");
+    Guest::start(&machine, None)
 }
 
 fn in_time(begun: Instant, patience: Duration) -> Result<()> {

@@ -1,0 +1,74 @@
+//! The limits of whoever asks how a large director is, on the binary that the image has.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+
+use director_lab::crowd::quantile;
+use director_lab::onlooker::{Answers, INTERVAL, Onlookers, SCREEN, watch};
+use director_lab::preflight;
+
+use super::outcome::Outcome;
+use crate::build;
+
+/// Virtual services, each with ten real servers.
+const SERVICES: u32 = 1_000;
+/// How often each question is asked; the worst answer counts.
+const ROUNDS: u32 = 10;
+/// What is claimed.
+const CLAIM: Duration = Duration::from_millis(200);
+/// What the worst of [`ROUNDS`] may take on a machine where others run: what the hypervisor takes away, and what the asker itself waits for,
+/// is not known. The time for which Director's own processes had no processor is, and does not count.
+const WORST: Duration = Duration::from_millis(400);
+
+/// `/metrics`, `/status`, the page, `director status lvs` and the console's entry 1 of a director with a thousand services.
+///
+/// # Errors
+/// The binary is not there, a namespace cannot be made, or Director does not answer.
+pub fn onlookers() -> Result<Outcome> {
+    preflight::namespaces()?;
+    // Built already, with the image.
+    let director =
+        std::env::var_os("DIRECTOR_BINARY").map(PathBuf::from).map_or_else(build::binary::ensure, Ok)?;
+    let how = Onlookers { services: SERVICES, rounds: ROUNDS, watch: Duration::from_secs(5) };
+    let found = watch(&director, how)?;
+    let mut outcome = Outcome::default();
+    let mut judge = |verdict: Result<()>| match verdict {
+        Ok(()) => outcome.passed += 1,
+        Err(error) => outcome.failed.push(format!("{error:#}")),
+    };
+    found.answers.iter().for_each(|answer| judge(in_time(answer)));
+    for (late, waited) in found.late.iter().zip(found.waited) {
+        judge(undisturbed(late, waited));
+    }
+    outcome.notes.extend(found.answers.iter().map(|Answers { what, times, own, bytes }| {
+        let [half, worst] = [0.5, 1.0].map(|share| quantile(times, share));
+        let [own_half, own_worst] = [0.5, 1.0].map(|share| quantile(own, share));
+        format!("{what}: {bytes} bytes in {half:.0?}, at worst {worst:.0?}; without waiting for a processor {own_half:.0?}, {own_worst:.0?}")
+    }));
+    Ok(outcome)
+}
+
+fn in_time(answer: &Answers) -> Result<()> {
+    let Answers { what, own, bytes, .. } = answer;
+    let (half, worst) = (quantile(own, 0.5), quantile(own, 1.0));
+    ensure!(
+        half < CLAIM && worst < WORST,
+        "{what}: half of the answers took {half:?}, the worst {worst:?}: {answer:?}"
+    );
+    let least = if *what == SCREEN { 1_000 } else { 100_000 };
+    ensure!(*bytes > least, "{what}: {bytes} bytes are not about {SERVICES} services");
+    Ok(())
+}
+
+/// A backup waits for three intervals: nothing may come near that but for want of a processor.
+fn undisturbed(late: &[Duration], waited: Duration) -> Result<()> {
+    let (half, worst) = (quantile(late, 0.5), quantile(late, 1.0));
+    ensure!(late.len() > 100, "{} advertisements", late.len());
+    ensure!(
+        half < INTERVAL / 4 && worst < INTERVAL * 2 + waited,
+        "advertisements are late by {half:?}, at worst by {worst:?}; the worker waited {waited:?} for a processor"
+    );
+    Ok(())
+}
