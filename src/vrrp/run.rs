@@ -30,6 +30,7 @@ use crate::vrrp::vips::Op;
 use crate::vrrp::watcher::{News, Wanted};
 use crate::worker::WorkerArgs;
 
+use load::Read;
 use ways_and_daemons::{Daemons, Roads};
 
 mod calls; // what is asked of the worker, and its end
@@ -80,6 +81,7 @@ pub fn run(args: &WorkerArgs) -> Result<(), Box<dyn StdError>> {
 struct Inbox {
     calls: mpsc::Receiver<Call>,
     configs: Watcher,
+    read: mpsc::UnboundedReceiver<Read>,
     events: Watch,
     done: mpsc::UnboundedReceiver<Done>,
 }
@@ -105,6 +107,10 @@ struct Worker {
     previous: Vec<Record>,
     /// 0 = no configuration yet: nothing is touched.
     generation: u64,
+    /// A thread reads another configuration, and tells here when it has; whether that was followed by yet another.
+    reading: bool,
+    read_again: bool,
+    tell_read: mpsc::UnboundedSender<Read>,
     marks: Marks,
     services: Option<mpsc::Receiver<Heard>>,
     /// When what they said is written down: together, a thousand speak at once when a box starts.
@@ -132,7 +138,9 @@ impl Worker {
         let events = Watch::open(ADDRESSES).map_err(|error| format!("open netlink socket: {error}"))?;
         let links = kernel.links().map_err(|error| format!("look at the network: {error}"))?;
         let (jobs, done) = apply::start(kernel)?;
+        let (tell_read, read) = mpsc::unbounded_channel();
         let inbox = Inbox {
+            read,
             calls: server::listen(&path).map_err(|error| format!("listen: {}: {error}", path.display()))?,
             configs: Watcher::new(run)
                 .map_err(|error| format!("watch: {}: {error}", run.path().display()))?,
@@ -162,6 +170,9 @@ impl Worker {
             memory,
             previous: life.masters,
             generation: 0,
+            reading: false,
+            read_again: false,
+            tell_read,
             services: None,
             remember_at: None,
             unwritten: false,
@@ -230,8 +241,9 @@ impl Worker {
                 Some(news) = found_out(&mut self.news) => self.found_out(news),
                 changed = inbox.configs.changed() => {
                     changed?;
-                    self.load();
+                    self.read();
                 }
+                Some(read) = inbox.read.recv() => self.has_read(read),
                 call = inbox.calls.recv() => match call {
                     Some(call) => self.answer(call),
                     None => return Err("the socket of this role is closed".into()),

@@ -5,8 +5,10 @@ use std::time::Instant;
 
 use crate::config;
 use crate::config::model::{TrackTarget, VrrpInstance};
+use crate::config::{ActiveRest, LoadError};
 use crate::ipc::client::{Heard, subscribe};
 use crate::ipc::message::Event;
+use crate::paths::RunDir;
 use crate::role::Role;
 use crate::vrrp::event::master_down;
 use crate::vrrp::facts::Facts;
@@ -19,12 +21,51 @@ use crate::vrrp::watcher::{self, News, Subject};
 
 use super::{TOGETHER, UNWRITTEN, Worker};
 
+/// What `store` has activated, if anything, or why it cannot be read.
+pub(super) type Read = Result<Option<ActiveRest>, LoadError>;
+
+fn read(run: &RunDir) -> Read {
+    config::active_without_services(run)
+}
+
 impl Worker {
-    /// Takes the configuration that `store` has activated; a faulty one changes nothing.
+    /// Takes the configuration that `store` has activated, at the start.
     pub(super) fn load(&mut self) {
+        let read = read(&self.run);
+        self.take(read);
+    }
+
+    /// Has the configuration read by a thread: what a large one takes is more than an advertisement can wait.
+    pub(super) fn read(&mut self) {
+        if self.reading {
+            self.read_again = true;
+            return;
+        }
+        let (run, tell) = (self.run.clone(), self.tell_read.clone());
+        let reader = std::thread::Builder::new().name("reader".to_owned());
+        match reader.spawn(move || drop(tell.send(read(&run)))) {
+            Ok(_) => self.reading = true,
+            Err(error) => {
+                log::warn!("configuration read without a thread: {error}");
+                self.load();
+            }
+        }
+    }
+
+    /// The thread has read it; perhaps there is another one by now.
+    pub(super) fn has_read(&mut self, read: Read) {
+        self.reading = false;
+        self.take(read);
+        if std::mem::take(&mut self.read_again) {
+            self.read();
+        }
+    }
+
+    /// Goes on under another configuration; a faulty one changes nothing.
+    fn take(&mut self, read: Read) {
         // Whoever goes on as master waits for no services.
         let cold = self.generation == 0 && self.previous.is_empty();
-        let active = match config::active_without_services(&self.run) {
+        let active = match read {
             Ok(Some(active)) => active,
             Ok(None) => return,
             Err(error) => return log::error!("configuration not taken: {error}"),
