@@ -50,8 +50,8 @@ impl Engine {
         }
         // What is wrong with the order itself is said first.
         let Ok(members) = self.ordered(order, name) else { return Ok(()) };
-        let members = self.instances.iter().filter(|i| members.contains(&i.config().name));
-        members.map(|member| follower(now, member, known)).collect()
+        let mut members = self.instances.iter().filter(|i| members.contains(&i.config().name));
+        members.try_for_each(|member| follower(now, member, known))
     }
 
     /// Does what the operator wants of a virtual router and its group.
