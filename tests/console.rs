@@ -263,8 +263,9 @@ fn a_thousand_services_are_shown_at_once() {
     let took = began.elapsed();
     println!("{} services, {} bytes of status: {took:?}", 1000, line.len());
     assert!(shown.contains("press a") && shown.lines().count() < 60, "{shown}");
-    // Without optimisation it takes ten times as long.
-    let most = Duration::from_millis(if cfg!(debug_assertions) { 2000 } else { 200 });
+    // Without optimisation it takes ten times as long, and more on a machine with other work: `image/onlookers` holds the binary that
+    // is shipped to the limit.
+    let most = Duration::from_millis(if cfg!(debug_assertions) { 20_000 } else { 200 });
     assert!(took < most, "{took:?}");
 }
 
