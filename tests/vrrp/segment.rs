@@ -129,9 +129,9 @@ impl Segment {
     /// A backup that leaves and returns takes nothing from a living master, unless it is the better one and preempts: and the better one
     /// is master by now.
     fn one_returns(&mut self) {
-        // A quick one that returns takes a slow master for silent before it hears him; where he is better everywhere, he stays.
+        // A quick one that returns takes a slow master for silent before it hears him, and stays unless he is better everywhere and preempts.
         let mixed = self.nodes.iter().any(|node| node.configs[0].interval != self.longest());
-        if self.is_crossed() && mixed {
+        if mixed && (self.is_crossed() || !self.nodes[0].configs[0].preempt) {
             return;
         }
         let masters = self.masters();
