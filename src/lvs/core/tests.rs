@@ -261,7 +261,8 @@ fn only_a_file_that_asks_others_has_other_targets() {
         assert_eq!(core.conclude_changed(&all(Health::Up), now).commands, [], "{what}");
     }
 
-    let edits: [(&str, fn(&mut Vec<Service>)); 4] = [
+    type Edit = fn(&mut Vec<Service>);
+    let edits: [(&str, Edit); 4] = [
         ("another order", |config| config.reverse()),
         ("a server less", |config| drop(config[0].servers.pop())),
         ("another check", |config| {
