@@ -35,6 +35,8 @@ pub struct Engine {
     announcements: Announcements,
     counters: BTreeMap<&'static str, u64>,
     quiet: Quiet,
+    /// The calendar, for those that come: one that goes on from an earlier life signs at once.
+    wall: Option<Wall>,
     effects: Vec<Effect>,
     /// Groups all of whose members were master when they were last looked at.
     leading: BTreeSet<String>,
@@ -84,7 +86,9 @@ impl Engine {
                 new.push(instance);
             } else {
                 entries.push(entry(&config));
-                new.push(Instance::new(now, config));
+                let mut instance = Instance::new(now, config);
+                self.wall.into_iter().for_each(|wall| instance.set_wall(wall));
+                new.push(instance);
             }
         }
         // Who leaves resigns before somebody else begins in its place.
@@ -174,6 +178,7 @@ impl Engine {
 
     /// What the calendar says; said again in each turn, for it may be set at any time.
     pub fn set_wall(&mut self, wall: Wall) {
+        self.wall = Some(wall);
         self.instances.iter_mut().for_each(|instance| instance.set_wall(wall));
     }
 

@@ -194,6 +194,7 @@ impl Worker {
         let mut period = tokio::time::interval(PERIOD);
         period.set_missed_tick_behavior(MissedTickBehavior::Delay);
         period.reset();
+        self.set_wall();
         self.load();
         loop {
             // What waits on the wire counts before any timer: silence is judged by what was heard, however late we are.

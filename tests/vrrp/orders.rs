@@ -165,6 +165,18 @@ fn who_resigns_stands_again() {
 }
 
 #[test]
+fn what_is_handed_over_goes_at_once_when_the_router_is_held_meanwhile() {
+    let mut bench = Bench::new(vec![config("VI_1", 1)], &[]);
+    bench.run(5000);
+    bench.order(RouterOrder::Resign, "VI_1").unwrap();
+    assert_eq!((bench.states(), bench.engine.desired().len()), (vec![Backup], 1), "it stays for a moment");
+    bench.engine.effects();
+    bench.order(RouterOrder::Hold, "VI_1").unwrap();
+    assert_eq!((bench.states(), bench.engine.desired().len()), (vec![Fault], 0));
+    assert!(bench.engine.effects().iter().any(|effect| matches!(effect, Effect::Addresses)));
+}
+
+#[test]
 fn a_group_is_held_and_released_as_one() {
     let member = |name: &str, vrid| VrrpInstance { group: Some("g".to_owned()), ..config(name, vrid) };
     let mut bench = Bench::new(vec![member("a", 1), member("b", 2), config("c", 3)], &[]);

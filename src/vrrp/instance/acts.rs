@@ -50,8 +50,9 @@ impl Instance {
     ) {
         self.since = now;
         self.rivals = 0;
-        if state != RouterState::Backup {
-            self.lingers = None;
+        if state != RouterState::Backup && self.lingers.take().is_some() {
+            // VIPs that were handed over a moment ago go at once: nobody comes back to them.
+            out.push(Effect::Addresses);
         }
         if before == RouterState::Master {
             self.count("release_master");
