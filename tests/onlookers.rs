@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use director_lab::crowd::quantile;
-use director_lab::onlooker::{Answers, INTERVAL, Onlookers, SCREEN, watch};
+use director_lab::onlooker::{Answers, Onlookers, SCREEN, undisturbed, watch};
 
 #[test]
 fn answers_come_at_once_and_disturb_no_advertisement() {
@@ -30,16 +30,6 @@ fn answers_come_at_once_and_disturb_no_advertisement() {
     }
     assert!(found.hurried >= 4, "{} answers", found.hurried);
     for (late, waited) in found.late.iter().zip(found.waited) {
-        let (half, worst) = (quantile(late, 0.5), quantile(late, 1.0));
-        println!(
-            "{} advertisements: late p50 {half:?} worst {worst:?}, waits for a processor {waited:?}",
-            late.len()
-        );
-        assert!(late.len() > 100, "{} advertisements", late.len());
-        // A backup waits for three intervals: nothing may come near that but for want of a processor.
-        assert!(
-            half < INTERVAL / 4 && worst < INTERVAL * 2 + waited,
-            "late by {half:?}, at worst {worst:?}, waited {waited:?}"
-        );
+        println!("{}", undisturbed(late, waited).unwrap());
     }
 }

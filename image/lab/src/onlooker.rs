@@ -12,7 +12,7 @@ use anyhow::{Context, Result, ensure};
 
 use crate::capture::{Capture, Frame};
 use crate::command;
-use crate::crowd::Crowd;
+use crate::crowd::{Crowd, quantile};
 use crate::frame::{Said, said};
 use crate::process::{family, waited_for_processor, was_called_with};
 use crate::router::{Program, Router};
@@ -21,6 +21,21 @@ use crate::terminal::Terminal;
 
 /// Between two advertisements.
 pub const INTERVAL: Duration = Duration::from_millis(20);
+/// Whether advertisements came as if nobody asked, in words: half of them in time, and 99 % within an interval but for what their worker
+/// waited for a processor. The worst is not judged: the hypervisor of a small machine takes a processor away for 50 ms, whoever asks.
+///
+/// # Errors
+/// They did not, or there were too few.
+pub fn undisturbed(late: &[Duration], waited: Duration) -> Result<String> {
+    let [half, most, worst] = [0.5, 0.99, 1.0].map(|share| quantile(late, share));
+    let words = format!(
+        "{} advertisements: half late by {half:.1?}, 99 % by less than {most:.1?}, at worst {worst:.1?}; {waited:.1?} without a processor",
+        late.len()
+    );
+    ensure!(late.len() > 100 && half < INTERVAL / 4 && most < INTERVAL + waited, "disturbed: {words}");
+    Ok(words)
+}
+
 /// The port of every real server.
 const PORT: u16 = 8000;
 /// Real servers of one service.
