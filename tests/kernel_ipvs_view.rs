@@ -10,6 +10,7 @@ mod common;
 mod rig;
 
 use std::collections::BTreeMap;
+use std::process::Output;
 use std::time::{Duration, Instant};
 
 use director_lab::client::LongLived;
@@ -26,10 +27,15 @@ const SUMMED_UP: Duration = Duration::from_secs(2);
 type Numbers = BTreeMap<(String, String), [u64; 5]>;
 
 /// Runs `director ipvs …` where the kernel's table is; the names come from the worker's run directory.
-fn ipvs(rig: &Rig, words: &str) -> String {
+fn run(rig: &Rig, words: &str) -> Output {
     let mut program = command::bound(&binary());
     program.args(["ipvs"]).args(words.split_whitespace()).arg("--run-dir").arg(rig.worker.run.path());
-    let out = rig.director.namespace().run(move || program.output()).unwrap().unwrap();
+    rig.director.namespace().run(move || program.output()).unwrap().unwrap()
+}
+
+/// What it says when all is well.
+fn ipvs(rig: &Rig, words: &str) -> String {
+    let out = run(rig, words);
     let text = String::from_utf8(out.stdout).unwrap();
     assert!(out.status.success(), "director ipvs {words}: {}{text}", String::from_utf8_lossy(&out.stderr));
     text
@@ -221,11 +227,8 @@ fn clear_takes_out_what_director_left_and_nothing_else() {
     };
     until("full NAT has its rule", || rules(&rig).contains("director"));
     let clear = |rig: &Rig| {
-        let mut program = command::bound(&binary());
-        program.args(["ipvs", "clear", "--run-dir"]).arg(rig.worker.run.path());
-        let out = rig.director.namespace().run(move || program.output()).unwrap().unwrap();
-        let said = [out.stdout, out.stderr].concat();
-        (out.status.success(), String::from_utf8(said).unwrap())
+        let out = run(rig, "clear");
+        (out.status.success(), String::from_utf8([out.stdout, out.stderr].concat()).unwrap())
     };
     let (done, said) = clear(&rig);
     assert!(!done && said.contains("Director runs"), "{said}");

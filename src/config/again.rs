@@ -93,7 +93,7 @@ fn touched<'t>(old: &Layout<'t>, new: &Layout<'t>) -> Vec<Touched<'t>> {
     let touched: Vec<_> = pairs.filter(|(_, (was, is))| was != is || new.names(is)).collect();
     let many = touched.len() > MANY;
     let touched = touched.into_iter().map(|(at, (was, is))| {
-        let short = abridged(was, is).filter(|_| many && !new.names(is));
+        let short = if many && !new.names(is) { abridged(was, is) } else { None };
         Touched { at, parse: short.unwrap_or(is), keeps_servers: short.is_some() }
     });
     touched.collect()

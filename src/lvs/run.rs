@@ -237,10 +237,11 @@ impl Worker {
             problem = self.settle().err();
         }
         let now = Instant::now();
-        let plan = match self.core.is_blind() {
+        let plan = if self.core.is_blind() {
             // Nothing can be compared: only what another file has changed is anything new.
-            true => self.core.conclude_changed(self.checks.plan(), now),
-            false => self.core.conclude(self.checks.plan(), now),
+            self.core.conclude_changed(self.checks.plan(), now)
+        } else {
+            self.core.conclude(self.checks.plan(), now)
         };
         let changes = plan.commands.len();
         problem = self.carry_out(plan).await.err().or(problem);

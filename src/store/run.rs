@@ -27,7 +27,8 @@ use crate::paths::RunDir;
 use crate::role::Role;
 use crate::worker::WorkerArgs;
 
-mod around;
+mod around; // what is looked at when there is nothing else to do
+mod boots; // this boot and those before it
 mod life; // changes on trial: applied after the answer, taken back when their time is over
 
 /// How often to look whether something was plugged in.

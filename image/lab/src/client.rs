@@ -28,15 +28,27 @@ pub fn ask(target: SocketAddr, path: &str, patience: Duration) -> Sample {
     Sample { asked, done: Instant::now(), answer }
 }
 
-fn exchange(target: SocketAddr, path: &str, patience: Duration) -> std::io::Result<String> {
+/// The answer to a GET, head and body, up to `most` bytes.
+///
+/// It must be called inside the client's namespace, as [`ask`].
+///
+/// # Errors
+/// No connection, or nothing came for `patience`.
+pub fn get(target: SocketAddr, path: &str, patience: Duration, most: u64) -> std::io::Result<Vec<u8>> {
     let mut stream = TcpStream::connect_timeout(&target, patience)?;
     stream.set_read_timeout(Some(patience))?;
     stream.set_nodelay(true)?;
     // At once: a server may answer the first packet and be gone.
     let request = format!("GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", target.ip());
     stream.write_all(request.as_bytes())?;
-    let mut answer = String::new();
-    stream.take(64 * 1024).read_to_string(&mut answer)?;
+    let mut answer = Vec::new();
+    stream.take(most).read_to_end(&mut answer)?;
+    Ok(answer)
+}
+
+fn exchange(target: SocketAddr, path: &str, patience: Duration) -> std::io::Result<String> {
+    let answer = get(target, path, patience, 64 * 1024)?;
+    let answer = String::from_utf8(answer).map_err(std::io::Error::other)?;
     first_line(&answer).ok_or_else(|| std::io::Error::other(format!("no HTTP answer: {answer:?}")))
 }
 

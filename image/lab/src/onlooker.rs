@@ -2,15 +2,14 @@
 //! time.
 
 use std::fmt::Write as _;
-use std::io::{Read, Write as _};
-use std::net::{SocketAddr, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
 use crate::capture::{Capture, Frame};
+use crate::client;
 use crate::command;
 use crate::crowd::{Crowd, quantile};
 use crate::frame::{Said, said};
@@ -115,62 +114,98 @@ pub fn watch(director: &Path, how: Onlookers) -> Result<Findings> {
         std::thread::sleep(how.watch);
         Ok(())
     })?;
-    let run_dir = router.run_dir();
-    // The verb gives up after three seconds, which a busy machine may want for itself; the time counts from the first try.
-    let console = || {
-        let words = ["status", "lvs", "--run-dir", &run_dir.to_string_lossy()].map(str::to_owned);
-        let once = || command::output(&director.to_string_lossy(), &words).map(|text| text.len());
-        once().or_else(|_| once()).or_else(|_| once())
+    let mut asking = Asking {
+        director,
+        run_dir: router.run_dir(),
+        client: &client,
+        seat: seated(director, &router)?,
+        everybody: family(router.process()),
     };
-    let ask = |path: &'static str| {
-        client.namespace().run(move || get(path)).and_then(|answer| answer).map(|answer| answer.len())
-    };
-    let mut seat = Terminal::start(director, &run_dir)?;
-    seat.expect("Press Enter", SETTLE)?;
-    seat.send("\r")?;
-    seat.expect("to leave: ", SETTLE)?;
-    let everybody = family(router.process());
-    let everybody_waited = || everybody.iter().copied().map(waited_for_processor).sum::<Duration>();
-    let mut answers: Vec<Answers> = ["/metrics", "/status", "/", "console", SCREEN]
-        .map(|what| Answers { what, times: Vec::new(), own: Vec::new(), bytes: 0 })
-        .into();
+    let mut answers = Vec::new();
     let asked = watched(&mut || {
-        for _ in 0..how.rounds {
-            for answer in &mut answers {
-                std::thread::sleep(STALE);
-                let (begun, waited) = (Instant::now(), everybody_waited());
-                answer.bytes = match answer.what {
-                    "console" => console()?,
-                    SCREEN => screen(&mut seat)?,
-                    path => ask(path)?,
-                };
-                let (took, waited) = (begun.elapsed(), everybody_waited().saturating_sub(waited));
-                answer.times.push(took);
-                answer.own.push(took.saturating_sub(waited));
-                if answer.what == SCREEN {
-                    seat.send("q")?;
-                    seat.expect("to leave: ", SETTLE)?;
-                }
-            }
-        }
+        answers = asking.in_turn(how.rounds)?;
         Ok(())
     })?;
-    drop(seat);
+    drop(asking);
     let mut hurried = 0;
     let pressed = watched(&mut || {
         hurried = in_a_hurry(&client, how.watch)?;
         Ok(())
     })?;
-    answers.iter_mut().for_each(|answer| {
-        answer.times.sort_unstable();
-        answer.own.sort_unstable();
-    });
     Ok(Findings {
         answers,
         late: [quiet.0, asked.0, pressed.0],
         waited: [quiet.1, asked.1, pressed.1],
         hurried,
     })
+}
+
+/// A terminal at the console's first menu.
+fn seated(director: &Path, router: &Router) -> Result<Terminal> {
+    let mut seat = Terminal::start(director, &router.run_dir())?;
+    seat.expect("Press Enter", SETTLE)?;
+    seat.send("\r")?;
+    seat.expect("to leave: ", SETTLE)?;
+    Ok(seat)
+}
+
+/// Who asks now and then.
+struct Asking<'a> {
+    director: &'a Path,
+    run_dir: PathBuf,
+    client: &'a Host,
+    seat: Terminal,
+    /// The processes of Director.
+    everybody: Vec<u32>,
+}
+
+impl Asking<'_> {
+    /// Each question `rounds` times.
+    fn in_turn(&mut self, rounds: u32) -> Result<Vec<Answers>> {
+        let mut answers: Vec<Answers> = ["/metrics", "/status", "/", "console", SCREEN]
+            .map(|what| Answers { what, times: Vec::new(), own: Vec::new(), bytes: 0 })
+            .into();
+        for _ in 0..rounds {
+            for answer in &mut answers {
+                std::thread::sleep(STALE);
+                self.once(answer)?;
+            }
+        }
+        answers.iter_mut().for_each(|answer| {
+            answer.times.sort_unstable();
+            answer.own.sort_unstable();
+        });
+        Ok(answers)
+    }
+
+    fn once(&mut self, answer: &mut Answers) -> Result<()> {
+        let (begun, waited) = (Instant::now(), self.waited());
+        answer.bytes = match answer.what {
+            "console" => self.console()?,
+            SCREEN => screen(&mut self.seat)?,
+            path => self.client.namespace().run(move || get(path))??.len(),
+        };
+        let (took, waited) = (begun.elapsed(), self.waited().saturating_sub(waited));
+        answer.times.push(took);
+        answer.own.push(took.saturating_sub(waited));
+        if answer.what == SCREEN {
+            self.seat.send("q")?;
+            self.seat.expect("to leave: ", SETTLE)?;
+        }
+        Ok(())
+    }
+
+    /// For how long processes of Director were ready to run and had no processor.
+    fn waited(&self) -> Duration {
+        self.everybody.iter().copied().map(waited_for_processor).sum()
+    }
+
+    /// The verb gives up after three seconds, which a busy machine may want for itself; the time counts from the first try.
+    fn console(&self) -> Result<usize> {
+        let words = ["status", "lvs", "--run-dir", &self.run_dir.to_string_lossy()].map(str::to_owned);
+        let once = || command::output(&self.director.to_string_lossy(), &words).map(|text| text.len());
+        once().or_else(|_| once()).or_else(|_| once())
+    }
 }
 
 /// Entry 1 of the console's menu, until it is there; its bytes.
@@ -204,12 +239,7 @@ fn in_a_hurry(client: &Host, time: Duration) -> Result<usize> {
 
 /// The answer to a GET, whole.
 fn get(path: &str) -> Result<Vec<u8>> {
-    let address: SocketAddr = API.parse()?;
-    let mut stream = TcpStream::connect_timeout(&address, SETTLE)?;
-    stream.set_read_timeout(Some(SETTLE))?;
-    stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: lb1\r\n\r\n").as_bytes())?;
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer)?;
+    let answer = client::get(API.parse()?, path, SETTLE, u64::MAX)?;
     ensure!(
         answer.starts_with(b"HTTP/1.1 200 "),
         "GET {path}: {}",

@@ -35,31 +35,30 @@ pub fn onlookers() -> Result<Outcome> {
     let found = watch(&director, how)?;
     let mut outcome = Outcome::default();
     let late = found.late.iter().zip(found.waited).map(|(late, waited)| undisturbed(late, waited));
-    for verdict in found.answers.iter().map(|answer| in_time(answer).map(|()| String::new())).chain(late) {
+    for verdict in found.answers.iter().map(in_time).chain(late) {
         match verdict {
             Ok(words) => {
                 outcome.passed += 1;
-                outcome.notes.extend(Some(words).filter(|words| !words.is_empty()));
+                outcome.notes.push(words);
             }
             Err(error) => outcome.failed.push(format!("{error:#}")),
         }
     }
-    outcome.notes.extend(found.answers.iter().map(|Answers { what, times, own, bytes }| {
-        let [half, worst] = [0.5, 1.0].map(|share| quantile(times, share));
-        let [own_half, own_worst] = [0.5, 1.0].map(|share| quantile(own, share));
-        format!("{what}: {bytes} bytes in {half:.0?}, at worst {worst:.0?}; without waiting for a processor {own_half:.0?}, {own_worst:.0?}")
-    }));
     Ok(outcome)
 }
 
-fn in_time(answer: &Answers) -> Result<()> {
-    let Answers { what, own, bytes, .. } = answer;
-    let (half, worst) = (quantile(own, 0.5), quantile(own, 1.0));
+/// Whether a question has its answers in time, in words.
+fn in_time(answer: &Answers) -> Result<String> {
+    let Answers { what, times, own, bytes } = answer;
+    let [half, worst] = [0.5, 1.0].map(|share| quantile(times, share));
+    let [own_half, own_worst] = [0.5, 1.0].map(|share| quantile(own, share));
     ensure!(
-        half < CLAIM && worst < WORST,
-        "{what}: half of the answers took {half:?}, the worst {worst:?}: {answer:?}"
+        own_half < CLAIM && own_worst < WORST,
+        "{what}: half of the answers took {own_half:?}, the worst {own_worst:?}: {answer:?}"
     );
     let least = if *what == SCREEN { 1_000 } else { 100_000 };
     ensure!(*bytes > least, "{what}: {bytes} bytes are not about {SERVICES} services");
-    Ok(())
+    Ok(format!(
+        "{what}: {bytes} bytes in {half:.0?}, at worst {worst:.0?}; without waiting for a processor {own_half:.0?}, {own_worst:.0?}"
+    ))
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::around::Watch;
 use super::{Store, publish};
 use crate::config::Before;
-use crate::ipc::message::{Change, ChangeStep, Event, Reply, Request, Source, StoreStatus, UnusualStart};
+use crate::ipc::message::{Change, ChangeStep, Event, Reply, Request, Source, StoreStatus};
 use crate::ipc::server::Answer;
 use crate::store::difference::summary;
 use crate::store::pending::{self, Pending, since_boot};
@@ -24,6 +24,7 @@ const CONFIRM: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=Dur
 const SHORTEST: Duration = Duration::from_millis(10);
 /// Longest sleep of the loop.
 const LONGEST: Duration = Duration::from_secs(3600);
+
 /// What is under way.
 #[derive(Debug, Default)]
 pub(super) struct Life {
@@ -191,33 +192,6 @@ impl Store {
         }
         if let Some(answer) = answer {
             answer.reply(&reply);
-        }
-    }
-
-    /// What became of the boots before this one.
-    fn settled(&mut self, left: Option<String>, earlier_mode: Option<UnusualStart>) {
-        let life = &mut self.status.life;
-        if let Some(mode) = earlier_mode {
-            log::warn!("before this start the box was in {} mode", mode.word());
-        }
-        life.earlier_mode = earlier_mode;
-        if let Some(why) = left {
-            log::warn!("{why}");
-            life.notice = Some(why.clone());
-            life.left_slot = Some(why);
-        }
-        self.republish();
-    }
-
-    /// Takes what was seen of the workers while the slot is on trial.
-    fn judge_slot(&mut self, well: Result<(), String>) {
-        if self.life.proof.seen(Instant::now(), well.is_ok()) {
-            self.queue.push_back((Work::Prove, None));
-        }
-        let (Err(why), Sources::Appliance(Some(appliance))) = (well, &self.sources) else { return };
-        log::info!("slot on trial is not proven yet: {why}");
-        if self.life.proof.is_over(since_boot(), appliance.time_to_prove()) {
-            self.queue.push_back((Work::GiveUp(why), None));
         }
     }
 
@@ -390,7 +364,7 @@ impl Store {
         self.republish();
     }
 
-    fn republish(&self) {
+    pub(super) fn republish(&self) {
         if let Err(error) = publish(&self.run, &self.status, None) {
             log::error!("publish status: {}: {error}", self.run.path().display());
         }

@@ -6,6 +6,7 @@ use std::sync::mpsc::{Receiver, channel};
 
 use anyhow::{Context, Result, ensure};
 
+use director_lab::client;
 use director_lab::guest::Guest;
 use director_lab::machine::{Boot, Machine};
 use director_lab::{command, disk};
@@ -152,15 +153,7 @@ fn collector(site: &Site) -> Result<Receiver<String>> {
 
 /// What `api` answers, head and body.
 fn get(site: &Site, path: &'static str) -> Result<String> {
-    use std::io::{Read, Write};
-    let ask = move || -> std::io::Result<String> {
-        let mut stream = std::net::TcpStream::connect("10.79.0.11:9100")?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream
-            .write_all(format!("GET {path} HTTP/1.1\r\nHost: lb\r\nConnection: close\r\n\r\n").as_bytes())?;
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer)?;
-        Ok(String::from_utf8_lossy(&answer).into_owned())
-    };
-    site.client.namespace().run(ask)?.with_context(|| path.to_owned())
+    let ask = move || client::get(([10, 79, 0, 11], 9100).into(), path, PATIENCE, u64::MAX);
+    let answer = site.client.namespace().run(ask)?.with_context(|| path.to_owned())?;
+    Ok(String::from_utf8_lossy(&answer).into_owned())
 }
