@@ -323,7 +323,7 @@ impl Engine {
     fn take_turns(&mut self, now: Instant) {
         self.contests.retain(|_, contest| now <= contest.until());
         for (group, contest) in &self.contests {
-            let Some(turn) = contest.turn(&self.instances, group) else { continue };
+            let turn = contest.turn(&self.instances, group);
             let members = self.instances.iter_mut().filter(|i| i.config().group.as_ref() == Some(group));
             members.for_each(|member| member.take_turn(now, turn, contest.until(), &mut self.effects));
         }

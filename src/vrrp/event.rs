@@ -95,6 +95,8 @@ pub enum Turn {
     First,
     /// Not the best there: one more.
     Later,
+    /// Nobody better was heard anywhere: as ever.
+    Usual,
 }
 
 impl Turn {
@@ -103,7 +105,7 @@ impl Turn {
     pub const fn missed(self, missed: u8) -> u8 {
         match self {
             Self::First if missed > 1 => missed - 1,
-            Self::First => missed,
+            Self::First | Self::Usual => missed,
             Self::Later => missed.saturating_add(1),
         }
     }

@@ -17,9 +17,11 @@ use super::event::{Action, Actions, Event, Params, Peer, Reason};
 
 use backup::Backup;
 use master::Master;
+use rank::Rank;
 
 mod backup;
 mod master;
+mod rank;
 
 #[derive(Debug, Clone, Copy)]
 enum State {
@@ -49,18 +51,11 @@ pub struct Router {
     rank: Rank,
 }
 
-/// When somebody was last heard who stays master where we are, too, and when somebody who does not.
-#[derive(Debug, Clone, Copy, Default)]
-struct Rank {
-    better: Option<Instant>,
-    worse: Option<Instant>,
-}
-
 impl Router {
     /// A router in Initialize.
     #[must_use]
     pub const fn new(params: Params) -> Self {
-        Self { params, state: State::Initialize, heard: None, rank: Rank { better: None, worse: None } }
+        Self { params, state: State::Initialize, heard: None, rank: Rank::NOBODY }
     }
 
     /// The present state.
@@ -84,12 +79,7 @@ impl Router {
     /// Since `begun`: whether somebody claimed to be master who is better than we are; `None` when nobody claimed.
     #[must_use]
     pub fn outdone(&self, begun: Instant) -> Option<bool> {
-        let since = |at: Option<Instant>| at.is_some_and(|at| at >= begun);
-        match (since(self.rank.better), since(self.rank.worse)) {
-            (true, _) => Some(true),
-            (false, true) => Some(false),
-            (false, false) => None,
-        }
+        self.rank.outdone(begun)
     }
 
     /// The interval in force: a version 3 backup has its master's.
@@ -117,11 +107,9 @@ impl Router {
         if let State::Master(master) = self.state {
             self.state = self.awake(now, master, &mut out);
         }
-        if let Event::Advert { peer, .. } = event
-            && peer.priority != 0
-        {
-            let better = peer.beats(&Peer { address: self.params.source, priority: self.params.priority });
-            *(if better { &mut self.rank.better } else { &mut self.rank.worse }) = Some(now);
+        if let Event::Advert { peer, .. } = event {
+            let own = Peer { address: self.params.source, priority: self.params.priority };
+            self.rank.hear(now, peer, &own, self.params.interval);
         }
         self.state = match self.state {
             State::Initialize => self.in_initialize(now, event, &mut out),

@@ -84,17 +84,22 @@ impl Contest {
     }
 
     /// Whether `group` goes before or after the others. That of its members decides at which anybody was heard, and of several the first
-    /// by family, number and address, which all boxes know alike. `None` when no better one was heard anywhere: the group has fallen
-    /// for another reason.
+    /// by family, number and address, which all boxes know alike. As ever where no better one was heard, or that one has resigned since:
+    /// the group has fallen for another reason.
     #[must_use]
-    pub fn turn(&self, instances: &[Instance], group: &str) -> Option<Turn> {
-        if self.decided.is_some() {
-            return self.decided;
+    pub fn turn(&self, instances: &[Instance], group: &str) -> Turn {
+        if let Some(turn) = self.decided {
+            return turn;
         }
         let outdone = |instance: &Instance| instance.router().outdone(self.begun);
-        members(instances, group).any(|member| outdone(member) == Some(true)).then_some(())?;
-        let first = members(instances, group).filter(|member| outdone(member).is_some()).min_by_key(key)?;
-        Some(if outdone(first)? { Turn::Later } else { Turn::First })
+        if !members(instances, group).any(|member| outdone(member) == Some(true)) {
+            return Turn::Usual;
+        }
+        let heard = members(instances, group).filter(|member| outdone(member).is_some());
+        match heard.min_by_key(key).and_then(outdone) {
+            Some(true) => Turn::Later,
+            Some(false) | None => Turn::First,
+        }
     }
 }
 

@@ -23,7 +23,9 @@ impl Segment {
     fn mischief(&mut self) {
         let at = usize::try_from(self.dice.roll(self.nodes.len() as u64)).unwrap();
         let wire = self.dice.pick(&[0, 1]).min(self.nodes[0].configs.len() - 1);
-        match self.dice.roll(if self.plain { 10 } else { 13 }) {
+        let what = self.dice.roll(if self.plain { 10 } else { 13 });
+        self.tell(format_args!("mischief {what} with {at} on wire {wire}"));
+        match what {
             0 => {
                 for node in 0..self.nodes.len() {
                     self.nodes[node].part[wire] = self.dice.roll(2);
@@ -180,14 +182,16 @@ fn play(mut segment: Segment) {
         segment.run(time);
     }
     segment.make_whole();
+    segment.tell(format_args!("whole:\n{}", segment.story()));
     segment.rivals.clear();
     let calm = segment.calm() - segment.now;
     segment.run(calm);
     segment.run(segment.doubt() + segment.settles_within());
     let masters = segment.masters();
     assert_eq!(masters.len(), 1, "masters: {masters:?}: {}", segment.story());
-    let holders = segment.nodes.iter().filter(|node| node.holds).count();
-    assert_eq!(holders, 1, "boxes with the VIP");
+    // Who has handed over a moment ago may have it still.
+    let holders: Vec<usize> = segment.holders().filter(|at| !segment.lingers(*at)).collect();
+    assert_eq!(holders, masters, "boxes with the VIP");
     if segment.nodes[0].configs[0].preempt && !segment.is_crossed() {
         // Among equals whoever came first stays: an equal priority counts as better (RFC 9568 section 6.4.2).
         let best = segment.nodes.iter().map(|node| node.configs[0].priority).max();
@@ -202,6 +206,7 @@ fn play(mut segment: Segment) {
     segment.run(segment.longest() * 10);
     assert_eq!(segment.became, changes, "no peace: {}", segment.story());
     assert_eq!(segment.masters(), masters);
+    assert_eq!(segment.holders().collect::<Vec<_>>(), masters, "boxes with the VIP");
     if !segment.plain && segment.dice.roll(4) == 0 {
         segment.one_returns();
     }
@@ -220,25 +225,29 @@ fn play(mut segment: Segment) {
 
 #[test]
 fn one_master_the_right_one() {
-    // SEED=n repeats one run; SEEDS=n plays so many, FROM=m from there on.
+    // SEED=n repeats one run and tells it; SEEDS=n plays so many, FROM=m from there on.
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     if let Some(seed) = number("SEED") {
-        return one_run(seed);
+        return play(Segment { aloud: true, ..Segment::new(seed) });
     }
     let (from, runs) = (number("FROM").unwrap_or(0), number("SEEDS").unwrap_or(RUNS));
     let hands = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let failed = std::sync::Mutex::new(Vec::new());
     std::thread::scope(|scope| {
         for hand in 0..hands {
+            let failed = &failed;
             scope.spawn(move || {
                 for seed in (from..from + runs).skip(hand).step_by(hands) {
-                    if let Err(cause) = std::panic::catch_unwind(|| one_run(seed)) {
+                    if std::panic::catch_unwind(|| one_run(seed)).is_err() {
                         eprintln!("seed {seed}: repeat with SEED={seed}");
-                        std::panic::resume_unwind(cause);
+                        failed.lock().unwrap().push(seed);
                     }
                 }
             });
         }
     });
+    let failed = failed.into_inner().unwrap();
+    assert!(failed.is_empty(), "{} of {runs} seeds: repeat with SEED={failed:?}", failed.len());
 }
 
 /// Overtaken by the first word of a slower winner, the last one of a quick loser had a third router take over in between.
@@ -251,6 +260,12 @@ fn segments_that_once_found_no_peace() {
 #[test]
 fn crossed_groups_that_once_found_no_peace() {
     [438, 686, 751, 2070, 2215].into_iter().for_each(one_run);
+}
+
+/// Two masters that a new file made a group of on each box: the one that resigned was taken for a rival, so that both waited for the other.
+#[test]
+fn groups_that_a_file_made_once_waited_for_each_other() {
+    [3_192_528, 3_500_909].into_iter().for_each(one_run);
 }
 
 /// The first word of a worker that went on was signed as of 1970, so that the twin took the master's clock for a wrong one.

@@ -91,8 +91,8 @@ impl Router {
             if now < until {
                 return Backup { since: now, resigned: false, interval: self.adopted(interval), ..backup };
             }
-            // Lower, and we preempt: the timer keeps running, so we take over within what is left of it.
-            backup
+            // Lower, and we preempt: the timer keeps running, so we take over within what is left of it. Who went before us is not better.
+            Backup { turn: backup.turn.filter(|(turn, _)| *turn == Turn::First), ..backup }
         }
     }
 

@@ -32,6 +32,7 @@ impl Segment {
             joins: vec![false; nodes.len()],
             nodes,
             plain,
+            aloud: false,
             now: start,
             start,
             wire: BinaryHeap::new(),

@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
+use std::fmt;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
@@ -49,6 +50,8 @@ impl Node {
 pub struct Segment {
     pub nodes: Vec<Node>,
     pub plain: bool,
+    /// Tells what happens, for who has to find out why.
+    pub aloud: bool,
     pub start: Instant,
     pub now: Instant,
     pub wire: BinaryHeap<Reverse<(Instant, u64, usize, Letter)>>,
@@ -74,6 +77,23 @@ pub struct Letter {
 }
 
 impl Segment {
+    pub fn tell(&self, what: fmt::Arguments<'_>) {
+        if self.aloud {
+            eprintln!("{:>12.3?} {what}", self.now - self.start);
+        }
+    }
+
+    fn tell_of(&self, at: usize, effect: &Effect) {
+        match effect {
+            Effect::Send { interface, packet, .. } => {
+                let words: String = packet.iter().take(8).map(|byte| format!("{byte:02x} ")).collect();
+                self.tell(format_args!("{at} sends {words}by {interface}"));
+            }
+            Effect::State(event) => self.tell(format_args!("{at} {event:?}")),
+            Effect::Addresses | Effect::Announce { .. } | Effect::Remember => {}
+        }
+    }
+
     pub fn longest(&self) -> Duration {
         self.nodes.iter().map(|node| node.configs[0].interval).max().unwrap()
     }
@@ -128,6 +148,7 @@ impl Segment {
     /// The operator wants something; that it cannot be is none of our business.
     pub fn order(&mut self, at: usize, order: RouterOrder) {
         let now = self.now;
+        self.tell(format_args!("{at} is ordered: {order:?}"));
         if let Some(engine) = self.nodes[at].engine.as_mut() {
             let _ = engine.order(now, order, "VI_0");
         }
@@ -138,6 +159,7 @@ impl Segment {
     pub fn settle(&mut self, at: usize) {
         let Some(engine) = self.nodes[at].engine.as_mut() else { return };
         for effect in engine.effects() {
+            self.tell_of(at, &effect);
             match effect {
                 Effect::Send { interface, source, destination, form, packet, .. } => {
                     let wire = usize::from(interface == eth(1));
@@ -171,8 +193,7 @@ impl Segment {
         if node.is_whole() && !joins {
             assert!(masters == 0 || masters == node.configs.len(), "half a group is master");
             // What was handed over stays for a moment.
-            let lingers = engine.instances().iter().any(|instance| instance.lingers().is_some());
-            assert!(lingers || node.holds == (masters > 0), "VIP and mastership differ");
+            assert!(self.lingers(at) || node.holds == (masters > 0), "VIP and mastership differ");
         }
     }
 
@@ -291,6 +312,17 @@ impl Segment {
     pub fn masters(&self) -> Vec<usize> {
         let master = |node: &Node| node.engine.as_ref().is_some_and(|engine| engine.masters().count() > 0);
         (0..self.nodes.len()).filter(|at| master(&self.nodes[*at])).collect()
+    }
+
+    /// Boxes that have the VIP.
+    pub fn holders(&self) -> impl Iterator<Item = usize> {
+        (0..self.nodes.len()).filter(|at| self.nodes[*at].holds)
+    }
+
+    /// Whether a box keeps VIPs that it has handed over.
+    pub fn lingers(&self, at: usize) -> bool {
+        let engine = self.nodes[at].engine.as_ref();
+        engine.is_some_and(|engine| engine.instances().iter().any(|instance| instance.lingers().is_some()))
     }
 
     pub fn make_whole(&mut self) {
