@@ -1,16 +1,19 @@
 //! `[[service]]`, `[[service.server]]` and `[ipvs]`.
 
 use std::collections::BTreeMap;
-use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::ops::RangeInclusive;
-use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::Check;
-use crate::units::{Cidr, Weight};
+pub use quorum::{Need, Quorum, Sorry, SorryMode};
+pub use range::AddressRange;
+pub use server::{OnFail, Server, Start};
+
+mod quorum;
+mod range;
+mod server;
 
 /// Layer 4 protocol of a service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -209,134 +212,6 @@ impl Service {
     }
 }
 
-/// What a failed check does to a real server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub enum OnFail {
-    /// Taken out of the table.
-    #[default]
-    Remove,
-    /// Kept with weight 0: established connections go on.
-    Quiesce,
-}
-
-/// Who answers while the quorum is lost.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub enum Sorry {
-    /// Nobody: new connections are refused.
-    #[default]
-    None,
-    /// These servers, each with its own method.
-    Servers(Vec<Server>),
-    /// The built-in page, served by this box: TCP services only.
-    Local,
-}
-
-/// A real server of one service.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Server {
-    /// RIP and port. DR and TUN: the port equals the service's. For a firewall mark, port 0 or several ports the port is 0.
-    pub address: SocketAddr,
-    /// Configured weight.
-    pub weight: Weight,
-    /// How packets reach it; the service's method unless it has its own.
-    pub method: Method,
-    /// The tunnel of [`Method::Tun`].
-    pub tunnel: Tunnel,
-    /// Connections from which it is passed over; 0 = no limit.
-    pub upper: u32,
-    /// Connections below which it is used again; 0 = three quarters of `upper`. No greater than `upper`.
-    pub lower: u32,
-    /// Whether it takes part at all; `false` = weight 0 whatever the checks say, and they go on.
-    pub enabled: bool,
-    /// What becomes of it when it fails; `None` = as the service has it.
-    pub on_fail: Option<OnFail>,
-    /// How it is asked; all must succeed. Empty = never asked, always up. Shared between servers that are asked alike.
-    #[serde(with = "super::shared")]
-    pub checks: Vec<Arc<Check>>,
-}
-
-impl Server {
-    /// An enabled server of weight 1 without limits and without checks.
-    #[must_use]
-    pub const fn new(address: SocketAddr, method: Method) -> Self {
-        Self {
-            address,
-            weight: Weight::DEFAULT,
-            method,
-            tunnel: Tunnel::Ipip,
-            upper: 0,
-            lower: 0,
-            enabled: true,
-            on_fail: None,
-            checks: Vec::new(),
-        }
-    }
-}
-
-/// Addresses from `first` to `last`, both included, of one family.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct AddressRange {
-    /// The lowest.
-    pub first: IpAddr,
-    /// The highest.
-    pub last: IpAddr,
-}
-
-impl AddressRange {
-    /// How many addresses these are, up to the greatest number there is.
-    #[must_use]
-    pub fn count(&self) -> u128 {
-        let distance = match (self.first, self.last) {
-            (IpAddr::V4(first), IpAddr::V4(last)) => {
-                u128::from(last.to_bits().saturating_sub(first.to_bits()))
-            }
-            (IpAddr::V6(first), IpAddr::V6(last)) => last.to_bits().saturating_sub(first.to_bits()),
-            _ => 0,
-        };
-        distance.saturating_add(1)
-    }
-
-    /// Whether `address` is one of these.
-    #[must_use]
-    pub fn contains(&self, address: IpAddr) -> bool {
-        (self.first..=self.last).contains(&address)
-    }
-
-    /// Each address, the lowest first.
-    pub fn iter(&self) -> impl Iterator<Item = IpAddr> + use<> {
-        let Self { first, last } = *self;
-        std::iter::successors(Some(first), move |address| {
-            let next = match *address {
-                IpAddr::V4(address) => Ipv4Addr::from(address.to_bits().checked_add(1)?).into(),
-                IpAddr::V6(address) => Ipv6Addr::from(address.to_bits().checked_add(1)?).into(),
-            };
-            Some(next).filter(|next| *next <= last)
-        })
-    }
-}
-
-impl From<Cidr> for AddressRange {
-    fn from(network: Cidr) -> Self {
-        let prefix = u32::from(network.prefix);
-        let first = network.network().address;
-        let last = match first {
-            IpAddr::V4(first) => {
-                Ipv4Addr::from(first.to_bits() | u32::MAX.checked_shr(prefix).unwrap_or(0)).into()
-            }
-            IpAddr::V6(first) => {
-                Ipv6Addr::from(first.to_bits() | u128::MAX.checked_shr(prefix).unwrap_or(0)).into()
-            }
-        };
-        Self { first, last }
-    }
-}
-
-impl fmt::Display for AddressRange {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.first == self.last { self.first.fmt(f) } else { write!(f, "{}-{}", self.first, self.last) }
-    }
-}
-
 /// Packets that get a firewall mark by the file's own rules, so that a range of addresses or ports is one service.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Marking {
@@ -357,55 +232,6 @@ pub struct SchedulerFlags {
     pub flag2: bool,
     /// `flag-3`: 0x20.
     pub flag3: bool,
-}
-
-/// When a service is up: what lives reaches `need` + `hysteresis` to gain the quorum, falls below `need` − `hysteresis` (or to
-/// nothing) to lose it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Quorum {
-    /// How much must live.
-    pub need: Need,
-    /// In the unit of `need`; less than it.
-    pub hysteresis: u32,
-}
-
-/// How much must live.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Need {
-    /// Sum of the configured weights of live servers, 1..
-    Weight(u32),
-    /// Live servers, 1..
-    Servers(u32),
-    /// Share of all configured weights, 1..=100 per cent.
-    Percent(u8),
-}
-
-impl Default for Quorum {
-    fn default() -> Self {
-        Self { need: Need::Weight(1), hysteresis: 0 }
-    }
-}
-
-/// What becomes of the real servers that are left while sorry servers answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub enum SorryMode {
-    /// They make room: the sorry servers alone answer.
-    #[default]
-    Replace,
-    /// They go on beside the sorry servers.
-    Add,
-}
-
-/// What a server is before its first verdict.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub enum Start {
-    /// As the kernel has it: unknown changes nothing.
-    #[default]
-    Keep,
-    /// Not in the table until its checks have succeeded, even if the kernel has it.
-    Down,
-    /// In the table until its checks have failed.
-    Up,
 }
 
 /// `[ipvs]`: the kernel's own settings.

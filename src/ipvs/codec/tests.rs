@@ -1,6 +1,13 @@
+use std::net::SocketAddr;
+
+use super::decode::{decode_stats, find};
 use super::*;
-use crate::ipvs::Rates;
+use crate::ipvs::table::{
+    Command, Connections, Family, Forward, Name, Persistence, Rates, Server, Service, ServiceId, Stats,
+    Tunnel,
+};
 use crate::ipvs::wire::{ACK, REQUEST};
+use crate::netlink::wire::{Writer, attributes};
 
 fn hex(text: &str) -> Vec<u8> {
     let digits: Vec<u8> = text
