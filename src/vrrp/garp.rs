@@ -14,7 +14,8 @@ const ANSWER_EVERY: Duration = Duration::from_secs(1);
 pub struct Pacer {
     garp: Garp,
     round: Round,
-    second: Option<(Instant, Vec<VirtualAddress>, u8)>,
+    /// Bursts that have yet to come: second ones, and the rest of one that newer VIPs have interrupted.
+    later: Vec<(Instant, Round)>,
     refresh: Option<Instant>,
     /// When the last claim of somebody else was answered, and when one that has come since will be.
     answered: Option<Instant>,
@@ -30,15 +31,49 @@ struct Round {
     left: u8,
 }
 
+impl Round {
+    fn new(vips: Vec<VirtualAddress>, made: u8, repeat: u8) -> Self {
+        let left = if vips.is_empty() { 0 } else { repeat };
+        Self { vips, next: 0, made, left }
+    }
+
+    /// Leaves out the VIPs that go.
+    fn keep(&mut self, stays: impl Fn(&VirtualAddress) -> bool) {
+        self.next = self.vips.iter().take(self.next).filter(|vip| stays(vip)).count();
+        self.vips.retain(stays);
+        if self.vips.is_empty() {
+            self.left = 0;
+        }
+        self.turn();
+    }
+
+    fn advance(&mut self) {
+        self.next += 1;
+        self.turn();
+    }
+
+    /// Behind the last VIP comes the first, if any is to come again.
+    fn turn(&mut self) {
+        if self.next >= self.vips.len() {
+            self.next = 0;
+            self.made = self.made.saturating_add(1);
+            self.left = self.left.saturating_sub(1);
+        }
+    }
+}
+
 impl Pacer {
     /// Silent until told otherwise.
     #[must_use]
     pub fn new(garp: Garp) -> Self {
-        Self { garp, round: Round::default(), second: None, refresh: None, answered: None, answer: None }
+        Self { garp, round: Round::default(), later: Vec::new(), refresh: None, answered: None, answer: None }
     }
 
-    /// Other numbers for what comes; a burst in progress goes on.
-    pub fn configure(&mut self, now: Instant, garp: Garp) {
+    /// Other numbers for what comes. Bursts go on, with the VIPs that stay: another box may have the rest by now.
+    pub fn configure(&mut self, now: Instant, garp: Garp, stays: impl Fn(&VirtualAddress) -> bool) {
+        self.round.keep(&stays);
+        self.later.iter_mut().for_each(|(_, round)| round.keep(&stays));
+        self.later.retain(|(_, round)| round.left > 0);
         if self.garp.refresh != garp.refresh && self.refresh.is_some() {
             self.refresh = after(now, garp.refresh);
         }
@@ -51,14 +86,18 @@ impl Pacer {
         self.garp.interval
     }
 
-    /// A new master, or new VIPs of an old one: announces `vips` now and after the delay.
+    /// A new master, or new VIPs of an old one: announces `vips` now and after the delay. What was to be announced still waits until
+    /// they have been.
     pub fn begin(&mut self, now: Instant, vips: Vec<VirtualAddress>) {
         let Garp { repeat, delay, refresh, .. } = self.garp;
-        self.second = after(now, delay).map(|at| (at, vips.clone(), repeat));
+        let interrupted = std::mem::replace(&mut self.round, Round::new(vips.clone(), 0, repeat));
+        if interrupted.left > 0 {
+            self.later.push((now, interrupted));
+        }
+        self.later.extend(after(now, delay).map(|at| (at, Round::new(vips, repeat, repeat))));
         if self.refresh.is_none() {
             self.refresh = after(now, refresh);
         }
-        self.run(vips, 0, repeat);
     }
 
     /// Somebody else has just claimed `vips`, or one was missing for a moment: announces them now and after the delay; or later, if
@@ -77,9 +116,11 @@ impl Pacer {
         let Garp { rival_repeat, rival_delay, .. } = self.garp;
         (self.answered, self.answer) = (Some(now), None);
         if let Some(at) = after(now, rival_delay) {
-            self.second = Some((at, vips.clone(), rival_repeat));
+            // All are announced once more then; what is due already is not put off.
+            self.later.retain(|(due, _)| *due <= now);
+            self.later.push((at, Round::new(vips.clone(), rival_repeat, rival_repeat)));
         }
-        self.run(vips, 0, rival_repeat);
+        self.round = Round::new(vips, 0, rival_repeat);
     }
 
     /// A master that was never away: the refreshes go on.
@@ -101,16 +142,22 @@ impl Pacer {
         if self.round.left == 0 {
             let due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
             let all = || vips.into_iter().cloned().collect::<Vec<_>>();
-            if let Some((_, again, repeat)) = self.second.take_if(|(at, ..)| *at <= now) {
-                self.run(again, repeat, repeat);
+            if let Some(round) = self.due(now) {
+                self.round = round;
             } else if due(self.answer) {
                 self.answer_claim(now, all());
             } else if due(self.refresh) {
                 self.refresh = after(now, self.garp.refresh);
-                self.run(all(), 0, 1);
+                self.round = Round::new(all(), 0, 1);
             }
         }
         self.next_vip()
+    }
+
+    fn due(&mut self, now: Instant) -> Option<Round> {
+        let due = self.later.iter().enumerate().filter(|(_, (at, _))| *at <= now);
+        let (first, _) = due.min_by_key(|(_, (at, _))| *at)?;
+        Some(self.later.remove(first).1)
     }
 
     /// The next VIP of a burst in progress.
@@ -121,12 +168,7 @@ impl Pacer {
 
     /// The VIP of [`Self::peek`] has been announced.
     pub fn advance(&mut self) {
-        self.round.next += 1;
-        if self.round.next >= self.round.vips.len() {
-            self.round.next = 0;
-            self.round.made = self.round.made.saturating_add(1);
-            self.round.left = self.round.left.saturating_sub(1);
-        }
+        self.round.advance();
     }
 
     /// How often every VIP of the burst in progress has been announced: who has less comes first.
@@ -141,13 +183,8 @@ impl Pacer {
         if self.round.left > 0 {
             return Some(now);
         }
-        let second = self.second.as_ref().map(|(at, ..)| *at);
-        second.into_iter().chain(self.answer).chain(self.refresh).min()
-    }
-
-    fn run(&mut self, vips: Vec<VirtualAddress>, made: u8, repeat: u8) {
-        let left = if vips.is_empty() { 0 } else { repeat };
-        self.round = Round { vips, next: 0, made, left };
+        let later = self.later.iter().map(|(at, _)| *at);
+        later.chain(self.answer).chain(self.refresh).min()
     }
 }
 
@@ -157,6 +194,8 @@ fn after(now: Instant, time: Duration) -> Option<Instant> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
     use crate::units::Cidr;
 
@@ -260,6 +299,76 @@ mod tests {
             }
         }
         assert_eq!(count, 3);
+    }
+
+    /// How often each VIP is announced, at which second.
+    fn tally(log: &[(u128, String)]) -> BTreeMap<(u128, &str), usize> {
+        let mut tally = BTreeMap::new();
+        for (ms, vip) in log {
+            *tally.entry((ms / 1000, vip.as_str())).or_default() += 1;
+        }
+        tally
+    }
+
+    #[test]
+    fn a_vip_that_has_gone_is_announced_no_more() {
+        let start = Instant::now();
+        let garp = Garp { refresh: Duration::ZERO, ..Garp::default() };
+        let mut pacer = Pacer::new(garp);
+        pacer.begin(start, vips(3));
+        for _ in 0..5 {
+            assert!(pacer.peek(start, &vips(3)).is_some());
+            pacer.advance();
+        }
+        // The second one goes, in the second round, after it was announced twice.
+        let stays: Vec<_> = vips(3).into_iter().filter(|vip| *vip != vips(3)[1]).collect();
+        pacer.configure(start, garp, |vip| stays.contains(vip));
+        let log = play(&mut pacer, start, 10_000, &stays);
+        assert_eq!(
+            log.iter().map(|(_, vip)| vip.as_str()).take(2).collect::<Vec<_>>(),
+            ["10.0.0.3", "10.0.0.1"]
+        );
+        let expected =
+            [((0, "10.0.0.1"), 3), ((0, "10.0.0.3"), 4), ((5, "10.0.0.1"), 5), ((5, "10.0.0.3"), 5)];
+        assert_eq!(tally(&log), expected.into());
+        pacer.begin(start, vips(3));
+        pacer.configure(start, garp, |_| false);
+        assert_eq!(pacer.deadline(start), None, "all have gone");
+    }
+
+    #[test]
+    fn the_last_one_of_a_round_that_goes_ends_the_round() {
+        let start = Instant::now();
+        let garp = Garp { repeat: 2, delay: Duration::ZERO, refresh: Duration::ZERO, ..Garp::default() };
+        let mut pacer = Pacer::new(garp);
+        pacer.begin(start, vips(2));
+        pacer.advance();
+        pacer.configure(start, garp, |vip| *vip == vips(1)[0]);
+        assert_eq!(play(&mut pacer, start, 0, &vips(1)).len(), 1, "twice in all");
+    }
+
+    #[test]
+    fn new_vips_come_first_and_cost_the_old_ones_nothing() {
+        let start = Instant::now();
+        let mut pacer = Pacer::new(Garp { refresh: Duration::ZERO, ..Garp::default() });
+        pacer.begin(start, vips(1));
+        pacer.advance();
+        pacer.begin(start, vips(2).split_off(1));
+        let mut log = play(&mut pacer, start, 2_000, &vips(2));
+        let order: Vec<&str> = log.iter().map(|(_, vip)| vip.as_str()).collect();
+        assert_eq!(order, [["10.0.0.2"; 5].as_slice(), &["10.0.0.1"; 4]].concat());
+        pacer.begin(start + Duration::from_secs(2), vips(3).split_off(2));
+        log.extend(play(&mut pacer, start, 10_000, &vips(3)));
+        let seconds = [
+            ((0, "10.0.0.1"), 4),
+            ((0, "10.0.0.2"), 5),
+            // Played from the start, which is when it is due.
+            ((0, "10.0.0.3"), 5),
+            ((5, "10.0.0.1"), 5),
+            ((5, "10.0.0.2"), 5),
+            ((7, "10.0.0.3"), 5),
+        ];
+        assert_eq!(tally(&log), seconds.into());
     }
 
     #[test]

@@ -228,11 +228,18 @@ impl Instance {
     /// Another section of the file for the same virtual router; a master stays master. [`Self::assess`] follows.
     pub fn reconfigure(&mut self, now: Instant, config: VrrpInstance, out: &mut Vec<Effect>) {
         let old = std::mem::replace(&mut self.config, config);
-        let old: BTreeSet<VirtualAddress> = old.vips().cloned().collect();
-        self.pacer.configure(now, self.config.garp);
+        // With another device the VIP has another MAC address.
+        let carried = |config: &VrrpInstance| {
+            let vips = config.vips().map(|vip| (vip.clone(), config.carrier(vip).clone()));
+            vips.collect::<BTreeSet<_>>()
+        };
+        let (old, new) = (carried(&old), carried(&self.config));
+        let stays: BTreeSet<&VirtualAddress> = new.intersection(&old).map(|(vip, _)| vip).collect();
+        self.pacer.configure(now, self.config.garp, |vip| stays.contains(vip));
         if self.state() == RouterState::Master {
             out.push(Effect::Addresses);
-            let new = self.config.vips().filter(|vip| !old.contains(vip)).cloned().collect::<Vec<_>>();
+            // In the order of the file.
+            let new = self.vips().into_iter().filter(|vip| !stays.contains(vip)).collect::<Vec<_>>();
             if !new.is_empty() {
                 self.pacer.begin(now, new);
             }

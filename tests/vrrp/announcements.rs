@@ -1,5 +1,6 @@
 //! Gratuitous ARP of many VIPs: in turns, paced, fair.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use director::config::model::{Garp, VrrpInstance};
@@ -84,4 +85,44 @@ fn the_first_announcement_of_every_vip_comes_before_the_second_of_any() {
     let pace = log[1].0 - log[0].0;
     assert_eq!(pace, Duration::from_micros(200));
     assert!(log[2 * all - 1].0 < Duration::from_millis(100), "{:?}", log[2 * all - 1]);
+}
+
+/// Master with the VIPs .45 and .46, and two seconds later another file, which lists `then`: how often each VIP is announced after that.
+fn announced_after_a_reload(then: &[&str]) -> BTreeMap<String, usize> {
+    let with =
+        |vips: &[&str]| VrrpInstance { addresses: vips.iter().copied().map(vip).collect(), ..config() };
+    let mut bench = Bench::new(with(&["10.0.0.45", "10.0.0.46"]));
+    let mut tally = BTreeMap::new();
+    let run = |bench: &mut Bench, time: Duration, tally: &mut BTreeMap<String, usize>| {
+        let end = bench.now + time;
+        while bench.now < end {
+            bench.engine.tick(bench.now);
+            for effect in bench.engine.effects() {
+                if let Effect::Announce { vip, .. } = effect {
+                    *tally.entry(vip.to_string()).or_default() += 1;
+                }
+            }
+            bench.now = bench.engine.deadline(bench.now).map_or(end, |at| at.clamp(bench.now, end));
+        }
+    };
+    bench.now += Duration::from_secs(4);
+    run(&mut bench, Duration::from_secs(2), &mut tally);
+    assert_eq!(tally, BTreeMap::from(["10.0.0.45", "10.0.0.46"].map(|vip| (vip.to_owned(), 5))));
+    tally.clear();
+    bench.engine.configure(bench.now, vec![with(then)], |_| Entry::Listen);
+    run(&mut bench, Duration::from_secs(10), &mut tally);
+    tally
+}
+
+#[test]
+fn a_vip_that_has_left_the_file_is_announced_no_more() {
+    let announced = announced_after_a_reload(&["10.0.0.45"]);
+    assert_eq!(announced, BTreeMap::from([("10.0.0.45".to_owned(), 5)]));
+}
+
+#[test]
+fn a_new_vip_takes_no_announcement_from_the_others() {
+    let announced = announced_after_a_reload(&["10.0.0.45", "10.0.0.46", "10.0.0.47"]);
+    let expected = [("10.0.0.45", 5), ("10.0.0.46", 5), ("10.0.0.47", 10)];
+    assert_eq!(announced, expected.map(|(vip, times)| (vip.to_owned(), times)).into());
 }
