@@ -105,6 +105,13 @@ impl Plan {
         new.iter().filter_map(|target| self.insert(now, target, new.len(), &heritage)).collect()
     }
 
+    /// A target that has no verdict yet serves, for all that is known: from the last life of this process, or by other checks.
+    pub fn presume_up(&mut self, target: &Target) {
+        if let Some(entry) = self.ids.get(target).and_then(|id| self.entries.get_mut(id)) {
+            entry.tally.presume_up();
+        }
+    }
+
     /// When the next probe is due, if any waits to start.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {

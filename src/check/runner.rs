@@ -85,6 +85,11 @@ impl Runner {
         self.clients = Arc::default();
     }
 
+    /// These serve, for all that is known: where they have no verdict yet, one failure does not suffice.
+    pub fn presume_up<'a>(&mut self, targets: impl IntoIterator<Item = &'a Target>) {
+        targets.into_iter().for_each(|target| self.plan.presume_up(target));
+    }
+
     /// Waits for the next verdict that changed, running the checks meanwhile. Cancel-safe: nothing is lost when the future
     /// is dropped, and probes go on with the next call.
     pub async fn next(&mut self) -> Verdict {

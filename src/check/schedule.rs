@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use crate::ipc::message::Health;
 
 /// Counts answers into a verdict. The very first answer decides at once, and so does the first success ever, so that a cold
-/// boot is quick; after that it takes `fall` failures in a row to take a server out and `rise` successes to bring it back.
+/// boot is quick; after that, and where a server serves already, it takes `fall` failures in a row to take it out and `rise`
+/// successes to bring it back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tally {
     health: Health,
@@ -32,11 +33,16 @@ impl Tally {
         self.against
     }
 
+    /// Before the first answer: it serves, for all that is known.
+    pub fn presume_up(&mut self) {
+        self.ever_up |= self.health == Health::Unknown;
+    }
+
     /// Counts one answer; true when the verdict changed.
     pub fn observe(&mut self, success: bool, rise: u8, fall: u8) -> bool {
         let (verdict, needed) = match (self.health, success) {
             (Health::Unknown, true) => (Health::Up, 1),
-            (Health::Unknown, false) => (Health::Down, 1),
+            (Health::Unknown, false) => (Health::Down, if self.ever_up { fall } else { 1 }),
             (Health::Up, false) => (Health::Down, fall),
             (Health::Down, true) => (Health::Up, if self.ever_up { rise } else { 1 }),
             (Health::Up, true) | (Health::Down, false) => {
@@ -87,7 +93,8 @@ impl Cadence {
     }
 
     /// The probe that was due has ended at `now`: plans the next, `period` after the start of this one (the interval, or less
-    /// while a verdict is about to change). Periods that were missed altogether are not made up for.
+    /// while a verdict is about to change). Periods that were missed altogether are not made up for, and move no phase: whoever
+    /// waited for the same pause would go on in step with all others.
     pub fn advance(&mut self, now: Instant, period: Duration) {
         let step = if self.settled {
             period
@@ -95,7 +102,7 @@ impl Cadence {
             self.interval.mul_f64(fraction(self.number, SILVER)).min(period)
         };
         self.settled = true;
-        self.planned = (self.planned + step).max(now);
+        self.planned = next_in_phase(self.planned + step, period, now);
     }
 
     /// The probe could not even leave this box, for the `times`th time: plans another soon, later each time.
@@ -109,6 +116,14 @@ impl Cadence {
     pub fn patience(&self, timeout: Duration) -> Duration {
         self.interval + timeout + Duration::from_secs(1)
     }
+}
+
+/// The first of `planned`, `planned` + `period`… that is not before `now`.
+fn next_in_phase(planned: Instant, period: Duration, now: Instant) -> Instant {
+    let late = now.saturating_duration_since(planned).as_nanos();
+    let missed = late.div_ceil(period.as_nanos().max(1));
+    let skipped = period.checked_mul(u32::try_from(missed).unwrap_or(u32::MAX));
+    skipped.and_then(|skipped| planned.checked_add(skipped)).unwrap_or(now)
 }
 
 /// 2³² divided by the golden ratio: successive multiples fill a circle evenly, whatever their number (Weyl sequence).
@@ -149,6 +164,18 @@ mod tests {
     }
 
     #[test]
+    fn who_serves_already_is_not_taken_out_by_one_lost_answer() {
+        let mut tally = Tally::default();
+        tally.presume_up();
+        let answers =
+            [false, true, false, false, false, true, true].map(|answer| tally.observe(answer, 2, 3));
+        assert_eq!(answers, [false, true, false, false, true, false, true]);
+        let mut dead = Tally::default();
+        dead.presume_up();
+        assert_eq!([(); 3].map(|()| dead.observe(false, 2, 3)), [false, false, true]);
+    }
+
+    #[test]
     fn the_period_runs_from_start_to_start() {
         let start = Instant::now();
         let interval = Duration::from_secs(2);
@@ -159,9 +186,13 @@ mod tests {
         assert!(second <= start + interval);
         cadence.advance(second + Duration::from_millis(900), interval);
         assert_eq!(cadence.due(), second + interval, "a slow probe moves nothing");
-        let late = second + interval * 5;
+        let late = second + interval * 5 + Duration::from_millis(1);
         cadence.advance(late, interval);
-        assert_eq!(cadence.due(), late, "missed periods are not made up for");
+        assert_eq!(
+            cadence.due(),
+            second + interval * 6,
+            "missed periods are not made up for, and the phase stays"
+        );
     }
 
     fn slot(offset: Duration, whole: Duration) -> usize {

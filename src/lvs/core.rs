@@ -64,6 +64,11 @@ impl Core {
         self.by_target.keys()
     }
 
+    /// Targets of servers that take connections by the table, as far as it is known; some may come twice.
+    pub fn serving(&self) -> impl Iterator<Item = &Target> {
+        self.services.iter().flat_map(Watched::serving)
+    }
+
     /// Takes a dump of the kernel's table. Returns what others changed since the last one. The first dump is where
     /// everything begins: servers without a verdict stay as it shows them.
     pub fn observed(&mut self, table: State) -> Vec<Command> {

@@ -1,5 +1,7 @@
 //! The kernel's side: the connection to IPVS.
 
+use std::path::{Path, PathBuf};
+
 use log::info;
 
 use super::diff::diff;
@@ -13,6 +15,8 @@ use crate::ipvs::{Client, Command, Error, Failure, ServiceEntry};
 #[derive(Debug, Default)]
 pub struct Kernel {
     client: Option<Client>,
+    /// Says that the kernel was told to hurry, should this process not come to take that back.
+    hurries: Option<PathBuf>,
     /// The services of [`super::ways`] as they were seen last, and made since.
     ways: State,
     /// Buckets of the table of connections.
@@ -20,6 +24,15 @@ pub struct Kernel {
 }
 
 impl Kernel {
+    /// Not connected yet. `hurries` is a file that outlives this process, and not the boot.
+    #[must_use]
+    pub fn new(hurries: PathBuf) -> Self {
+        if hurries.exists() {
+            drop(Expedited { mark: Some(hurries.clone()) });
+        }
+        Self { hurries: Some(hurries), ..Self::default() }
+    }
+
     /// Reads the table without the ways of probes; connects first where that has not been done.
     ///
     /// # Errors
@@ -55,7 +68,7 @@ impl Kernel {
     /// When it is not known what the kernel did.
     pub fn apply(&mut self, commands: &[Command]) -> Result<Vec<Failure>, Error> {
         let edits = commands.iter().any(|command| matches!(command, Command::EditService(..)));
-        let _expedited = edits.then(Expedited::begin);
+        let _expedited = edits.then(|| Expedited::begin(self.hurries.as_deref()));
         let result = self.client().and_then(|client| client.apply(commands));
         if result.is_err() {
             self.client = None;
@@ -112,23 +125,27 @@ impl Kernel {
 /// When a service gets another scheduler the kernel takes the old one away, waits for a grace period, and then sets the new
 /// one (ip_vs_edit_service). New connections in between are refused: for some 10 ms as a rule, for some 10 µs so.
 struct Expedited {
-    /// Somebody else's wish is left alone.
-    ours: bool,
+    /// What says so; `None` where it is somebody else's wish, which is left alone.
+    mark: Option<PathBuf>,
 }
 
 impl Expedited {
     const SWITCH: &str = "/sys/kernel/rcu_expedited";
 
-    fn begin() -> Self {
+    fn begin(mark: Option<&Path>) -> Self {
         let off = std::fs::read_to_string(Self::SWITCH).is_ok_and(|value| value.trim() == "0");
-        Self { ours: off && std::fs::write(Self::SWITCH, "1").is_ok() }
+        let mark = mark.filter(|mark| off && std::fs::write(mark, "").is_ok());
+        let ours = mark.filter(|_| std::fs::write(Self::SWITCH, "1").is_ok());
+        Self { mark: ours.map(Path::to_owned) }
     }
 }
 
 impl Drop for Expedited {
     fn drop(&mut self) {
-        if self.ours {
-            let _ = std::fs::write(Self::SWITCH, "0");
+        if let Some(mark) = &self.mark
+            && std::fs::write(Self::SWITCH, "0").is_ok()
+        {
+            let _ = std::fs::remove_file(mark);
         }
     }
 }

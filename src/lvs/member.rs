@@ -1,6 +1,6 @@
 //! One real server of one service: what is known of it, and what that makes of it. Pure.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::history::History;
 use super::order::Order;
@@ -8,7 +8,7 @@ use super::quorum::Vote;
 use super::ramp::{Ramp, STEPS, share};
 use crate::check::plan::Plan;
 use crate::check::{Feedback, Reason, Target};
-use crate::config::model::{OnFail, Server, ServiceKey, Start};
+use crate::config::model::{Check, OnFail, ProbeRoute, Server, ServiceKey, Start};
 use crate::ipc::message::Health;
 
 /// The verdicts on targets, wherever they come from.
@@ -44,6 +44,8 @@ pub struct Member {
     pub order: Option<Order>,
     /// The slow start under way.
     pub ramp: Option<Ramp>,
+    /// Another file has brought it, or enabled it: beside others that serve it starts slowly.
+    pub new: bool,
     /// With what weight it is in the table, as far as it goes after Director; at first as the kernel has it.
     pub present: Option<u32>,
     /// Why.
@@ -112,6 +114,7 @@ impl Member {
             decided: false,
             order: None,
             ramp: None,
+            new: false,
             present: None,
             cause: Cause::Kept,
             history: History::default(),
@@ -127,6 +130,12 @@ impl Member {
     pub fn check(&mut self, key: ServiceKey, server: &Server) {
         let target = |check| Target::of(key, server, std::sync::Arc::clone(check));
         self.targets = server.checks.iter().map(target).collect();
+    }
+
+    /// The same server by another file, which had it as `before`.
+    pub fn go_on(&mut self, key: ServiceKey, before: &Server, server: &Server) {
+        self.check(key, server);
+        self.new |= server.enabled && !before.enabled;
     }
 
     /// Takes what the checks say by now; gives the verdict before if that was another. A server without a verdict any more
@@ -148,8 +157,18 @@ impl Member {
         let reason = verdicts.reason(target);
         match self.targets.as_slice() {
             [_] => reason,
-            _ => Reason::Owned(format!("{}: {reason}", target.check.kind.name())),
+            _ => Reason::Owned(format!("{}: {reason}", what_asks(&target.check))),
         }
+    }
+
+    /// The slow start that an earlier life of this process has left in the table, if it did: it goes on with the first verdict. `whole` is
+    /// the weight at its end.
+    #[must_use]
+    pub fn left_over(&self, whole: u32, length: Duration, now: Instant) -> Option<Ramp> {
+        let present =
+            self.present.filter(|present| (1..whole).contains(present) && self.feedback.is_none())?;
+        let tenths = u64::from(present) * u64::from(STEPS) / u64::from(whole);
+        Ramp::resumed(now, length, u32::try_from(tenths).unwrap_or(STEPS))
     }
 
     /// When its fate changes without anybody saying anything.
@@ -225,6 +244,15 @@ impl Member {
     }
 }
 
+/// Which of several checks.
+fn what_asks(check: &Check) -> String {
+    let name = check.kind.name();
+    match (check.route, check.address) {
+        (ProbeRoute::Vip, Some(vip)) => format!("{name} by way of {vip}"),
+        _ => name.to_owned(),
+    }
+}
+
 /// All must live for a server to live, and one that does not suffices for it not to.
 fn together(targets: &[Target], verdicts: &impl Verdicts) -> (Health, Option<Feedback>) {
     let (mut health, mut least) = (Health::Up, None);
@@ -251,6 +279,12 @@ fn lesser(a: Feedback, b: Feedback) -> Feedback {
         (Feedback::Weight(a), Feedback::Weight(b)) => Feedback::Weight(a.min(b)),
         (percent @ Feedback::Percent(_), _) | (_, percent) => percent,
     }
+}
+
+/// `weight` in the kernel's units.
+#[must_use]
+pub fn scaled(weight: u32, scale: u32) -> u32 {
+    fed(weight, scale, None)
 }
 
 /// The weight in the kernel's units of a server that says how much it can take; at least 1 unless it says none.

@@ -19,6 +19,13 @@ impl Ramp {
         (!length.is_zero()).then_some(Self { begun: now, length })
     }
 
+    /// One that has come to `tenths` of the weight by `now`.
+    #[must_use]
+    pub fn resumed(now: Instant, length: Duration, tenths: u32) -> Option<Self> {
+        let gone = length.mul_f64(f64::from(tenths.clamp(1, STEPS) - 1) / f64::from(STEPS - 1));
+        Some(Self { begun: now.checked_sub(gone)?, ..Self::new(now, length)? })
+    }
+
     /// The share of the weight at `now` in tenths, 1..=[`STEPS`].
     #[must_use]
     pub fn tenths(&self, now: Instant) -> u32 {
@@ -71,6 +78,18 @@ mod tests {
             assert_eq!(ramp.left(now), Duration::ZERO);
         }
         assert_eq!(Ramp::new(start, Duration::ZERO), None);
+    }
+
+    #[test]
+    fn one_that_was_under_way_goes_on_where_it_was() {
+        let now = Instant::now() + Duration::from_secs(1000);
+        for length in [Duration::from_millis(7), Duration::from_secs(30), Duration::from_secs(90)] {
+            for tenths in 1..=STEPS {
+                let ramp = Ramp::resumed(now, length, tenths).unwrap();
+                assert!(ramp.tenths(now + Duration::from_nanos(1)) == tenths, "{tenths} of {length:?}");
+            }
+        }
+        assert_eq!(Ramp::resumed(now, Duration::ZERO, 3), None);
     }
 
     #[test]

@@ -116,13 +116,14 @@ impl Worker {
         let mut surroundings = Surroundings::default();
         surroundings.recall(std::mem::take(&mut recalled.settings));
         core.recall(recalled);
+        let hurries = run.path().join("lvs.hurries");
         Self {
             run,
             calls,
             subscribers: Subscribers::default(),
             checks: Runner::new(probes_allowed()),
             pages: Sorry::default(),
-            kernel: Kernel::default(),
+            kernel: Kernel::new(hurries),
             surroundings,
             core,
             memory,
@@ -178,6 +179,7 @@ impl Worker {
         self.configured = true;
         if others {
             self.checks.set(Instant::now(), self.core.targets());
+            self.checks.presume_up(self.core.serving());
         }
         if self.core.is_blind() || self.settle().is_err() {
             return self.reconcile().await;
@@ -232,6 +234,9 @@ impl Worker {
         self.open_pages();
         let first = self.read.is_none();
         let mut problem = self.observe().err();
+        if first {
+            self.checks.presume_up(self.core.serving());
+        }
         // Before the table, so that no packet of a new service goes by the old rules. Without IPVS it is told above.
         if problem.is_none() {
             problem = self.settle().err();

@@ -9,17 +9,17 @@ use std::time::Instant;
 
 use super::admin::drained;
 use super::desired::{here, keys, local_page, server_of, service_of};
-use super::member::{Cause, Fate, Member, Rules, Verdicts};
+use super::member::{Cause, Fate, Member, Rules, Verdicts, scaled};
 use super::quorum::{Judgement, Quorum, judge};
 use super::ramp::{Ramp, STEPS};
 use super::state::{ServiceState, State, address_at, id_of};
 use crate::check::Target;
 use crate::config::model::{OnFail, Server, Service, Sorry, SorryMode};
 use crate::ipc::message::{Event, Health};
-use crate::ipvs::ServiceId;
+use crate::ipvs::{self, ServiceId};
 
 /// A service.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Watched {
     /// As the file has it.
     pub service: Service,
@@ -70,20 +70,19 @@ impl Watched {
         let Self { service: old, members, substitutes, up, sorry, had, .. } = self;
         let heirs = |servers: &[Server], old: &[Server], mut members: Vec<Member>| -> Vec<Member> {
             if servers.iter().map(|server| server.address).eq(old.iter().map(|server| server.address)) {
-                members
-                    .iter_mut()
-                    .zip(servers)
-                    .for_each(|(member, server)| member.check(service.key, server));
+                for ((member, before), server) in members.iter_mut().zip(old).zip(servers) {
+                    member.go_on(service.key, before, server);
+                }
                 return members;
             }
-            let mut known: BTreeMap<SocketAddr, Member> =
-                old.iter().map(|server| server.address).zip(members).collect();
+            let known = old.iter().zip(members).map(|(before, member)| (before.address, (before, member)));
+            let mut known: BTreeMap<SocketAddr, (&Server, Member)> = known.collect();
             let heir = |server: &Server| match known.remove(&server.address) {
-                Some(mut member) => {
-                    member.check(service.key, server);
+                Some((before, mut member)) => {
+                    member.go_on(service.key, before, server);
                     member
                 }
-                None => Member::new(service.key, server),
+                None => Member { new: true, ..Member::new(service.key, server) },
             };
             servers.iter().map(heir).collect()
         };
@@ -104,6 +103,13 @@ impl Watched {
     /// The targets of all its servers; some may be equal.
     pub fn targets(&self) -> impl Iterator<Item = &Target> {
         self.members.iter().chain(&self.substitutes).flat_map(|member| &member.targets)
+    }
+
+    /// The targets of those that take connections by the table.
+    pub fn serving(&self) -> impl Iterator<Item = &Target> {
+        let real = self.members.iter().filter(|member| member.present.is_some_and(|weight| weight > 0));
+        let stand_ins = self.substitutes.iter().filter(|_| self.sorry);
+        real.chain(stand_ins).flat_map(|member| &member.targets)
     }
 
     /// Takes the table as it is found when this process comes: servers without a verdict stay as it shows them.
@@ -169,24 +175,30 @@ impl Watched {
         events
     }
 
-    /// Takes what the checks say, and begins a slow start for those who have recovered beside others that serve.
+    /// Takes what the checks say, and begins a slow start for those who have recovered, or are new, beside others that serve.
     fn hear(&mut self, verdicts: &impl Verdicts, now: Instant) -> Vec<Event> {
         let mut events = Vec::new();
         let mut recovered = Vec::new();
         let mut others = false;
+        let (scale, length) = (scale(&self.service), self.service.slow_start);
         let all = self.service.servers.iter().zip(&mut self.members);
         for (at, (server, member)) in all.enumerate() {
+            let first = !member.decided;
             let before = member.hear(verdicts);
             member.ramp =
                 member.ramp.filter(|ramp| member.health != Health::Down && ramp.tenths(now) < STEPS);
-            match before {
-                Some(before) => {
-                    events.extend(turned(&self.service.name, server, member, verdicts, now));
-                    if before == Health::Down && member.health == Health::Up {
-                        recovered.push(at);
-                    }
+            if before.is_some() {
+                events.extend(turned(&self.service.name, server, member, verdicts, now));
+            }
+            let comes = member.serves(server) && std::mem::take(&mut member.new);
+            match (before, member.health) {
+                (Some(Health::Down), Health::Up) => recovered.push(at),
+                _ if comes => recovered.push(at),
+                (Some(Health::Unknown), Health::Up) if first => {
+                    member.ramp = member.left_over(scaled(server.weight.get(), scale), length, now);
                 }
-                None => others |= member.serves(server),
+                (Some(_), _) => {}
+                (None, _) => others |= member.serves(server),
             }
         }
         let sorry = sorry_servers(&self.service).iter().zip(&mut self.substitutes);
@@ -198,7 +210,7 @@ impl Watched {
         if others {
             for at in recovered {
                 if let Some(member) = self.members.get_mut(at) {
-                    member.ramp = Ramp::new(now, self.service.slow_start);
+                    member.ramp = Ramp::new(now, length);
                 }
             }
         }
@@ -235,14 +247,17 @@ impl Watched {
             member.cause = fate.cause;
             member.present = weight.filter(|_| stand_ins.iter().all(|other| other.address != server.address));
         }
+        // Beside real servers they have the share that the file gives them; alone any measure is good.
+        let scale = if service.sorry_mode == SorryMode::Add { scale(service) } else { 1 };
         let states = keys(service).map(|key| {
             let real = service.servers.iter().zip(members.iter());
             let real = real.filter_map(|(server, member)| Some((server, member.present?)));
-            let stand_ins = stand_ins.iter().map(|server| (*server, server.weight.get()));
+            let stand_ins = stand_ins.iter().map(|server| (*server, scaled(server.weight.get(), scale)));
             let enter = |(server, weight): (&Server, u32)| {
                 (address_at(key, server.address), server_of(server, weight))
             };
             let page = local_page(service, key).filter(|_| sorry).map(here);
+            let page = page.map(|(address, page)| (address, ipvs::Server { weight: scale, ..page }));
             let servers = real.chain(stand_ins).map(enter).chain(page).collect();
             ServiceState { service: service_of(service, key), servers }
         });

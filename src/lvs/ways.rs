@@ -10,7 +10,7 @@ use std::hash::{Hash, Hasher};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use super::desired::server_of;
+use super::desired::{keys, server_of};
 use super::state::{ServiceState, State};
 use crate::config::model::{
     Check, CheckKind, Listen, Method, ProbeRoute, Server, Service, Sorry, Tunnel, WAY_MARKS,
@@ -39,21 +39,33 @@ struct Way {
 }
 
 impl Way {
-    /// `None` where the VIP is not known, or packets come back by this box.
-    fn of(service: &Service, server: &Server) -> Option<Self> {
-        let vip = match (service.key.listen, &service.marking) {
-            (Listen::Address(vip), _) => vip.ip(),
-            (Listen::Fwmark { .. }, Some(marking)) => marking.addresses.first()?.first,
-            (Listen::Fwmark { .. }, None) => return None,
-        };
-        let one_way = matches!(server.method, Method::Dr | Method::Tun);
-        one_way.then_some(Self {
-            vip,
-            server: server.address.ip(),
-            method: server.method,
-            tunnel: server.tunnel,
-        })
+    fn new(vip: IpAddr, server: &Server) -> Self {
+        Self { vip, server: server.address.ip(), method: server.method, tunnel: server.tunnel }
     }
+}
+
+/// The ways to a server by each VIP of the service, of a range by its first one; none where the VIP is not known, or packets come back by
+/// this box. With the port to ask where the server has none of its own.
+fn ways(service: &Service, server: &Server) -> Vec<(Way, Option<u16>)> {
+    if !matches!(server.method, Method::Dr | Method::Tun) {
+        return Vec::new();
+    }
+    let vips: Vec<(IpAddr, Option<u16>)> = match (service.key.listen, &service.marking) {
+        (Listen::Address(_), _) => {
+            let addresses = keys(service).filter_map(|key| match key.listen {
+                Listen::Address(vip) => Some(vip),
+                Listen::Fwmark { .. } => None,
+            });
+            addresses.map(|vip| (vip.ip(), Some(vip.port()).filter(|port| *port != 0))).collect()
+        }
+        (Listen::Fwmark { .. }, Some(marking)) => {
+            marking.addresses.iter().map(|range| (range.first, None)).collect()
+        }
+        (Listen::Fwmark { .. }, None) => Vec::new(),
+    };
+    let mut seen = BTreeSet::new();
+    let once = vips.into_iter().filter(|(vip, _)| seen.insert(*vip));
+    once.map(|(vip, port)| (Way::new(vip, server), port)).collect()
 }
 
 /// Turns the checks by way of the VIP into what is asked: the VIP, under the mark of the way. Returns the services that IPVS
@@ -79,18 +91,34 @@ pub fn lay(services: &mut [Service]) -> State {
 }
 
 fn turn(service: &Service, server: &mut Server, marks: &BTreeMap<Way, u32>, state: &mut State) {
-    let Some((way, mark)) = Way::of(service, server).and_then(|way| Some((way, *marks.get(&way)?))) else {
+    if !server.checks.iter().any(|check| goes(check)) {
         return;
-    };
-    let port = match (server.address.port(), service.key.listen) {
-        (0, Listen::Address(vip)) => Some(vip.port()).filter(|port| *port != 0),
-        (0, Listen::Fwmark { .. }) => None,
-        (port, _) => Some(port),
-    };
-    for check in server.checks.iter_mut().filter(|check| goes(check)) {
-        let asked = Check { address: Some(way.vip), port: check.port.or(port), mark, ..Check::clone(check) };
-        *check = Arc::new(asked);
     }
+    let own = Some(server.address.port()).filter(|port| *port != 0);
+    let ways = ways(service, server).into_iter();
+    let ways: Vec<(Way, u32, Option<u16>)> =
+        ways.filter_map(|(way, port)| Some((way, *marks.get(&way)?, own.or(port)))).collect();
+    if ways.is_empty() {
+        return;
+    }
+    let by_each_way = |check: Arc<Check>| -> Vec<Arc<Check>> {
+        if !goes(&check) {
+            return vec![check];
+        }
+        let by = |(way, mark, port): &(Way, u32, Option<u16>)| {
+            let (address, port) = (Some(way.vip), check.port.or(*port));
+            Arc::new(Check { address, port, mark: *mark, ..Check::clone(&check) })
+        };
+        ways.iter().map(by).collect()
+    };
+    server.checks = std::mem::take(&mut server.checks).into_iter().flat_map(by_each_way).collect();
+    for (way, mark, _) in &ways {
+        enter(*way, *mark, server, state);
+    }
+}
+
+/// The service of IPVS by which probes go this way.
+fn enter(way: Way, mark: u32, server: &Server, state: &mut State) {
     let family = if way.vip.is_ipv4() { Family::V4 } else { Family::V6 };
     let only = ipvs::Service {
         scheduler: Name::try_from("rr").unwrap_or_default(),
@@ -118,7 +146,8 @@ fn marks(services: &[Service]) -> BTreeMap<Way, u32> {
         .iter()
         .flat_map(|service| service.everybody().map(move |server| (service, server)))
         .filter(|(_, server)| server.checks.iter().any(|check| goes(check)))
-        .filter_map(|(service, server)| Way::of(service, server))
+        .flat_map(|(service, server)| ways(service, server))
+        .map(|(way, _)| way)
         .collect();
     let mut taken = BTreeSet::new();
     let mut marks = BTreeMap::new();
@@ -184,6 +213,20 @@ mod tests {
             state.services[&id].servers.keys().collect::<Vec<_>>(),
             [&"10.0.0.1:0".parse::<SocketAddr>().unwrap()]
         );
+    }
+
+    #[test]
+    fn a_server_that_lacks_the_second_vip_is_found_too() {
+        let mut web = service("192.0.2.1:80", Method::Dr, &["10.0.0.1:80"], ProbeRoute::Vip);
+        let listen = |vip: &str| Listen::Address(vip.parse().unwrap());
+        let also = ["192.0.2.1:443", "192.0.2.2:80"].map(|vip| ServiceKey { listen: listen(vip), ..web.key });
+        web.also = also.to_vec();
+        let mut services = vec![web];
+        let state = lay(&mut services);
+        let asked: Vec<String> =
+            services[0].servers[0].checks.iter().map(|check| check.address.unwrap().to_string()).collect();
+        assert_eq!(asked, ["192.0.2.1", "192.0.2.2"], "each VIP once, whatever its ports");
+        assert_eq!(state.services.len(), 2);
     }
 
     #[test]

@@ -126,7 +126,12 @@ async fn row(stream: &mut (impl AsyncRead + Unpin)) -> Step<()> {
     // Definitions of columns, an end, rows, an end.
     let mut ends = 0;
     loop {
-        let (_, packet) = receive(stream).await?;
+        let (_, length) = header(stream).await?;
+        if length > frame::LONGEST && ends == 1 {
+            // However long a row is, it is one.
+            return Ok(());
+        }
+        let packet = frame::read(stream, length).await?;
         match first(&packet) {
             Some(&packet::ERROR) => return Err(refused("query", &packet)),
             Some(&packet::END) if packet.len() < 9 => ends += 1,
@@ -141,13 +146,15 @@ async fn row(stream: &mut (impl AsyncRead + Unpin)) -> Step<()> {
 
 /// The next packet, with its number.
 async fn receive(stream: &mut (impl AsyncRead + Unpin)) -> Step<(u8, Vec<u8>)> {
+    let (number, length) = header(stream).await?;
+    Ok((number, frame::read(stream, length).await?))
+}
+
+/// The number of the next packet and its length, of which more than what is ever read is not MySQL unless it is a row.
+async fn header(stream: &mut (impl AsyncRead + Unpin)) -> Step<(u8, usize)> {
     let header = frame::read(stream, 4).await?;
     let &[a, b, c, number] = header.as_slice() else { return Err(not_mysql(&header)) };
-    let length = usize::try_from(u32::from_le_bytes([a, b, c, 0])).unwrap_or(usize::MAX);
-    if length > frame::LONGEST {
-        return Err(not_mysql(&header));
-    }
-    Ok((number, frame::read(stream, length).await?))
+    Ok((number, usize::try_from(u32::from_le_bytes([a, b, c, 0])).unwrap_or(usize::MAX)))
 }
 
 /// Sends a packet with this number, which goes up.
@@ -165,4 +172,22 @@ fn refused(what: &str, packet: &[u8]) -> Outcome {
 
 fn not_mysql(packet: &[u8]) -> Outcome {
     Outcome::Failure(Reason::Owned(format!("not MySQL: {}", reason::quote(packet))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_row_is_one_however_long_it_is() {
+        let end = [packet::END, 0, 0, 2, 0];
+        let mut said: Vec<u8> = Vec::new();
+        for (number, payload) in (1..).zip([&[1][..], b"the column", &end]) {
+            said.extend(packet::frame(number, payload));
+        }
+        let length = u32::try_from(frame::LONGEST + 1).unwrap().to_le_bytes();
+        let long = [length[0], length[1], length[2], 4];
+        assert!(row(&mut [said.as_slice(), &long].concat().as_slice()).await.is_ok());
+        assert!(row(&mut long.as_slice()).await.is_err(), "before the columns it is no row");
+    }
 }

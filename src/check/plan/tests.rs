@@ -28,6 +28,27 @@ fn answer(plan: &mut Plan, now: Instant, outcome: Outcome) -> Vec<Verdict> {
 }
 
 #[test]
+fn one_lost_probe_takes_no_server_out_that_a_restarted_worker_finds_in_the_table() {
+    let start = Instant::now();
+    let (serves, unknown) = (tcp("10.0.0.1:80", 3), tcp("10.0.0.2:80", 3));
+    let mut plan = Plan::default();
+    plan.set(start, &set(&[&serves, &unknown]));
+    plan.presume_up(&serves);
+    let mut taken_out = Vec::new();
+    for second in 1..9 {
+        let now = start + Duration::from_secs(second * 10);
+        for (id, _) in plan.start(now, usize::MAX) {
+            let failure = Outcome::Failure(Reason::Borrowed("no answer"));
+            let verdict = plan.finish(now, id, failure, Duration::ZERO);
+            taken_out.extend(verdict.map(|verdict| (verdict.target, second)));
+        }
+    }
+    let fall = u64::from(serves.check.fall);
+    assert!(fall > 1);
+    assert_eq!(taken_out, [(unknown, 1), (serves, fall)]);
+}
+
+#[test]
 fn equal_targets_are_asked_once_and_by_the_port_of_the_check() {
     let mut other = (*check(CheckKind::Tcp(Dialogue::default()), 2, 3)).clone();
     other.port = Some(8080);

@@ -1,5 +1,6 @@
 //! `[[service.server]]` and the elements of `sorry`.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use super::super::faults::Faults;
@@ -60,7 +61,12 @@ pub(super) fn servers(
         };
         let port = port(*targets, *span, front, method, defaults, faults);
         let crosses = front.is_known() && targets.addresses.first.is_ipv6() != front.ipv6;
-        let checks = own.as_ref().unwrap_or(defaults.checks).of(port, method, crosses, faults);
+        let checks = own.as_ref().unwrap_or(defaults.checks).of(
+            SocketAddr::new(targets.addresses.first, port),
+            method,
+            crosses,
+            faults,
+        );
         let weight = raw.weight.get().copied().unwrap_or(defaults.weight);
         let enabled = raw.enabled.get().copied().unwrap_or(true);
         let count = targets.addresses.count();
@@ -76,7 +82,17 @@ pub(super) fn servers(
             if front.keys.iter().any(|key| key.value.listen == Listen::Address(address)) {
                 faults.add(*span, format!("{what} {address} is the service itself"));
             }
-            seen.claim(address, *span, format_args!("{what} {address} of this service"), faults);
+            // The kernel has one entry for both `10.0.0.1` and `10.0.0.1:80` behind a service of port 80.
+            let ports = front.keys.iter().filter_map(|key| match key.value.listen {
+                Listen::Address(own) if port == 0 => Some(own.port()),
+                Listen::Address(_) | Listen::Fwmark { .. } => None,
+            });
+            let ports: BTreeSet<u16> = ports.collect();
+            let mut entries = if ports.is_empty() { vec![port] } else { Vec::from_iter(ports) }.into_iter();
+            entries.all(|port| {
+                let entry = SocketAddr::new(address.ip(), port);
+                seen.claim(entry, *span, format_args!("{what} {entry} of this service"), faults)
+            });
             servers.push(Server {
                 address,
                 weight,

@@ -63,7 +63,7 @@ impl Core {
     }
 
     fn change_all(&mut self, services: Vec<Service>) {
-        let mut before = Predecessors::new(std::mem::take(&mut self.services));
+        let mut before = Predecessors::new(std::mem::take(&mut self.services), &services);
         for service in services {
             self.services.push(match before.take(&service) {
                 Some(old) if old.service == service => old,
@@ -119,23 +119,38 @@ fn intern(
 
 /// The services of the configuration before, by key and by name.
 struct Predecessors {
-    services: Vec<Option<Watched>>,
+    /// Each with the number of those that go on as it: one that is split in two leaves its servers to both.
+    services: Vec<(usize, Option<Watched>)>,
     by_id: HashMap<ServiceId, usize>,
     by_name: HashMap<String, usize>,
 }
 
 impl Predecessors {
-    fn new(services: Vec<Watched>) -> Self {
+    fn new(services: Vec<Watched>, heirs: &[Service]) -> Self {
         let all = || services.iter().enumerate();
         let by_id = all().flat_map(|(at, watched)| watched.ids.iter().map(move |id| (*id, at))).collect();
         let by_name = all().map(|(at, watched)| (watched.service.name.clone(), at)).collect();
-        Self { by_id, by_name, services: services.into_iter().map(Some).collect() }
+        let services = services.into_iter().map(|watched| (0, Some(watched))).collect();
+        let mut predecessors = Self { by_id, by_name, services };
+        for heir in heirs {
+            let at = predecessors.place(heir);
+            if let Some((heirs, _)) = at.and_then(|at| predecessors.services.get_mut(at)) {
+                *heirs += 1;
+            }
+        }
+        predecessors
+    }
+
+    /// The last of several has the service itself, the others their copies.
+    fn take(&mut self, service: &Service) -> Option<Watched> {
+        let (heirs, watched) = self.place(service).and_then(|at| self.services.get_mut(at))?;
+        *heirs = heirs.saturating_sub(1);
+        if *heirs == 0 { watched.take() } else { watched.clone() }
     }
 
     /// Who goes on as this service: it has one of its keys, or else its name.
-    fn take(&mut self, service: &Service) -> Option<Watched> {
+    fn place(&self, service: &Service) -> Option<usize> {
         let same = keys(service).find_map(|key| self.by_id.get(&id_of(key)));
-        let at = same.or_else(|| self.by_name.get(&service.name))?;
-        self.services.get_mut(*at)?.take()
+        same.or_else(|| self.by_name.get(&service.name)).copied()
     }
 }

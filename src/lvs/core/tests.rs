@@ -90,6 +90,33 @@ fn a_shared_server_is_one_target_of_both_services() {
 }
 
 #[test]
+fn a_service_that_becomes_two_keeps_the_servers_of_both() {
+    let mut both = service("both", 1, &["10.0.0.1:80", "10.0.0.2:80"]);
+    let second = service("second", 2, &["10.0.0.1:80", "10.0.0.2:80"]);
+    both.also = vec![second.key];
+    let mut core = Core::default();
+    core.configure(vec![both], Instant::now());
+    core.observed(State::default());
+    let plan = conclude(&mut core, &all(Health::Up));
+    core.applied(&plan.commands, &[]);
+    // Asked another way, so nobody knows anything of them yet.
+    let first = service("first", 1, &["10.0.0.1:80", "10.0.0.2:80"]);
+    core.configure(vec![first, second], Instant::now());
+    assert_eq!(words(&conclude(&mut core, &all(Health::Unknown))), [""; 0]);
+    assert!(core.serving().count() >= 2);
+}
+
+#[test]
+fn who_is_in_the_table_that_is_found_serves() {
+    let table = settled().kernel.unwrap();
+    let mut core = Core::default();
+    core.configure(config(), Instant::now());
+    assert_eq!(core.serving().count(), 0, "of an unknown table");
+    core.observed(table);
+    assert_eq!(core.serving().count(), 4);
+}
+
+#[test]
 fn nothing_is_commanded_before_the_first_dump_and_quorum_is_told_once() {
     let mut core = Core::default();
     core.configure(config(), Instant::now());

@@ -6,7 +6,7 @@ mod request;
 pub(super) mod tls;
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -89,22 +89,42 @@ pub(super) struct Checks {
     vip: Option<Span>,
     /// Where one of them asks the VIP from no `source` that the file names.
     sourceless: Option<Span>,
+    /// From where the servers themselves are asked.
+    sources: Vec<At<IpAddr>>,
 }
 
 impl Checks {
     /// Never asked, always up.
     pub(super) const fn none() -> Self {
-        Self { plain: Vec::new(), asked: Vec::new(), lost: None, vip: None, sourceless: None }
+        Self {
+            plain: Vec::new(),
+            asked: Vec::new(),
+            lost: None,
+            vip: None,
+            sourceless: None,
+            sources: Vec::new(),
+        }
     }
 
-    /// Those of a server with this port, 0 = none of its own, that packets reach by `method`; `crosses`: into the other family.
+    /// Those of a server at this address, with port 0 = none of its own, that packets reach by `method`; `crosses`: into the other family.
     pub(super) fn of(
         &self,
-        port: u16,
+        server: SocketAddr,
         method: Method,
         crosses: bool,
         faults: &mut Faults<'_>,
     ) -> &[Arc<Check>] {
+        let (ip, port) = (server.ip(), server.port());
+        if let Some(At { value: source, span }) =
+            self.sources.iter().find(|at| at.value.is_ipv4() != ip.is_ipv4())
+        {
+            let what = format!(
+                "source {source} is {}, but a server that is asked from there is {}",
+                family(*source),
+                family(ip)
+            );
+            faults.add(*span, what);
+        }
         if let Some(span) = self.vip
             && !matches!(method, Method::Dr | Method::Tun)
         {
@@ -126,7 +146,7 @@ impl Checks {
         &self.asked
     }
 
-    fn add(&mut self, check: Check, span: Span, front: &Front) {
+    fn add(&mut self, check: Check, source: Option<&At<IpAddr>>, span: Span, front: &Front) {
         let port = check.port.or(front.ask).or_else(|| keys::default_port(&check.kind));
         if front.is_known() && port.is_none() && keys::needs_port(&check.kind) {
             self.lost = Some(span);
@@ -136,6 +156,9 @@ impl Checks {
             if check.source.is_none() {
                 self.sourceless.get_or_insert(span);
             }
+        }
+        if check.route == ProbeRoute::Server && check.address.is_none() {
+            self.sources.extend(source.map(|at| At { value: at.value, span: at.span }));
         }
         let plain = Arc::new(check);
         let alike = plain.port == port;
@@ -157,7 +180,7 @@ pub(super) fn checks(
         if !field.is_faulty() {
             let table = CheckTable { at, ..CheckTable::default() };
             if let Some(check) = check(&table, front, shared, faults) {
-                checks.add(check, at, front);
+                checks.add(check, None, at, front);
             }
         }
         return checks;
@@ -168,7 +191,7 @@ pub(super) fn checks(
     }
     for At { value: raw::Check(table), span } in &all.items {
         match check(table, front, shared, faults) {
-            Some(check) => checks.add(check, *span, front),
+            Some(check) => checks.add(check, table.source.set(), *span, front),
             None if all.items.len() > 1 => {
                 faults.add(*span, "a check of type = \"none\" means nothing beside others");
             }
