@@ -126,12 +126,12 @@ async fn row(stream: &mut (impl AsyncRead + Unpin)) -> Step<()> {
     // Definitions of columns, an end, rows, an end.
     let mut ends = 0;
     loop {
-        let (_, length) = header(stream).await?;
-        if length > frame::LONGEST && ends == 1 {
+        let header = header(stream).await?;
+        if header.length > frame::LONGEST && ends == 1 {
             // However long a row is, it is one.
             return Ok(());
         }
-        let packet = frame::read(stream, length).await?;
+        let packet = body(stream, &header).await?;
         match first(&packet) {
             Some(&packet::ERROR) => return Err(refused("query", &packet)),
             Some(&packet::END) if packet.len() < 9 => ends += 1,
@@ -146,15 +146,29 @@ async fn row(stream: &mut (impl AsyncRead + Unpin)) -> Step<()> {
 
 /// The next packet, with its number.
 async fn receive(stream: &mut (impl AsyncRead + Unpin)) -> Step<(u8, Vec<u8>)> {
-    let (number, length) = header(stream).await?;
-    Ok((number, frame::read(stream, length).await?))
+    let header = header(stream).await?;
+    Ok((header.number, body(stream, &header).await?))
 }
 
-/// The number of the next packet and its length, of which more than what is ever read is not MySQL unless it is a row.
-async fn header(stream: &mut (impl AsyncRead + Unpin)) -> Step<(u8, usize)> {
-    let header = frame::read(stream, 4).await?;
-    let &[a, b, c, number] = header.as_slice() else { return Err(not_mysql(&header)) };
-    Ok((number, usize::try_from(u32::from_le_bytes([a, b, c, 0])).unwrap_or(usize::MAX)))
+/// What each packet begins with.
+struct Header {
+    length: usize,
+    number: u8,
+    bytes: Vec<u8>,
+}
+
+async fn header(stream: &mut (impl AsyncRead + Unpin)) -> Step<Header> {
+    let bytes = frame::read(stream, 4).await?;
+    let &[a, b, c, number] = bytes.as_slice() else { return Err(not_mysql(&bytes)) };
+    let length = usize::try_from(u32::from_le_bytes([a, b, c, 0])).unwrap_or(usize::MAX);
+    Ok(Header { length, number, bytes })
+}
+
+async fn body(stream: &mut (impl AsyncRead + Unpin), header: &Header) -> Step<Vec<u8>> {
+    if header.length > frame::LONGEST {
+        return Err(not_mysql(&header.bytes));
+    }
+    frame::read(stream, header.length).await
 }
 
 /// Sends a packet with this number, which goes up.
