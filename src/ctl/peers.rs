@@ -4,6 +4,9 @@ use super::status::age;
 use crate::ipc::message::{PeerStatus, RouterState, VrrpStatus};
 use crate::vrrp::exchange::peers::Refusal;
 
+/// A word about a virtual router that is so much older than the last one of its box has its age beside it, milliseconds.
+const LATE: u64 = 10_000;
+
 /// What they have said of themselves, and what was not heeded.
 #[must_use]
 pub fn lines(status: &VrrpStatus) -> Vec<String> {
@@ -34,7 +37,11 @@ fn peer(peer: &PeerStatus) -> Vec<String> {
     let routers: Vec<String> = peer
         .routers
         .iter()
-        .map(|router| format!("{} {} priority {}", router.name, word(router.state), router.priority))
+        .map(|router| {
+            let text = format!("{} {} priority {}", router.name, word(router.state), router.priority);
+            let late = router.heard_ms.saturating_sub(peer.heard_ms) >= LATE;
+            if late { format!("{text} ({} ago)", age(router.heard_ms)) } else { text }
+        })
         .collect();
     if !routers.is_empty() {
         lines.push(format!("  {}", routers.join(", ")));
@@ -85,13 +92,14 @@ mod tests {
                      {"interface":"eth1","address":"10.0.0.2","signed":true,"heard_ms":900}],
              "table":{"services":3,"services_up":2,"servers":30,"servers_up":29,"connections":1234},
              "sends_connections":false,"hears_connections":true,
-             "routers":[{"name":"VI_1","state":"backup","priority":50}],
+             "routers":[{"name":"VI_1","state":"backup","priority":50,"heard_ms":400},
+                        {"name":"VI_2","state":"master","priority":60,"heard_ms":25000}],
              "warnings":["its configuration is not the same as ours"]}]}"#;
         let shown = status::lines(&serde_json::from_str(json).unwrap()).join("\n");
         let expected = "\
 peer lb2  heard 400 ms ago  10.0.0.2 on eth0, signed; 10.0.0.2 on eth1, signed
   firmware 0.1.0, another configuration (its number 2)
-  VI_1 BACKUP priority 50
+  VI_1 BACKUP priority 50, VI_2 MASTER priority 60 (25 s ago)
   2 of 3 services up, 29 of 30 real servers alive, 1234 connections, hears connections
   ! its configuration is not the same as ours
 ! letters not heeded: malformed 3";

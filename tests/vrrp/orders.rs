@@ -337,11 +337,13 @@ fn nobody_hands_over_to_nobody() {
         table: None,
         sends_connections: false,
         hears_connections: false,
-        routers: vec![PeerRouter { name: "VI_2".to_owned(), state, priority: 100 }],
+        routers: vec![PeerRouter { name: "VI_2".to_owned(), state, priority: 100, heard_ms: 0 }],
         warnings: Vec::new(),
     };
     assert_eq!(ask(&bench, RouterOrder::Failover, "VI_2", &[peer(Backup)]), Ok(()));
-    let dead = PeerStatus { heard_ms: 60_000, ..peer(Backup) };
+    // Its box is heard, by the ways of others.
+    let mut dead = peer(Backup);
+    dead.routers[0].heard_ms = 60_000;
     let silent = ask(&bench, RouterOrder::Failover, "VI_2", &[dead]).unwrap_err();
     assert_eq!(silent, "the other box that would take VI_2 over was last heard 60 s ago");
     let broken = ask(&bench, RouterOrder::Failover, "VI_2", &[peer(Fault)]).unwrap_err();

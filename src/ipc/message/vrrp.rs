@@ -114,6 +114,9 @@ pub struct PeerRouter {
     pub state: RouterState,
     /// Its priority there.
     pub priority: u8,
+    /// When that was last heard, milliseconds ago: longer than of its box, where only its own way is cut.
+    #[serde(default)]
+    pub heard_ms: u64,
 }
 
 /// One virtual router.
@@ -184,6 +187,6 @@ pub struct TrackerStatus {
     pub healthy: Option<bool>,
     /// Of the file; `None`: a failure is a FAULT.
     pub weight: Option<i16>,
-    /// Why it is not healthy.
+    /// Why it is not healthy, or what is odd about it.
     pub reason: Option<String>,
 }

@@ -15,7 +15,8 @@ fn follower(now: Instant, instance: &Instance, known: &[PeerStatus]) -> Result<(
     let name = &instance.config().name;
     let told = known.iter().filter_map(|peer| {
         let router = peer.routers.iter().find(|router| router.name == *name)?;
-        Some((Duration::from_millis(peer.heard_ms), router.state))
+        // Of the router, not of its box: that may live on another segment.
+        Some((Duration::from_millis(router.heard_ms), router.state))
     });
     let told: Vec<(Duration, RouterState)> = told.collect();
     let lives = |(heard, _): &&(Duration, RouterState)| *heard < PATIENCE;

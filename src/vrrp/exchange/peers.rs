@@ -131,7 +131,7 @@ impl Peers {
         arrival: Arrival<'_>,
     ) -> Result<bool, Refusal> {
         let heard = self.judge(unix, outline, arrival).and_then(|found| match found {
-            Some((letter, way, signed)) => self.note(now, letter, way, signed, arrival),
+            Some((letter, ways, signed)) => self.note(now, letter, &ways, signed, arrival),
             None => Ok(false),
         });
         let name = heard.as_ref().map_or_else(Refusal::name, |_| "letters_rcvd");
@@ -139,13 +139,14 @@ impl Peers {
         heard
     }
 
-    /// The letter, by which way it came and whether it is signed; `None` for one of our own.
+    /// The letter, the ways by which it may have come, and whether it is signed; `None` for one of our own. Routers that share an
+    /// interface but not the whole way have a letter each, and only the routers in it tell which.
     fn judge<'a>(
         &mut self,
         unix: Duration,
         outline: &'a Outline,
         arrival: Arrival<'_>,
-    ) -> Result<Option<(Letter, &'a Way, bool)>, Refusal> {
+    ) -> Result<Option<(Letter, Vec<&'a Way>, bool)>, Refusal> {
         let (letter, length) = Letter::decode(arrival.bytes).map_err(Refusal::Malformed)?;
         if letter.sender == self.sender {
             return Ok(None);
@@ -153,16 +154,29 @@ impl Peers {
         let message = arrival.bytes.get(..length).unwrap_or_default();
         let trailer: Option<&[u8; trailer::LENGTH]> =
             arrival.bytes.get(length..).and_then(<[u8]>::first_chunk);
-        let mut refusal = Refusal::Stranger;
+        let (mut ways, mut signed, mut refusal) = (Vec::new(), false, Refusal::Stranger);
+        // Once for each key: the second time it would be a replay.
+        let mut judged: Vec<(&HmacAuth, bool)> = Vec::new();
         for way in outline.ways.iter().filter(|way| may_come(way, arrival)) {
-            let Some(key) = &way.key else { return Ok(Some((letter, way, false))) };
-            let heard = self.marks(arrival.interface, arrival.source.is_ipv6(), key);
-            match heard.verify(key, binding(arrival.source), unix, message, trailer) {
-                Ok(()) => return Ok(Some((letter, way, trailer.is_some()))),
-                Err(reject) => refusal = Refusal::Signature(reject),
+            let Some(key) = &way.key else {
+                ways.push(way);
+                continue;
+            };
+            let known = judged.iter().find(|(known, _)| *known == key).map(|(_, right)| *right);
+            let right = known.unwrap_or_else(|| {
+                let heard = self.marks(arrival.interface, arrival.source.is_ipv6(), key);
+                let verdict = heard.verify(key, binding(arrival.source), unix, message, trailer);
+                let right = verdict.is_ok();
+                refusal = verdict.map_or_else(Refusal::Signature, |()| refusal.clone());
+                judged.push((key, right));
+                right
+            });
+            if right {
+                signed |= trailer.is_some();
+                ways.push(way);
             }
         }
-        Err(refusal)
+        if ways.is_empty() { Err(refusal) } else { Ok(Some((letter, ways, signed))) }
     }
 
     fn marks(&mut self, interface: &IfName, ipv6: bool, key: &HmacAuth) -> &mut Sequences {
@@ -180,7 +194,7 @@ impl Peers {
         &mut self,
         now: Instant,
         letter: Letter,
-        way: &Way,
+        ways: &[&Way],
         signed: bool,
         arrival: Arrival<'_>,
     ) -> Result<bool, Refusal> {
@@ -197,7 +211,7 @@ impl Peers {
         }
         let new = known.is_none();
         if let Some(peer) = self.peers.iter_mut().find(|peer| peer.sender() == letter.sender) {
-            peer.note(now, letter, way, signed, arrival);
+            peer.note(now, letter, ways, signed, arrival);
         }
         Ok(new)
     }

@@ -40,6 +40,20 @@ pub struct Sighting {
     problem: Option<String>,
 }
 
+impl Sighting {
+    /// The others, as long ago as it is by now.
+    fn peers_at(&self, now: Instant) -> impl Iterator<Item = PeerStatus> + '_ {
+        let older = u64::try_from(now.saturating_duration_since(self.at).as_millis()).unwrap_or(u64::MAX);
+        self.peers.iter().cloned().map(move |mut peer| {
+            let ages = std::iter::once(&mut peer.heard_ms)
+                .chain(peer.ways.iter_mut().map(|way| &mut way.heard_ms))
+                .chain(peer.routers.iter_mut().map(|router| &mut router.heard_ms));
+            ages.for_each(|age| *age = age.saturating_add(older));
+            peer
+        })
+    }
+}
+
 /// The loop's end: it says what may be told, and keeps what is shown.
 #[derive(Debug, Default)]
 pub struct Desk {
@@ -81,22 +95,14 @@ impl Desk {
     /// The boxes that were heard within the last hour, and what they say of our virtual routers.
     #[must_use]
     pub fn known(&self, now: Instant) -> Vec<PeerStatus> {
-        let Some(Sighting { at, peers, .. }) = &self.seen else { return Vec::new() };
-        let older = u64::try_from(now.saturating_duration_since(*at).as_millis()).unwrap_or(u64::MAX);
-        let aged =
-            |peer: &PeerStatus| PeerStatus { heard_ms: peer.heard_ms.saturating_add(older), ..peer.clone() };
-        peers.iter().map(aged).collect()
+        self.seen.iter().flat_map(|seen| seen.peers_at(now)).collect()
     }
 
     /// Puts what is known of the others into the status.
     pub fn show(&self, now: Instant, status: &mut VrrpStatus) {
-        let Some(Sighting { at, peers, letters, problem }) = &self.seen else { return };
-        let older = u64::try_from(now.saturating_duration_since(*at).as_millis()).unwrap_or(u64::MAX);
-        status.peers.clone_from(peers);
-        for peer in &mut status.peers {
-            peer.heard_ms = peer.heard_ms.saturating_add(older);
-            peer.ways.iter_mut().for_each(|way| way.heard_ms = way.heard_ms.saturating_add(older));
-        }
+        let Some(seen) = &self.seen else { return };
+        status.peers = seen.peers_at(now).collect();
+        let Sighting { letters, problem, .. } = seen;
         status.letters = letters.iter().map(|(name, n)| ((*name).to_owned(), *n)).collect();
         status.letters_problem.clone_from(problem);
     }

@@ -24,10 +24,19 @@ pub(super) struct Peer {
     /// At most [`MOST`], sorted.
     ways: Vec<Heard>,
     /// By name of ours.
-    routers: BTreeMap<String, Told>,
-    /// What is odd, and since when.
-    odd: BTreeMap<String, Instant>,
+    routers: BTreeMap<String, Router>,
+    /// What is odd, since when, and when it was last seen to be so.
+    odd: BTreeMap<String, (Instant, Instant)>,
     said: BTreeSet<String>,
+}
+
+/// What it said last of a virtual router, and how that came.
+#[derive(Debug)]
+struct Router {
+    told: Told,
+    at: Instant,
+    interface: IfName,
+    address: IpAddr,
 }
 
 #[derive(Debug)]
@@ -58,12 +67,12 @@ impl Peer {
         self.ways.iter().any(|heard| heard.address == source)
     }
 
-    /// Takes a letter of it.
+    /// Takes a letter of it, which may have come by any of `ways`.
     pub(super) fn note(
         &mut self,
         now: Instant,
         letter: Letter,
-        way: &Way,
+        ways: &[&Way],
         signed: bool,
         arrival: Arrival<'_>,
     ) {
@@ -75,13 +84,19 @@ impl Peer {
         }
         self.ways.push(heard);
         self.ways.sort_by(|a, b| (&a.interface, a.address).cmp(&(&b.interface, b.address)));
-        for (name, ours) in &way.routers {
+        for (name, ours) in ways.iter().flat_map(|way| &way.routers) {
             let told = letter.routers.iter().find(|told| (told.vrid, told.ipv6) == (ours.vrid, ours.ipv6));
-            match told {
-                Some(told) => drop(self.routers.insert(name.clone(), *told)),
-                None => drop(self.routers.remove(name)),
+            if let Some(told) = told {
+                let (interface, address) = (arrival.interface.clone(), arrival.source);
+                self.routers.insert(name.clone(), Router { told: *told, at: now, interface, address });
             }
         }
+        // One that it has no more is in none of the letters that come where the last word of it came. What is not heard because a cable
+        // is out stays, and grows old.
+        self.routers.retain(|_, router| {
+            let silent = (&router.interface, router.address) != (arrival.interface, arrival.source);
+            silent || now.saturating_duration_since(router.at) < LASTS
+        });
         self.letter = letter;
         self.heard = now;
     }
@@ -97,38 +112,51 @@ impl Peer {
 
     /// Looks for what is odd, and says it once when it lasts.
     pub(super) fn examine(&mut self, now: Instant, outline: &Outline) -> Vec<String> {
-        let mut odd: BTreeSet<String> = BTreeSet::new();
+        // With when it was seen to be so: what a box has said last before it died is no oddity.
+        let mut odd: BTreeMap<String, Instant> = BTreeMap::new();
+        let names: BTreeSet<&String> =
+            outline.ways.iter().flat_map(|way| &way.routers).map(|(name, _)| name).collect();
+        self.routers.retain(|name, _| names.contains(name));
         if self.silent(now) {
-            odd.insert("it is not heard any more".to_owned());
+            odd.insert("it is not heard any more".to_owned(), now);
         } else {
             if self.agrees(outline) == Some(false) {
-                odd.insert("its configuration is not the same as ours".to_owned());
+                odd.insert("its configuration is not the same as ours".to_owned(), self.heard);
             }
-            for (name, _) in self.ours(outline).filter(|(name, ours)| {
-                let theirs = self.routers.get(*name).map(|told| told.state);
-                ours.state == RouterState::Master && theirs == Some(RouterState::Master)
-            }) {
-                odd.insert(format!("{name} is master there and here: advertisements are lost between us"));
+            for (name, ours, theirs) in self.shared(outline) {
+                if (ours.state, theirs.told.state) == (RouterState::Master, RouterState::Master) {
+                    let what = format!("{name} is master there and here: advertisements are lost between us");
+                    odd.insert(what, theirs.at);
+                }
             }
         }
-        self.odd.retain(|what, _| odd.contains(what));
-        for what in odd {
-            self.odd.entry(what).or_insert(now);
+        self.odd.retain(|what, _| odd.contains_key(what));
+        for (what, seen) in odd {
+            self.odd.entry(what).or_insert((now, seen)).1 = seen;
         }
-        let lasting: BTreeSet<String> = self.lasting(now).collect();
+        let lasting: BTreeSet<String> = self.lasting().collect();
         let new = lasting.difference(&self.said).map(|what| format!("peer {}: {what}", self.letter.hostname));
         let new = new.collect();
         self.said = lasting;
         new
     }
 
-    fn lasting(&self, now: Instant) -> impl Iterator<Item = String> + '_ {
-        let lasts = move |since: &Instant| now.saturating_duration_since(*since) >= LASTS;
-        self.odd.iter().filter(move |(_, since)| lasts(since)).map(|(what, _)| what.clone())
+    fn lasting(&self) -> impl Iterator<Item = String> + '_ {
+        let lasts = |(since, seen): &(Instant, Instant)| seen.saturating_duration_since(*since) >= LASTS;
+        self.odd.iter().filter(move |(_, times)| lasts(times)).map(|(what, _)| what.clone())
     }
 
-    fn ours<'a>(&self, outline: &'a Outline) -> impl Iterator<Item = (&'a String, &'a Told)> {
-        outline.ways.iter().flat_map(|way| &way.routers).map(|(name, told)| (name, told))
+    /// Virtual routers of ours of which it has spoken: name, how they are here, how they were there.
+    fn shared<'a>(
+        &'a self,
+        outline: &'a Outline,
+    ) -> impl Iterator<Item = (&'a String, &'a Told, &'a Router)> {
+        outline.ways.iter().flat_map(|way| &way.routers).filter_map(|(name, ours)| {
+            let theirs = self.routers.get(name)?;
+            // The name may mean another one by now.
+            let same = (theirs.told.vrid, theirs.told.ipv6) == (ours.vrid, ours.ipv6);
+            same.then_some((name, ours, theirs))
+        })
     }
 
     /// It, for people.
@@ -141,9 +169,11 @@ impl Peer {
             signed: heard.signed,
             heard_ms: age(heard.at),
         };
-        let routers = self.ours(outline).filter_map(|(name, _)| {
-            let told = self.routers.get(name)?;
-            Some(PeerRouter { name: name.clone(), state: told.state, priority: told.priority })
+        let routers = self.shared(outline).map(|(name, _, Router { told, at, .. })| PeerRouter {
+            name: name.clone(),
+            state: told.state,
+            priority: told.priority,
+            heard_ms: age(*at),
         });
         PeerStatus {
             hostname: self.letter.hostname.as_str().to_owned(),
@@ -156,7 +186,7 @@ impl Peer {
             sends_connections: self.letter.sends,
             hears_connections: self.letter.hears,
             routers: routers.collect(),
-            warnings: self.lasting(now).collect(),
+            warnings: self.lasting().collect(),
         }
     }
 }
