@@ -257,6 +257,13 @@ impl Engine {
         &self.instances
     }
 
+    /// The last number behind which a virtual router sent or heard an authentication header; 0 where there is none.
+    #[must_use]
+    pub fn sequence(&self, name: &str) -> u32 {
+        let found = self.instances.iter().find(|instance| instance.config().name == name);
+        found.map_or(0, Instance::sequence)
+    }
+
     /// Those that are master.
     pub fn masters(&self) -> impl Iterator<Item = &Instance> {
         self.instances.iter().filter(|instance| instance.state() == RouterState::Master)

@@ -47,8 +47,17 @@ const ACQUAINTANCE: Duration = Duration::from_secs(86_400);
 pub enum Entry {
     /// Listens first; an election is not won before the start-up delay has passed.
     Listen,
-    /// Was master until the worker died a moment ago, and knew how its peer sums.
-    Resume(Option<VrrpChecksum>),
+    /// Was master until the worker died a moment ago.
+    Resume(Left),
+}
+
+/// What a master left for its next life, besides that it was master.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Left {
+    /// How its peer sums version 3 over IPv4, if it knew.
+    pub peer_checksum: Option<VrrpChecksum>,
+    /// Last sequence number of its authentication headers; 0 = it sent none.
+    pub sequence: u32,
 }
 
 /// One virtual router.
@@ -122,6 +131,12 @@ impl Instance {
     #[must_use]
     pub const fn peer_checksum(&self) -> Option<VrrpChecksum> {
         self.theirs
+    }
+
+    /// The last sequence number of an authentication header that was sent, or what the next one has to be above; 0 = none.
+    #[must_use]
+    pub const fn sequence(&self) -> u32 {
+        self.seal.sequence()
     }
 
     /// Why it is in its state.
@@ -207,8 +222,9 @@ impl Instance {
                         Entry::Listen => {
                             Event::Ready { hold: start_delay.max(Duration::from_nanos(unready.into())) }
                         }
-                        Entry::Resume(theirs) => {
-                            self.theirs = theirs;
+                        Entry::Resume(left) => {
+                            self.theirs = left.peer_checksum;
+                            self.seal.resume(left.sequence);
                             Event::Resume
                         }
                     };

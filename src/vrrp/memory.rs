@@ -1,8 +1,8 @@
 //! What a master leaves for its next life: who it was and when it last spoke, so that a crash of the worker is no failover.
 //!
 //! One file on tmpfs. It is written anew when somebody becomes master or ceases to be; in between only the time of the last
-//! advertisement is written over, at its place, in one small system call. The times are right-aligned numbers of a fixed
-//! width, so the file is JSON at every moment.
+//! advertisement and its sequence number are written over, at their place, in one small system call. They are right-aligned
+//! numbers of a fixed width, so the file is JSON at every moment.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
@@ -18,11 +18,14 @@ use crate::config::model::{VrrpChecksum, VrrpInstance};
 use crate::units::IfName;
 
 use super::facts::Facts;
-use super::instance::Instance;
+use super::instance::{Instance, Left};
 use super::track::is_ipv6;
 
-/// Digits of the greatest `u64`.
-const WIDTH: usize = 20;
+/// Digits of the greatest `u32` and of the greatest `u64`.
+const SHORT: usize = 10;
+const LONG: usize = 20;
+/// Both numbers with what is between them.
+const NUMBERS: usize = SHORT + LONG + ",\"sent_us\":".len();
 
 /// A master of the previous life.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,18 +36,22 @@ pub struct Record {
     ipv6: bool,
     /// How its peer sums version 3 over IPv4.
     peer_checksum: Option<VrrpChecksum>,
+    /// Last number of its authentication headers; 0 = none.
+    #[serde(default)]
+    sequence: u32,
     /// When it last advertised, microseconds of CLOCK_MONOTONIC.
     sent_us: u64,
 }
 
 impl Record {
-    fn new(config: &VrrpInstance, peer_checksum: Option<VrrpChecksum>, sent: Duration) -> Self {
+    fn new(config: &VrrpInstance, left: Left, sent: Duration) -> Self {
         Self {
             name: config.name.clone(),
             interface: config.interface.clone(),
             vrid: config.vrid.get(),
             ipv6: is_ipv6(config),
-            peer_checksum,
+            peer_checksum: left.peer_checksum,
+            sequence: left.sequence,
             sent_us: micros(sent),
         }
     }
@@ -52,14 +59,14 @@ impl Record {
     /// Whether this is about the virtual router of `config`.
     #[must_use]
     pub fn is(&self, config: &VrrpInstance) -> bool {
-        let same = Self::new(config, self.peer_checksum, Duration::ZERO);
+        let same = Self::new(config, self.left(), Duration::ZERO);
         *self == Self { sent_us: self.sent_us, ..same }
     }
 
-    /// How its peer sums version 3 over IPv4, if it knew.
+    /// What its next life goes on with.
     #[must_use]
-    pub const fn peer_checksum(&self) -> Option<VrrpChecksum> {
-        self.peer_checksum
+    pub const fn left(&self) -> Left {
+        Left { peer_checksum: self.peer_checksum, sequence: self.sequence }
     }
 
     /// Time since its last advertisement; `None` when that lies in the future, which no clock of this boot does.
@@ -125,7 +132,8 @@ impl Memory {
         let sent = |config: &VrrpInstance| self.sent.get(&config.name).copied().unwrap_or_default();
         let record = |instance: &Instance| {
             let config = instance.config();
-            Record::new(config, instance.peer_checksum(), sent(config))
+            let left = Left { peer_checksum: instance.peer_checksum(), sequence: instance.sequence() };
+            Record::new(config, left, sent(config))
         };
         let life = Life {
             services: facts.services.clone(),
@@ -133,7 +141,11 @@ impl Memory {
             yielding: facts.yielding.clone(),
             masters: masters.map(record).collect(),
         };
-        let (text, places) = compose(&self.boot, &life)?;
+        self.write(&life)
+    }
+
+    fn write(&mut self, life: &Life) -> io::Result<()> {
+        let (text, places) = compose(&self.boot, life)?;
         let next = self.path.with_extension("next");
         let mut file = File::create(&next)?;
         file.write_all(text.as_bytes())?;
@@ -143,11 +155,11 @@ impl Memory {
         Ok(())
     }
 
-    /// The instance of this name has just advertised.
+    /// The instance of this name has just advertised, under this number if with an authentication header.
     ///
     /// # Errors
     /// The file system is full or gone.
-    pub fn spoke(&mut self, name: &str) -> io::Result<()> {
+    pub fn spoke(&mut self, name: &str, sequence: u32) -> io::Result<()> {
         let now = monotonic();
         match self.sent.get_mut(name) {
             Some(sent) => *sent = now,
@@ -155,17 +167,31 @@ impl Memory {
         }
         let Some(file) = &self.file else { return Ok(()) };
         let Some((_, place)) = self.places.iter().find(|(known, _)| known == name) else { return Ok(()) };
-        let mut number = heapless::String::<WIDTH>::new();
-        // Twenty digits hold every u64.
-        let _ = std::fmt::Write::write_fmt(&mut number, format_args!("{:>WIDTH$}", micros(now)));
-        file.write_all_at(number.as_bytes(), *place)
+        file.write_all_at(numbers(sequence, micros(now)).as_bytes(), *place)
     }
 
-    /// An orderly end: nobody goes on from here.
-    pub fn forget(&mut self) {
-        let _ = fs::remove_file(&self.path);
+    /// An orderly end: nobody goes on as master from here, and services say anew how they are. What the operator wants of virtual routers
+    /// counts until the box starts again.
+    ///
+    /// # Errors
+    /// The directory cannot be written.
+    pub fn end(&mut self, facts: &Facts) -> io::Result<()> {
+        let (held, yielding) = (facts.held.clone(), facts.yielding.clone());
+        self.write(&Life { held, yielding, ..Life::default() })?;
         self.file = None;
+        Ok(())
     }
+}
+
+/// The numbers that are written over.
+fn numbers(sequence: u32, sent_us: u64) -> heapless::String<NUMBERS> {
+    let mut text = heapless::String::new();
+    // There is room for the greatest of both.
+    let _ = std::fmt::Write::write_fmt(
+        &mut text,
+        format_args!("{sequence:>SHORT$},\"sent_us\":{sent_us:>LONG$}"),
+    );
+    text
 }
 
 /// Time of CLOCK_MONOTONIC: the same for every process of this boot.
@@ -178,9 +204,9 @@ fn micros(time: Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
-/// The text, and where the number of each record is in it.
+/// The text, and where the numbers of each record are in it.
 fn compose(boot: &str, life: &Life) -> io::Result<(String, Vec<(String, u64)>)> {
-    const KEY: &str = "\"sent_us\":";
+    const KEY: &str = "\"sequence\":";
     let (boot, services) = (serde_json::to_string(boot)?, serde_json::to_string(&life.services)?);
     let (held, yielding) = (serde_json::to_string(&life.held)?, serde_json::to_string(&life.yielding)?);
     let mut text = format!(
@@ -189,12 +215,13 @@ fn compose(boot: &str, life: &Life) -> io::Result<(String, Vec<(String, u64)>)> 
     let mut places = Vec::new();
     for (i, record) in life.masters.iter().enumerate() {
         let line = serde_json::to_string(record)?;
-        // The number is the last field, whatever the names before it contain.
+        // The numbers are the last fields, whatever the names before them contain.
         let head = line.rfind(KEY).and_then(|at| line.get(..at + KEY.len())).unwrap_or_default();
         text.push_str(if i == 0 { "\n" } else { ",\n" });
         text.push_str(head);
         places.push((record.name.clone(), u64::try_from(text.len()).unwrap_or(u64::MAX)));
-        text.push_str(&format!("{:>WIDTH$}}}", record.sent_us));
+        text.push_str(&numbers(record.sequence, record.sent_us));
+        text.push('}');
     }
     text.push_str("\n]}\n");
     Ok((text, places))
@@ -211,13 +238,14 @@ mod tests {
             vrid: 51,
             ipv6: false,
             peer_checksum: Some(VrrpChecksum::PseudoHeader),
+            sequence: 3,
             sent_us: 7,
         }
     }
 
     #[test]
     fn the_file_is_json_before_and_after_a_number_is_written_over() {
-        let records = [record("VI_1"), record("odd \"sent_us\": name")];
+        let records = [record("VI_1"), record("odd \"sequence\": name")];
         let services = BTreeMap::from([("web".to_owned(), false)]);
         let life =
             Life { services, held: ["VI_2".to_owned()].into(), masters: records.to_vec(), ..Life::default() };
@@ -225,10 +253,26 @@ mod tests {
         let contents: Contents = serde_json::from_str(&text).unwrap();
         assert_eq!(contents.life, life);
         let place = usize::try_from(places[1].1).unwrap();
-        text.replace_range(place..place + WIDTH, &format!("{:>WIDTH$}", u64::MAX));
+        text.replace_range(place..place + NUMBERS, &numbers(u32::MAX, u64::MAX));
         let contents: Contents = serde_json::from_str(&text).unwrap();
-        assert_eq!(contents.life.masters[0].sent_us, 7);
-        assert_eq!(contents.life.masters[1].sent_us, u64::MAX);
+        let numbers: Vec<_> = contents.life.masters.iter().map(|it| (it.sequence, it.sent_us)).collect();
+        assert_eq!(numbers, [(3, 7), (u32::MAX, u64::MAX)]);
+    }
+
+    #[test]
+    fn an_orderly_end_leaves_what_the_operator_wants_and_no_master() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("vrrp.json");
+        let (mut memory, _) = Memory::recall(&path);
+        let names = |name: &str| BTreeSet::from([name.to_owned()]);
+        let services = BTreeMap::from([("web".to_owned(), true)]);
+        memory.write(&Life { masters: vec![record("VI_1")], ..Life::default() }).unwrap();
+        let facts = Facts { held: names("VI_1"), yielding: names("VI_2"), services, ..Facts::default() };
+        memory.end(&facts).unwrap();
+        // What was on its way to the wire comes late.
+        memory.spoke("VI_1", 9).unwrap();
+        let left = Life { held: names("VI_1"), yielding: names("VI_2"), ..Life::default() };
+        assert_eq!(Memory::recall(&path).1, left);
     }
 
     #[test]

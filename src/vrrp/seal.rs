@@ -75,6 +75,19 @@ impl Seal {
         }
     }
 
+    /// What the next number of an authentication header has to be above; 0 before there was any.
+    #[must_use]
+    pub const fn sequence(&self) -> u32 {
+        self.ah
+    }
+
+    /// Goes on after the last number that is known of an earlier life. One more is left out, which may have been sent and not written down.
+    pub fn resume(&mut self, last: u32) {
+        if last > 0 {
+            self.ah = self.ah.max(last.saturating_add(1));
+        }
+    }
+
     /// The calendar may have been set.
     pub const fn set_wall(&mut self, wall: Wall) {
         self.wall = wall;
@@ -232,7 +245,8 @@ fn ipv4_header(source: Ipv4Addr, message: &[u8]) -> heapless::Vec<u8, 40> {
     header
 }
 
-/// One more than the last; at first the time, so that a box that starts again goes on above its former numbers.
+/// One more than the last, and never behind the time: a box that starts again goes on above its former numbers. What was sent more often
+/// than once a second is ahead of that, hence [`Seal::resume`].
 fn next(last: u32, unix: Duration) -> u32 {
     u32::try_from(unix.as_secs()).unwrap_or(0).max(last.saturating_add(1))
 }
@@ -244,7 +258,10 @@ const fn binding(config: &VrrpInstance, source: IpAddr) -> Binding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::vrrp::packet::split_ipv4;
+    use crate::config::model::{VirtualAddress, VrrpVersion};
+    use crate::units::{Cidr, Vrid};
+    use crate::vrrp::auth::AuthField;
+    use crate::vrrp::packet::{decode, split_ipv4};
 
     const MAC: Mac = Mac([0, 0, 0x5e, 0, 1, 51]);
     const SOURCE: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
@@ -277,5 +294,67 @@ mod tests {
         let (_, envelope, message) = taken_apart(&frame);
         assert!(envelope.sealed.unwrap().verify(b"1111", SOURCE.into(), false, &message).is_ok());
         assert_eq!(message, b"\x21\x33 message");
+    }
+
+    /// An advertisement under the header as `from` seals it at `now`, and what `to` says of it.
+    fn say(from: &mut Seal, to: &mut Seal, now: Instant) -> Result<(), Reject> {
+        let vip = VirtualAddress::from("10.0.0.45".parse::<Cidr>().unwrap());
+        let vrid = Vrid::try_from(51).unwrap();
+        let config = VrrpInstance {
+            version: VrrpVersion::V2,
+            auth: Some(VrrpAuth::Ah(b"1111".iter().copied().collect())),
+            ..VrrpInstance::new("VI_1", "eth0".parse().unwrap(), vrid, vec![vip.clone()])
+        };
+        let advert = Advertisement {
+            version: VrrpVersion::V2,
+            vrid: 51,
+            priority: 100,
+            interval: Duration::from_secs(1),
+            auth: AuthField::for_config(config.auth.as_ref()),
+            addresses: [vip.cidr.address].into_iter().collect(),
+        };
+        let made = from.make(now, &config, &advert, SOURCE.into(), VrrpChecksum::default());
+        let (form, datagram) = made.to(GROUP_V4.into(), TTL);
+        assert_eq!(form, Form::Datagram);
+        let (envelope, payload) = split_ipv4(&datagram).unwrap();
+        let decoded = decode(envelope, payload).unwrap();
+        to.verify(now, &config, &envelope, &decoded, payload)
+    }
+
+    #[test]
+    fn a_life_counts_on_after_the_one_before_whatever_the_clock() {
+        let (now, then) = (Instant::now(), Duration::from_secs(1_700_000_000));
+        let at = |seconds: u64| now + Duration::from_secs(seconds);
+        let life = |unix: Duration| {
+            let mut seal = Seal::new(now);
+            seal.set_wall(Wall::new(now, unix));
+            seal
+        };
+        let (mut first, mut backup) = (life(then), Seal::new(now));
+        // Answers to a rival: more than one a second, and then one a second for as long as one likes.
+        for second in [0, 0, 0, 0, 0, 0, 1, 2, 3] {
+            assert_eq!(say(&mut first, &mut backup, at(second)), Ok(()));
+        }
+        let last = first.sequence();
+        assert_eq!(last, 1_700_000_008);
+        let forgetful = say(&mut life(then), &mut backup.clone(), at(4));
+        assert_eq!(forgetful, Err(Reject::Sequence(1_700_000_004)), "what the record is for");
+        for unix in [then, then.saturating_sub(Duration::from_secs(3600))] {
+            let (mut next, mut backup) = (life(unix), backup.clone());
+            next.resume(last);
+            // One was sent whose number was not written down.
+            assert_eq!(say(&mut first.clone(), &mut backup, at(4)), Ok(()));
+            for second in 4..20 {
+                assert_eq!(say(&mut next, &mut backup, at(second)), Ok(()), "{unix:?} {second}");
+            }
+        }
+        // The clock is followed where it is ahead.
+        let mut next = life(then + Duration::from_secs(60));
+        next.resume(last);
+        assert_eq!(say(&mut next, &mut backup, now), Ok(()));
+        assert_eq!(next.sequence(), 1_700_000_060);
+        let mut none = life(then);
+        none.resume(0);
+        assert_eq!(none.sequence(), 0, "no header was ever sent");
     }
 }

@@ -76,7 +76,9 @@ impl Worker {
                 PATIENCE.as_millis()
             );
         }
-        self.memory.forget();
+        if let Err(error) = self.memory.end(self.engine.facts()) {
+            log::warn!("cannot remember: {}: {error}", self.run.state(Role::Vrrp).display());
+        }
     }
 
     /// Has the other boxes told how things are here, if that is new.

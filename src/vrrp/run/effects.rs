@@ -29,7 +29,11 @@ impl Worker {
                     };
                     match sent {
                         // A memory that cannot be written costs a failover after a crash, no more.
-                        Ok(()) => drop(self.memory.spoke(&instance)),
+                        Ok(()) => {
+                            let sealed = form == Form::Datagram;
+                            let sequence = if sealed { self.engine.sequence(&instance) } else { 0 };
+                            drop(self.memory.spoke(&instance, sequence));
+                        }
                         // That a dead link carries no resignation needs no words.
                         Err(error) => {
                             let alive = self.engine.facts().links.get(&interface).is_some_and(|l| l.running);

@@ -182,7 +182,7 @@ pub(super) fn entry(config: &VrrpInstance, facts: &Facts, previous: &[Record]) -
         link.is_some_and(|link| link.addresses.iter().any(|a| a.ours && a.cidr == vip.cidr))
     });
     match fresh {
-        Some(record) if holds => Entry::Resume(record.peer_checksum()),
+        Some(record) if holds => Entry::Resume(record.left()),
         Some(_) | None => Entry::Listen,
     }
 }

@@ -12,7 +12,7 @@ use director::units::{Cidr, IfName};
 use director::vrrp::effect::Effect;
 use director::vrrp::engine::Engine;
 use director::vrrp::facts::{Address, Link};
-use director::vrrp::instance::{Entry, Instance};
+use director::vrrp::instance::{Entry, Instance, Left};
 use director::vrrp::packet::{Envelope, split_ipv4};
 use director::vrrp::seal::{Form, Wall};
 use director::vrrp::vips;
@@ -127,7 +127,7 @@ impl Segment {
         engine.observe(self.now, |facts| facts.links = links);
         engine.set_wall(Wall::new(self.start, CALENDAR));
         engine.configure(self.now, node.configs.clone(), |config| {
-            if masters.contains(&config.name) { Entry::Resume(None) } else { Entry::Listen }
+            if masters.contains(&config.name) { Entry::Resume(Left::default()) } else { Entry::Listen }
         });
         engine.set_wall(Wall::new(self.start, CALENDAR));
         node.engine = Some(engine);
