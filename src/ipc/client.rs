@@ -224,7 +224,13 @@ async fn follow(stream: tokio::net::UnixStream, heard: &mpsc::Sender<Heard>) -> 
     line.push('\n');
     write.write_all(line.as_bytes()).await?;
     let mut lines = tokio::io::BufReader::new(read).lines();
-    while let Some(line) = lines.next_line().await? {
+    loop {
+        let line = tokio::select! {
+            line = lines.next_line() => line?,
+            // A publisher may be silent for long.
+            () = heard.closed() => None,
+        };
+        let Some(line) = line else { return Ok(()) };
         // An event of a newer vocabulary is none of ours.
         if let Ok(event) = serde_json::from_str(&line)
             && heard.send(Heard::Event(event)).await.is_err()
@@ -232,5 +238,4 @@ async fn follow(stream: tokio::net::UnixStream, heard: &mpsc::Sender<Heard>) -> 
             return Ok(());
         }
     }
-    Ok(())
 }

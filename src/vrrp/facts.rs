@@ -15,8 +15,10 @@ pub struct Facts {
     pub services: BTreeMap<String, bool>,
     /// Verdicts on what is asked, with the answer that decided. Who is not here is unknown, and changes nothing.
     pub probes: BTreeMap<Probe, (bool, String)>,
-    /// What files say.
+    /// What files say, or said last that could be understood.
     pub files: BTreeMap<String, FileWord>,
+    /// Why what a file says now cannot be understood, where what it said before counts on.
+    pub garbled: BTreeMap<String, String>,
     /// Virtual routers that the operator keeps from taking part.
     pub held: BTreeSet<String>,
     /// Virtual routers that leave a living master alone, because the operator has handed mastership over.
@@ -41,6 +43,30 @@ impl Facts {
         }
     }
 
+    /// A tracked file says something else. What cannot be understood changes nothing: what it said before counts on.
+    pub fn file_says(&mut self, path: String, word: FileWord) {
+        match (word, self.files.get(&path)) {
+            (FileWord::Unreadable(why), Some(FileWord::Number(_) | FileWord::Down)) => {
+                self.garbled.insert(path, why);
+            }
+            (word, _) => {
+                self.garbled.remove(&path);
+                self.files.insert(path, word);
+            }
+        }
+    }
+
+    /// Forgets files that nobody tracks any more.
+    pub fn keep_files(&mut self, tracked: impl Fn(&str) -> bool) {
+        self.files.retain(|path, _| tracked(path));
+        self.garbled.retain(|path, _| tracked(path));
+    }
+
+    /// Forgets services that are not in the file any more: their names would be written down from life to life.
+    pub fn keep_services(&mut self, names: &BTreeSet<String>) {
+        self.services.retain(|name, _| names.contains(name));
+    }
+
     /// The link with this kernel index.
     pub fn link_by_index(&mut self, index: u32) -> Option<&mut Link> {
         self.links.values_mut().find(|link| link.index == index)
@@ -54,7 +80,7 @@ pub enum FileWord {
     Number(i32),
     /// `down`: a failure whatever the weight.
     Down,
-    /// Nothing that can be understood, and why: it changes nothing.
+    /// Nothing that can be understood, and why: it changes nothing ([`Facts::file_says`]), and is no failure where nothing was said before.
     Unreadable(String),
 }
 
@@ -106,4 +132,35 @@ pub struct Address {
     pub look: Look,
     /// Not tentative and not found to be a duplicate (IPv6).
     pub usable: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_cannot_be_understood_changes_nothing() {
+        let mut facts = Facts::default();
+        let path = || "/data/drain".to_owned();
+        let garbled = || FileWord::Unreadable("input/output error".to_owned());
+        let mut says = |word: FileWord| {
+            facts.file_says(path(), word);
+            (facts.files[&path()].clone(), facts.garbled.contains_key(&path()))
+        };
+        assert_eq!(says(garbled()), (garbled(), false), "nothing was said before");
+        assert_eq!(says(FileWord::Down), (FileWord::Down, false));
+        assert_eq!(says(garbled()), (FileWord::Down, true));
+        assert_eq!(says(FileWord::Number(7)), (FileWord::Number(7), false));
+        assert_eq!(says(garbled()), (FileWord::Number(7), true));
+        facts.keep_files(|_| false);
+        assert!(facts.files.is_empty() && facts.garbled.is_empty());
+    }
+
+    #[test]
+    fn services_that_have_left_the_file_are_forgotten() {
+        let services = ["old", "web"].map(|name| (name.to_owned(), true));
+        let mut facts = Facts { services: services.into(), ..Facts::default() };
+        facts.keep_services(&["web", "dns"].map(str::to_owned).into());
+        assert_eq!(facts.services, [("web".to_owned(), true)].into());
+    }
 }

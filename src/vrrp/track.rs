@@ -234,6 +234,14 @@ pub fn trackers(config: &VrrpInstance, facts: &Facts) -> Vec<TrackerStatus> {
             TrackTarget::File(path) => file_failure(path, track.weight, facts),
             _ => None,
         });
+        let garbled = match &track.target {
+            TrackTarget::File(path) => match (facts.garbled.get(path), facts.files.get(path)) {
+                (Some(why), _) => Some(format!("what it said last counts, for now {why}")),
+                (None, Some(FileWord::Unreadable(why))) => Some(why.clone()),
+                (None, _) => None,
+            },
+            _ => None,
+        };
         let (what, known) = match &track.target {
             TrackTarget::Interface(name) => (format!("interface {name}"), true),
             TrackTarget::Service(name) => (format!("service {name}"), facts.services.contains_key(name)),
@@ -241,7 +249,11 @@ pub fn trackers(config: &VrrpInstance, facts: &Facts) -> Vec<TrackerStatus> {
             TrackTarget::File(path) => (format!("file {path}"), facts.files.contains_key(path)),
         };
         let healthy = known.then_some(failure.is_none());
-        TrackerStatus { what, healthy, weight: track.weight, reason: failure }
+        let reason = match (failure, garbled) {
+            (Some(failure), Some(garbled)) => Some(format!("{failure}; {garbled}")),
+            (failure, garbled) => failure.or(garbled),
+        };
+        TrackerStatus { what, healthy, weight: track.weight, reason }
     };
     config.track.iter().map(show).collect()
 }

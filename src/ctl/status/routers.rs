@@ -77,7 +77,8 @@ fn tracker(tracker: &TrackerStatus) -> String {
     let weight = tracker.weight.map(|weight| format!(" weight {weight}")).unwrap_or_default();
     let state = match (tracker.healthy, &tracker.reason) {
         (None, _) => "not known yet".to_owned(),
-        (Some(true), _) => "up".to_owned(),
+        (Some(true), None) => "up".to_owned(),
+        (Some(true), Some(odd)) => format!("up; ! {odd}"),
         (Some(false), Some(reason)) => format!("DOWN: {reason}"),
         (Some(false), None) => "DOWN".to_owned(),
     };

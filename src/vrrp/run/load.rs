@@ -11,7 +11,7 @@ use crate::ipc::message::Event;
 use crate::paths::RunDir;
 use crate::role::Role;
 use crate::vrrp::event::master_down;
-use crate::vrrp::facts::Facts;
+use crate::vrrp::facts::{Facts, FileWord};
 use crate::vrrp::instance::Entry;
 use crate::vrrp::keys;
 use crate::vrrp::memory::{Record, monotonic};
@@ -73,7 +73,7 @@ impl Worker {
         if active.generation == self.generation {
             return;
         }
-        let services: BTreeSet<String> = active.gist.names.into_iter().filter(|_| cold).collect();
+        let services: BTreeSet<String> = active.gist.names.into_iter().collect();
         let mut configs = active.checked.config.vrrp;
         let keyless = keys::read(&self.run, &mut configs);
         log::info!("configuration taken: generation={} instances={}", active.generation, configs.len());
@@ -81,10 +81,8 @@ impl Worker {
         self.marks = active.marks;
         self.news_for_peers = true;
         if first && !configs.is_empty() {
-            if !services.is_empty() {
-                self.services = Some(subscribe(&self.run, Role::Lvs));
-            }
-            self.engine.await_first_words(Instant::now(), services);
+            let awaited = if cold { services.clone() } else { BTreeSet::new() };
+            self.engine.await_first_words(Instant::now(), awaited);
         }
         self.listen_to_services(&configs);
         self.watch(&configs);
@@ -98,6 +96,8 @@ impl Worker {
         self.engine.observe(now, |facts| (facts.closed, facts.keyless) = (closed, keyless));
         let facts = self.engine.facts().clone();
         self.engine.configure(now, configs, |config| entry(config, &facts, &previous));
+        // Not before: until now they counted for the routers of the former file.
+        self.engine.observe(now, |facts| facts.keep_services(&services));
         self.carry_out();
         self.remember();
         self.open_sockets();
@@ -109,7 +109,7 @@ impl Worker {
         let wanted = watcher::wanted(configs);
         self.engine.observe(Instant::now(), |facts| {
             facts.probes.retain(|probe, _| wanted.contains_key(&Subject::Probe(probe.clone())));
-            facts.files.retain(|path, _| wanted.contains_key(&Subject::File(path.clone())));
+            facts.keep_files(|path| wanted.contains_key(&Subject::File(path.to_owned())));
         });
         if self.watcher.is_none() && !wanted.is_empty() {
             match watcher::start() {
@@ -129,22 +129,32 @@ impl Worker {
                 let word = if *healthy { "up" } else { "down" };
                 log::info!("tracker {word}: {} reason={why}", probe.kind);
             }
+            News::File(path, FileWord::Unreadable(why)) => {
+                log::warn!("tracker: file {path} cannot be understood, which changes nothing: {why}");
+            }
             News::File(path, word) => log::info!("tracker: file {path} says {word:?}"),
         }
         self.engine.observe(Instant::now(), |facts| match news {
             News::Probe(probe, healthy, why) => drop(facts.probes.insert(probe, (healthy, why))),
-            News::File(path, word) => drop(facts.files.insert(path, word)),
+            News::File(path, word) => facts.file_says(path, word),
         });
         self.news_for_peers = true;
     }
 
     pub(super) fn listen_to_services(&mut self, configs: &[VrrpInstance]) {
         let tracks = configs.iter().flat_map(|config| &config.track);
-        let tracked = tracks.into_iter().any(|track| matches!(track.target, TrackTarget::Service(_)));
-        let wanted = tracked || self.engine.awaits_services(Instant::now());
+        let tracked: BTreeSet<&String> = tracks
+            .filter_map(|track| match &track.target {
+                TrackTarget::Service(name) => Some(name),
+                _ => None,
+            })
+            .collect();
+        let wanted = !tracked.is_empty() || self.engine.awaits_services(Instant::now());
+        // Said before it was in our file, or forgotten and not said again, for nothing has changed: whoever subscribes is told all.
+        let unknown = tracked.iter().any(|name| !self.engine.facts().services.contains_key(*name));
         if !wanted {
             self.services = None;
-        } else if self.services.is_none() {
+        } else if self.services.is_none() || unknown {
             self.services = Some(subscribe(&self.run, Role::Lvs));
         }
     }
