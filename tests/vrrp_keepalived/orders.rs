@@ -16,6 +16,8 @@ use super::keepalived::Keepalived;
 use super::skip;
 
 const PATIENCE: Duration = Duration::from_secs(10);
+/// Above what a timer promises, for a process without real-time on two processors.
+const SLACK: Duration = Duration::from_millis(20);
 
 fn router(priority: u8, more: &str) -> String {
     format!(
@@ -128,6 +130,27 @@ fn a_hold_outlives_a_crash_of_the_worker() {
     first.wait_for("master", mark, PATIENCE);
 }
 
+/// `director hold vrrp` and `release vrrp`: the worker ends in order, and another one starts.
+#[test]
+fn a_hold_outlives_an_orderly_end_of_the_worker() {
+    if skip() {
+        return;
+    }
+    let segment = Segment::new().unwrap();
+    let host = segment.host("lb1", "10.0.0.1/24").unwrap();
+    let mut director = Director::new(&host, &file("10.0.0.1/24", &router(100, "")));
+    director.start();
+    director.wait_for("master", 0, PATIENCE);
+    order(&director, RouterOrder::Hold);
+    director.stop();
+    let mark = director.log.mark();
+    director.start();
+    director.log.wait("state=fault reason=held by the operator", mark, PATIENCE);
+    let mark = director.log.mark();
+    order(&director, RouterOrder::Release);
+    director.wait_for("master", mark, PATIENCE);
+}
+
 #[test]
 fn keepalived_takes_over_what_is_handed_to_it() {
     if skip() {
@@ -152,15 +175,35 @@ fn keepalived_takes_over_what_is_handed_to_it() {
         "{refused:?}"
     );
     assert_eq!(director.state(), RouterState::Master);
-    let wire = Capture::start(theirs.namespace()).unwrap();
+    let client = segment.host("client", "10.0.0.9/24").unwrap();
+    let wire = Capture::start(client.namespace()).unwrap();
+    let asker = Asker::start(&client, [10, 0, 0, 45].into(), Duration::from_millis(5)).unwrap();
+    std::thread::sleep(Duration::from_millis(500));
     let mark = keepalived.log.mark();
     assert!(matches!(try_order(&director, RouterOrder::Failover, true), Ok(Reply::Ok)));
     keepalived.wait_for("MASTER", mark, PATIENCE);
+    std::thread::sleep(Duration::from_millis(500));
+    drop(asker);
     std::thread::sleep(Duration::from_millis(200));
-    let gap = gap(&wire.frames(0));
-    eprintln!("planned failover to keepalived: {gap:?}");
-    // Its skew at the interval that was named last, and not the 0.61 s at its own; the rest is a busy machine's.
-    assert!(gap < Duration::from_millis(100), "{gap:?}");
+    let tally = Tally::of(&wire.frames(0));
+    let mut gaps = vec![gap(&wire.frames(0))];
+    // Back, by the better priority, and once more.
+    while gaps.len() < 5 {
+        let mark = director.log.mark();
+        order(&director, RouterOrder::Release);
+        director.wait_for("master", mark, PATIENCE);
+        let (mark, frames) = (keepalived.log.mark(), wire.mark());
+        order(&director, RouterOrder::Failover);
+        keepalived.wait_for("MASTER", mark, PATIENCE);
+        std::thread::sleep(Duration::from_millis(200));
+        gaps.push(gap(&wire.frames(frames)));
+    }
+    gaps.sort();
+    eprintln!("planned failover to keepalived: gaps {gaps:?}, every 5 ms a question: {tally:?}");
+    // Its skew at the interval that was named last, 10 ms, and not the 0.61 s at its own; the rest is a busy machine's.
+    let skew = Duration::from_millis(10) * (256 - 100) / 256;
+    assert!(gaps[gaps.len() / 2] <= skew + SLACK, "the median: {gaps:?}");
+    assert!(tally.asked > 50 && tally.lost == 0, "{tally:?}");
     keepalived.assert_content();
 }
 
@@ -190,6 +233,15 @@ fn trackers_decide_about_mastership() {
     let mark = director.log.mark();
     std::fs::write(&drain, "down\n").unwrap();
     director.log.wait("state=fault reason=tracked file", mark, PATIENCE);
+    // A slip of the pen, or a disk that fails, lifts no drain.
+    let slip = dir.path().join("slip");
+    std::fs::write(&slip, "dwn\n").unwrap();
+    std::fs::rename(&slip, &drain).unwrap();
+    director.wait_until("told of the slip", PATIENCE, |status| {
+        let reason = status.trackers[1].reason.as_deref().unwrap_or_default();
+        reason.contains("says down; what it said last counts, for now it says \"dwn\"")
+    });
+    assert_eq!(director.state(), RouterState::Fault);
     std::fs::remove_file(&drain).unwrap();
     director.wait_for("master", mark, PATIENCE);
     let mark = director.log.mark();
