@@ -81,6 +81,8 @@ pub struct Draft {
     pub vrrp: Vec<Table>,
     /// Synchronisation of connections.
     pub sync: Option<Table>,
+    /// Idle times of connections: `ipvs.timeout`.
+    pub timeouts: Option<Table>,
     /// Receivers of alarms.
     pub notify: Vec<Table>,
     /// Services.
@@ -93,9 +95,19 @@ pub struct Draft {
 }
 
 impl Draft {
-    /// Notes what is missing.
+    /// Notes what is missing. The same of the same line is said once.
     pub fn warn(&mut self, line: usize, text: impl Into<String>) {
-        self.warnings.push(Warning { file: None, line, text: text.into() });
+        let warning = Warning { file: None, line, text: text.into() };
+        if !self.warnings.contains(&warning) {
+            self.warnings.push(warning);
+        }
+    }
+
+    /// Notes what is missing everywhere, at the first line that it concerns.
+    pub fn warn_once(&mut self, line: usize, text: &str) {
+        if !self.warnings.iter().any(|warning| warning.text == text) {
+            self.warn(line, text);
+        }
     }
 
     /// An interface of this name exists; `address`, with prefix, is on it.
@@ -192,6 +204,9 @@ impl Draft {
         }
         if let Some(table) = &self.sync {
             section(&mut out, "[sync]", table);
+        }
+        if let Some(table) = &self.timeouts {
+            let _ = write!(out, "\n[ipvs]\ntimeout = {}\n", table.inline());
         }
         for table in &self.notify {
             section(&mut out, "[[notify]]", table);

@@ -207,9 +207,8 @@ fn server(rule: &Rule<'_>, port: Option<u16>) -> Result<Table, String> {
         "dr"
     };
     let mut table = Table::default();
-    if method != "nat" && port.is_some() && own != port {
-        return Err(format!("{word}: direct routing and tunnels do not change the port: left out"));
-    }
+    // Direct routing and tunnels do not change the port: ipvsadm takes the service's without a word.
+    let own = if method == "nat" { own } else { port };
     match own.filter(|own| *own != 0 && port.is_some()) {
         Some(own) => table.text("address", &SocketAddr::new(ip, own).to_string()),
         None => table.text("address", &ip.to_string()),

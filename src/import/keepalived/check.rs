@@ -7,41 +7,63 @@ use crate::pattern::Pattern;
 
 /// What checkers have that say nothing else; keepalived's defaults (keepalived(5)).
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Defaults {
+pub(super) struct Defaults<'a> {
     /// Weight of real servers.
     pub(super) weight: Option<u32>,
+    /// Whether a server is down until its checkers have found it up, and where that is said.
+    pub(super) alpha: (Option<usize>, bool),
     interval: f64,
     retry: Option<u32>,
     pause: Option<f64>,
     timeout: f64,
+    host: Option<&'a str>,
 }
 
-impl Defaults {
+/// How often a failed check is repeated, and after how many seconds, where that is not said; no seconds: `delay_loop`.
+type Again = (u32, Option<f64>);
+
+const AGAIN: Again = (1, Some(1.0));
+const AGAIN_HTTP: Again = (1, Some(3.0));
+const AGAIN_DNS: Again = (3, None);
+const AGAIN_MISC: Again = (0, Some(1.0));
+
+impl<'a> Defaults<'a> {
     /// Those of a virtual server.
-    pub(super) fn of(node: &Node<'_>) -> Self {
-        let keepalived = Self { weight: None, interval: 60.0, retry: None, pause: None, timeout: 5.0 };
+    pub(super) fn of(node: &Node<'a>) -> Self {
+        let keepalived = Self {
+            weight: None,
+            alpha: (None, false),
+            interval: 60.0,
+            retry: None,
+            pause: None,
+            timeout: 5.0,
+            host: None,
+        };
         Self { weight: node.find("weight").and_then(|node| node.number()), ..keepalived }.within(node)
     }
 
     /// Those with what a block within says.
-    pub(super) fn within(self, node: &Node<'_>) -> Self {
+    pub(super) fn within(self, node: &Node<'a>) -> Self {
         let number = |key: &str| node.find(key).and_then(|node| node.number::<f64>());
         let retry = node.find("retry").or_else(|| node.find("nb_get_retry")).and_then(|node| node.number());
         Self {
             weight: self.weight,
+            alpha: node.find("alpha").map_or(self.alpha, |alpha| (Some(alpha.line), alpha.truth())),
             interval: number("delay_loop").unwrap_or(self.interval),
             retry: retry.or(self.retry),
             pause: number("delay_before_retry").or(self.pause),
             timeout: number("connect_timeout").unwrap_or(self.timeout),
+            host: node.find("virtualhost").map(Node::value).or(self.host),
         }
     }
 
     /// Keys of any check. A failed check is asked `retry` times more, `delay_before_retry` apart.
-    fn apply(self, table: &mut Table, fall: u32) {
+    fn apply(self, table: &mut Table, (retry, pause): Again) {
+        let fall = self.retry.unwrap_or(retry).saturating_add(1);
         // A probe may not outlast its period.
         let interval = self.interval.clamp(0.1, 3600.0);
         table.set("interval", seconds(interval));
-        let pause = self.pause.unwrap_or(1.0).clamp(0.1, interval);
+        let pause = self.pause.or(pause).unwrap_or(interval).clamp(0.1, interval);
         if fall > 1 && pause < interval {
             table.set("fast", seconds(pause));
         }
@@ -71,25 +93,37 @@ const COMMON: &[&str] = &[
     "log_all_failures",
 ];
 
+/// Checkers that have the options of all.
+const CHECKERS: [&str; 8] =
+    ["TCP_CHECK", "PING_CHECK", "UDP_CHECK", "SMTP_CHECK", "DNS_CHECK", "MISC_CHECK", "HTTP_GET", "SSL_GET"];
+
+/// Whether a real server is down at first, as any of its checkers wants, and on which line that is said; `None` without
+/// checkers, as then it is up.
+pub(super) fn alpha(server: &Node<'_>, service: Defaults<'_>) -> Option<(Option<usize>, bool)> {
+    let own = service.within(server);
+    let checkers = server.block.iter().filter(|node| CHECKERS.contains(&node.key()));
+    checkers.map(|node| own.within(node).alpha).reduce(|one, other| if other.1 { other } else { one })
+}
+
 /// All checkers of a real server, which ask `port` where they do not say another; what cannot be said is a warning.
 pub(super) fn checks(
     draft: &mut Draft,
     server: &Node<'_>,
-    defaults: &Defaults,
+    defaults: &Defaults<'_>,
     port: Option<u16>,
 ) -> Vec<Table> {
     let mut tables = Vec::new();
     for node in &server.block {
         let own = defaults.within(node);
         match node.key() {
-            "TCP_CHECK" => tables.push(simple(draft, node, "tcp", own, 1)),
-            "PING_CHECK" => tables.push(simple(draft, node, "ping", own, 1)),
+            "TCP_CHECK" => tables.push(simple(draft, node, "tcp", own)),
+            "PING_CHECK" => tables.push(simple(draft, node, "ping", own)),
             "UDP_CHECK" => tables.push(udp(draft, node, own)),
             "SMTP_CHECK" => tables.extend(smtp(draft, node, own)),
             "DNS_CHECK" => tables.push(dns(draft, node, own)),
             "MISC_CHECK" => tables.extend(misc(draft, node, own)),
-            "HTTP_GET" => tables.extend(http(draft, node, "http", server, own)),
-            "SSL_GET" => tables.extend(http(draft, node, "https", server, own)),
+            "HTTP_GET" => tables.extend(http(draft, node, "http", own)),
+            "SSL_GET" => tables.extend(http(draft, node, "https", own)),
             "FILE_CHECK" => draft.warn(
                 node.line,
                 "FILE_CHECK: left out; a check of type \"file\" reads words and shares of the weight, not keepalived's numbers",
@@ -107,17 +141,17 @@ pub(super) fn checks(
     tables
 }
 
-fn simple(draft: &mut Draft, node: &Node<'_>, kind: &str, own: Defaults, retry: u32) -> Table {
+fn simple(draft: &mut Draft, node: &Node<'_>, kind: &str, own: Defaults<'_>) -> Table {
     rest(draft, node, COMMON);
-    begin(node, kind, own, own.retry.unwrap_or(retry) + 1)
+    begin(node, kind, own, AGAIN)
 }
 
 /// Type, where it is asked, and how often.
-fn begin(node: &Node<'_>, kind: &str, own: Defaults, fall: u32) -> Table {
+fn begin(node: &Node<'_>, kind: &str, own: Defaults<'_>, again: Again) -> Table {
     let mut table = Table::default();
     table.text("type", kind);
     place(node, &mut table);
-    own.apply(&mut table, fall);
+    own.apply(&mut table, again);
     table
 }
 
@@ -139,9 +173,9 @@ fn place(node: &Node<'_>, table: &mut Table) {
 }
 
 /// A check for each `host`: all of them must answer.
-fn smtp(draft: &mut Draft, node: &Node<'_>, own: Defaults) -> Vec<Table> {
+fn smtp(draft: &mut Draft, node: &Node<'_>, own: Defaults<'_>) -> Vec<Table> {
     rest(draft, node, &[COMMON, &["helo_name"]].concat());
-    let mut table = begin(node, "smtp", own, own.retry.unwrap_or(1) + 1);
+    let mut table = begin(node, "smtp", own, AGAIN);
     if let Some(name) = node.find("helo_name") {
         table.text("helo", name.value());
     }
@@ -156,9 +190,9 @@ fn smtp(draft: &mut Draft, node: &Node<'_>, own: Defaults) -> Vec<Table> {
     if tables.is_empty() { vec![table] } else { tables }
 }
 
-fn dns(draft: &mut Draft, node: &Node<'_>, own: Defaults) -> Table {
+fn dns(draft: &mut Draft, node: &Node<'_>, own: Defaults<'_>) -> Table {
     rest(draft, node, &[COMMON, &["type", "name"]].concat());
-    let mut table = begin(node, "dns", own, own.retry.unwrap_or(3) + 1);
+    let mut table = begin(node, "dns", own, AGAIN_DNS);
     table.text("record", node.find("type").map_or("SOA", Node::value));
     table.text("name", node.find("name").map_or(".", Node::value));
     table
@@ -169,7 +203,7 @@ const LONGEST_REPLY: u32 = 255;
 /// What silence needs to be told from a host that is gone, seconds.
 const SILENCE: f64 = 4.0;
 
-fn udp(draft: &mut Draft, node: &Node<'_>, own: Defaults) -> Table {
+fn udp(draft: &mut Draft, node: &Node<'_>, own: Defaults<'_>) -> Table {
     let lengths = ["min_reply_length", "max_reply_length"];
     rest(draft, node, &[COMMON, &["payload", "require_reply"], &lengths].concat());
     let wanted = node.find("require_reply");
@@ -181,7 +215,7 @@ fn udp(draft: &mut Draft, node: &Node<'_>, own: Defaults) -> Table {
         );
         own = Defaults { interval: own.interval.max(SILENCE), timeout: own.timeout.max(SILENCE), ..own };
     }
-    let mut table = begin(node, "udp", own, own.retry.unwrap_or(1) + 1);
+    let mut table = begin(node, "udp", own, AGAIN);
     if let Some(payload) = node.find("payload") {
         table.text("send_hex", payload.value());
     }
@@ -224,7 +258,7 @@ fn mask(digits: &str) -> Option<String> {
     pairs.iter().map(pair).collect()
 }
 
-fn misc(draft: &mut Draft, node: &Node<'_>, own: Defaults) -> Option<Table> {
+fn misc(draft: &mut Draft, node: &Node<'_>, own: Defaults<'_>) -> Option<Table> {
     rest(draft, node, &[COMMON, &["misc_path", "misc_timeout", "misc_dynamic", "user"]].concat());
     let command = node.find("misc_path")?;
     let words: Vec<String> =
@@ -238,7 +272,7 @@ fn misc(draft: &mut Draft, node: &Node<'_>, own: Defaults) -> Option<Table> {
         "MISC_CHECK: the program gets VIP, its port, address and port before its own arguments",
     );
     let timeout = node.find("misc_timeout").and_then(|node| node.number()).unwrap_or(own.interval);
-    let mut table = begin(node, "exec", Defaults { timeout, ..own }, own.retry.unwrap_or(0) + 1);
+    let mut table = begin(node, "exec", Defaults { timeout, ..own }, AGAIN_MISC);
     table.set("command", list(&words));
     if node.find("misc_dynamic").is_some() {
         table.set("weight", true);
@@ -247,19 +281,18 @@ fn misc(draft: &mut Draft, node: &Node<'_>, own: Defaults) -> Option<Table> {
 }
 
 /// A check for each URL: each has a digest, a status and a host of its own.
-fn http(draft: &mut Draft, node: &Node<'_>, kind: &str, server: &Node<'_>, own: Defaults) -> Vec<Table> {
+fn http(draft: &mut Draft, node: &Node<'_>, kind: &str, own: Defaults<'_>) -> Vec<Table> {
     rest(
         draft,
         node,
         &[COMMON, &["url", "virtualhost", "enable_sni", "fast_recovery", "tls_compliant"]].concat(),
     );
-    let outer = node.find("virtualhost").or_else(|| server.find("virtualhost")).map(Node::value);
     let mut tables = Vec::new();
     for url in node.block.iter().filter(|child| child.key() == "url") {
         rest(draft, url, &["path", "digest", "status_code", "virtualhost", "regex", "regex_no_match"]);
-        let mut table = begin(node, kind, own, own.retry.unwrap_or(3) + 1);
+        let mut table = begin(node, kind, own, AGAIN_HTTP);
         table.text("path", url.find("path").map_or("/", Node::value));
-        if let Some(host) = url.find("virtualhost").map(Node::value).or(outer) {
+        if let Some(host) = url.find("virtualhost").map(Node::value).or(own.host) {
             table.text("host", host);
         }
         if let Some(digest) = url.find("digest") {

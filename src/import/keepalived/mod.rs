@@ -14,7 +14,7 @@ mod way;
 
 use std::path::Path;
 
-use super::draft::{Draft, Table};
+use super::draft::{Draft, Table, seconds};
 use include::{Look, Whole};
 use tree::Node;
 
@@ -114,6 +114,7 @@ fn globals(draft: &mut Draft, node: &Node<'_>) {
                 .warn(child.line, format!("router_id {}: mails have the name of the host", child.value())),
             "vrrp_version" => {}
             "lvs_sync_daemon" => vrrp::sync_daemon(draft, child),
+            "lvs_timeouts" => timeouts(draft, child),
             "notification_email" | "notification_email_from" | "smtp_server" | "smtp_helo_name" => {}
             "smtp_connect_timeout" => {
                 draft.warn(
@@ -124,6 +125,28 @@ fn globals(draft: &mut Draft, node: &Node<'_>) {
             other => draft.warn(child.line, format!("{other}: not known to Director")),
         }
     }
+}
+
+/// Longest idle time of a connection that keepalived takes, seconds: 31 days.
+const LONGEST_IDLE: u32 = 31 * 86_400;
+
+/// `lvs_timeouts [tcp SECS] [tcpfin SECS] [udp SECS]`: what is not said stays as it is.
+fn timeouts(draft: &mut Draft, node: &Node<'_>) {
+    let mut table = draft.timeouts.take().unwrap_or_default();
+    for pair in node.words.get(1..).unwrap_or_default().chunks(2) {
+        let key = match pair.first() {
+            Some(&"tcp") => "tcp",
+            Some(&"tcpfin") => "tcp_fin",
+            Some(&"udp") => "udp",
+            _ => "",
+        };
+        let number = pair.get(1).and_then(|number| number.parse::<u32>().ok());
+        match number.filter(|number| !key.is_empty() && (1..=LONGEST_IDLE).contains(number)) {
+            Some(number) => table.set(key, seconds(f64::from(number))),
+            None => draft.warn(node.line, format!("lvs_timeouts {}: left out", pair.join(" "))),
+        }
+    }
+    draft.timeouts = Some(table).filter(|table| *table != Table::default());
 }
 
 fn static_addresses(draft: &mut Draft, node: &Node<'_>) {

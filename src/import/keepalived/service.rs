@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::check::{Defaults, checks};
+use super::check::{Defaults, alpha, checks};
 use super::tree::Node;
 use super::{after, rest};
 use crate::import::draft::{Draft, Service, Table, is_here, list, quoted};
@@ -239,8 +239,8 @@ fn service(draft: &mut Draft, node: &Node<'_>, front: &Front) {
     if let Some(persistence) = persistence(node) {
         table.set("persistence", persistence);
     }
-    // keepalived enters servers before their first check unless it is told `alpha`.
-    table.text("start", if node.find("alpha").is_some() { "down" } else { "up" });
+    let defaults = Defaults::of(node);
+    table.text("start", start(draft, node, defaults));
     if let Some(quorum) = quorum(node) {
         table.set("quorum", quorum);
     }
@@ -254,7 +254,6 @@ fn service(draft: &mut Draft, node: &Node<'_>, front: &Front) {
     }
     sorry(draft, node, front, &method, &mut table);
     let mut service = Service { table, servers: Vec::new() };
-    let defaults = Defaults::of(node);
     for node in real {
         if let Some(mut server) = real_server(draft, node, front, &method, &defaults) {
             if !all && node.find("inhibit_on_failure").is_some() {
@@ -276,6 +275,32 @@ fn service(draft: &mut Draft, node: &Node<'_>, front: &Front) {
         return draft.warn(node.line, "a virtual_server without a real_server that could be taken: left out");
     }
     draft.services.push(service);
+}
+
+/// keepalived enters a server before its first check unless it is told `alpha`, by the virtual server or below. Here that is
+/// said of a whole service.
+fn start(draft: &mut Draft, node: &Node<'_>, defaults: Defaults<'_>) -> &'static str {
+    let servers = node.block.iter().filter(|child| child.key() == "real_server");
+    let starts: Vec<_> = servers.filter_map(|server| Some((server, alpha(server, defaults)?))).collect();
+    let word = |down: bool| if down { "down" } else { "up" };
+    let own = defaults.alpha.1;
+    let down = match starts.split_first() {
+        Some(((_, (_, first)), rest)) if rest.iter().all(|(_, (_, other))| other == first) => *first,
+        _ => own,
+    };
+    for (server, (line, wanted)) in starts {
+        if wanted != down {
+            draft.warn(
+                line.unwrap_or(server.line),
+                format!(
+                    "alpha of {} alone: `start` is of the whole service: {}",
+                    server.words.get(1..).unwrap_or_default().join(" "),
+                    word(down)
+                ),
+            );
+        }
+    }
+    word(down)
 }
 
 #[derive(Clone, PartialEq, Eq)]
@@ -392,7 +417,7 @@ fn real_server(
     node: &Node<'_>,
     front: &Front,
     service: &Method,
-    defaults: &Defaults,
+    defaults: &Defaults<'_>,
 ) -> Option<Table> {
     let own = node.find("lvs_method").or_else(|| node.find("lb_kind")).map(method_of);
     let method = own.as_ref().unwrap_or(service);

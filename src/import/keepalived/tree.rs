@@ -30,6 +30,12 @@ impl<'a> Node<'a> {
         self.value().parse().ok()
     }
 
+    /// Whether it is switched on: without a value it is (keepalived(5), `<BOOL>`).
+    #[must_use]
+    pub fn truth(&self) -> bool {
+        !matches!(self.value(), "off" | "no" | "false")
+    }
+
     /// The last line of the block with this key: a later one counts.
     #[must_use]
     pub fn find(&self, key: &str) -> Option<&Node<'a>> {

@@ -1,4 +1,6 @@
-//! `ldirectord.cf` (ldirectord(8)): global lines, and indented ones behind each `virtual`. Pure. `check`: its checks.
+//! `ldirectord.cf` (ldirectord(8)): global lines, and indented ones behind each `virtual`. Pure.
+//!
+//! `real`: real servers · `check`: their checks.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -6,8 +8,10 @@ use std::net::{IpAddr, SocketAddr};
 use super::draft::{Draft, Service, Table, is_here, list, quoted};
 use super::ipvsadm::listen;
 use check::check;
+use real::servers;
 
 mod check;
+mod real;
 
 /// Values by key, each with its line; a key of a virtual service goes before the global one.
 type Values<'a> = BTreeMap<&'a str, (usize, &'a str)>;
@@ -104,7 +108,9 @@ fn mail(draft: &mut Draft, global: &Values<'_>, blocks: &[Block<'_>]) {
 fn split<'a>(draft: &mut Draft, text: &'a str) -> (Values<'a>, Vec<Block<'a>>) {
     let (mut global, mut blocks) = (Values::new(), Vec::<Block<'a>>::new());
     for (line, full) in text.lines().enumerate().map(|(at, line)| (at + 1, line)) {
-        let bare = full.trim();
+        // Theirs ends an indented line at the first mark of a comment, also within quotes.
+        let bare = if full.starts_with([' ', '\t']) { full.split('#').next().unwrap_or(full) } else { full };
+        let bare = bare.trim();
         if bare.is_empty() || bare.starts_with('#') {
             continue;
         }
@@ -146,6 +152,8 @@ fn split<'a>(draft: &mut Draft, text: &'a str) -> (Values<'a>, Vec<Block<'a>>) {
 
 /// A service's values with the global ones behind them.
 struct Look<'a, 'b> {
+    /// Of the service.
+    line: usize,
     own: &'b Values<'a>,
     global: &'b Values<'a>,
 }
@@ -164,12 +172,12 @@ impl<'a> Look<'a, '_> {
     }
 
     fn line(&self, key: &str) -> usize {
-        self.entry(key).map_or(1, |(line, _)| line)
+        self.entry(key).map_or(self.line, |(line, _)| line)
     }
 }
 
 fn service(draft: &mut Draft, block: &Block<'_>, global: &Values<'_>) {
-    let look = Look { own: &block.values, global };
+    let look = Look { line: block.line, own: &block.values, global };
     let mut table = Table::default();
     let mark = block.listen.parse::<u32>().ok();
     let address = block.listen.parse::<SocketAddr>().ok();
@@ -211,7 +219,7 @@ fn service(draft: &mut Draft, block: &Block<'_>, global: &Values<'_>) {
     if let Some(persistence) = persistence(&look) {
         table.set("persistence", persistence);
     }
-    let default_check = check(draft, &look, port, protocol, None);
+    let default_check = check(draft, &look, (port, None), protocol, None);
     table.set("check", &default_check);
     // A server is entered when its first check has succeeded.
     if default_check != quoted("none") {
@@ -263,72 +271,24 @@ fn fallback(
     let mut words = value.split_whitespace();
     let word = words.next().unwrap_or_default();
     let method = method_of(words.next().unwrap_or("gate"));
-    let Some(address) = endpoint(word, port) else {
+    let Some(mut address) = endpoint(word, port) else {
         return draft.warn(line, format!("fallback {word}: no address: left out"));
     };
     if is_here(&address) && protocol == "tcp" && port.is_some_and(|port| port != 0) {
         draft.warn(line, "the fallback on this box is now Director's own page");
         return table.text("sorry", "local");
     }
-    if method != "nat" && port.is_some_and(|port| port != address.port()) {
-        return draft.warn(
+    if let Some(port) = port.filter(|port| method != "nat" && *port != address.port()) {
+        draft.warn(
             line,
-            format!("fallback {word}: direct routing and tunnels do not change the port: left out"),
+            format!("fallback {word}: direct routing and tunnels do not change the port: now {port}"),
         );
+        address.set_port(port);
     }
     let mut server = Table::default();
     server.text("address", &behind(address, port));
     server.text("method", method);
     table.set("sorry", format!("[{}]", server.inline()));
-}
-
-/// `IP[->IP][:port] gate|masq|ipip [weight] ["request", "receive"]`.
-fn servers(
-    draft: &mut Draft,
-    look: &Look<'_, '_>,
-    (line, real): (usize, &str),
-    port: Option<u16>,
-    protocol: &str,
-    servers: &mut Vec<Table>,
-) {
-    let (plain, strings) = real.split_at(real.find('"').unwrap_or(real.len()));
-    let mut words = plain.split_whitespace();
-    let word = words.next().unwrap_or_default();
-    let method = method_of(words.next().unwrap_or("gate"));
-    let weight = words.next().and_then(|weight| weight.parse::<u32>().ok()).unwrap_or(1);
-    let (first, last) = match word.split_once("->") {
-        // The port stands behind the last address.
-        Some((first, last)) => (endpoint(first, endpoint(last, port).map(|last| last.port())), Some(last)),
-        None => (endpoint(word, port), None),
-    };
-    let Some(first) = first else {
-        return draft.warn(line, format!("real {word}: no address: left out"));
-    };
-    if method != "nat" && port.is_some_and(|port| port != first.port()) {
-        return draft
-            .warn(line, format!("real {word}: direct routing and tunnels do not change the port: left out"));
-    }
-    let mut table = Table::default();
-    let text = match last.and_then(|last| endpoint(last, port)) {
-        None => behind(first, port),
-        Some(last) => {
-            let port = if port.is_some() && first.port() != 0 {
-                format!(":{}", first.port())
-            } else {
-                String::new()
-            };
-            format!("{}-{}{port}", first.ip(), last.ip())
-        }
-    };
-    table.text("address", &text);
-    table.text("method", method);
-    table.set("weight", weight);
-    let strings: Vec<&str> = strings.split('"').skip(1).step_by(2).collect();
-    if let [request, receive, ..] = strings.as_slice() {
-        let own = check(draft, look, port, protocol, Some((line, request, receive)));
-        table.set("check", own);
-    }
-    servers.push(table);
 }
 
 fn method_of(word: &str) -> &'static str {
