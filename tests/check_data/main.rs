@@ -17,6 +17,8 @@ mod mysql; // against MariaDB
 mod pgsql; // against PostgreSQL
 mod programs; // exec, file, agent
 mod radius; // against FreeRADIUS
+#[path = "../common/relay.rs"]
+mod relay; // the same server by IPv6
 #[path = "../check_text/residue.rs"]
 mod residue; // whether probes leave anything behind
 mod sha2; // a log-in of MySQL's that MariaDB does not have

@@ -10,6 +10,8 @@ use director::check::runner::Runner;
 use director::config::model::{Check, CheckKind, Login};
 use director::ipc::message::Health;
 
+use crate::relay::by_ipv6;
+
 /// For servers that answer, on a busy machine.
 pub const PATIENT: Duration = Duration::from_secs(20);
 /// For servers that never do.
@@ -35,14 +37,20 @@ pub fn verdict(server: SocketAddr, check: Check) -> (Health, String) {
     (verdict.health, verdict.reason.into_owned())
 }
 
-fn patient(kind: CheckKind) -> Check {
+/// With all the time in the world.
+pub fn patient(kind: CheckKind) -> Check {
     Check { interval: PATIENT, timeout: PATIENT, ..Check::new(kind) }
 }
 
-/// The server is up, for this reason.
+/// The server is up, for this reason; by IPv6, too.
 #[track_caller]
 pub fn up(server: SocketAddr, kind: CheckKind, reason: &str) {
-    assert_eq!(verdict(server, patient(kind)), (Health::Up, reason.to_owned()));
+    let wanted = (Health::Up, reason.to_owned());
+    let relay = by_ipv6(server, &kind);
+    if let Some(relay) = relay {
+        assert_eq!(verdict(relay, patient(kind.clone())), wanted, "by IPv6");
+    }
+    assert_eq!(verdict(server, patient(kind)), wanted);
 }
 
 /// The server is down, for this reason.

@@ -11,6 +11,8 @@ mod mail;
 mod many;
 mod nginx;
 mod other;
+#[path = "../common/relay.rs"]
+mod relay; // the same server by IPv6
 mod residue; // whether probes leave anything behind
 mod scripted;
 mod tcp;
