@@ -29,12 +29,18 @@ const MOST_OUTPUT: usize = 64 * 1024;
 /// Most bytes of its last line that are kept.
 const LONGEST_LINE: usize = 200;
 
-/// Runs `command` with the address and port of the virtual service, those of the real server, and `args`; a service by
-/// firewall mark has its mark for an address, and port 0. `weight`: the exit statuses 2..=255 are weights, two less each
+/// Runs `command` with, by `endpoints`, the address and port of the virtual service and those of the real server (ldirectord's
+/// `external`), and with `args`; a service by firewall mark has its mark for an address, and port 0. `weight`: the exit statuses 2..=255 are weights, two less each
 /// (keepalived's `misc_dynamic`).
-pub async fn probe(target: &Target, command: &str, args: &[String], weight: bool) -> Outcome {
-    let given = told(target);
-    execute(command, given.iter().chain(args).map(String::as_str), weight).await
+pub async fn probe(
+    target: &Target,
+    command: &str,
+    args: &[String],
+    endpoints: bool,
+    weight: bool,
+) -> Outcome {
+    let given = endpoints.then(|| told(target));
+    execute(command, given.iter().flatten().chain(args).map(String::as_str), weight).await
 }
 
 /// Runs `command` with `args` alone: a program that says how something else than a server is.
@@ -58,7 +64,7 @@ async fn execute<'a>(command: &'a str, args: impl Iterator<Item = &'a str>, weig
     }
 }
 
-/// What every program is told: VIP, port, RIP, port.
+/// The endpoints that a program is told: VIP, port, RIP, port.
 fn told(target: &Target) -> [String; 4] {
     let server = target.front.as_ref().map_or(target.address, |front| front.server);
     let (vip, port) = match target.front.as_ref().map(|front| front.key.listen) {

@@ -94,7 +94,8 @@ impl Target {
             (port, _) => port,
         };
         let address = SocketAddr::new(server.address.ip(), port);
-        let concerned = check.route == ProbeRoute::Vip || matches!(check.kind, CheckKind::Exec { .. });
+        let told = matches!(check.kind, CheckKind::Exec { endpoints: true, .. });
+        let concerned = check.route == ProbeRoute::Vip || told;
         let front = concerned
             .then(|| Arc::new(Front { key, server: address, method: server.method, tunnel: server.tunnel }));
         Self { front, ..Self::new(address, check) }

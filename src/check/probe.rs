@@ -68,8 +68,8 @@ async fn ask(target: &Target, clients: &Clients) -> Outcome {
         CheckKind::Ping => Box::pin(ping::probe(target)).await,
         CheckKind::Arp => Box::pin(arp::probe(target)).await,
         CheckKind::Sctp => Box::pin(sctp::probe(target)).await,
-        CheckKind::Exec { command, args, weight } => {
-            Box::pin(exec::probe(target, command, args, *weight)).await
+        CheckKind::Exec { command, args, endpoints, weight } => {
+            Box::pin(exec::probe(target, command, args, *endpoints, *weight)).await
         }
         CheckKind::Agent { send } => Box::pin(agent::probe(target, send)).await,
         CheckKind::File { path } => file::probe(path),

@@ -23,7 +23,7 @@ pub fn script(text: &str) -> (tempfile::TempDir, PathBuf) {
 
 pub fn exec(path: &Path, args: &[&str], weight: bool) -> CheckKind {
     let args = args.iter().map(|&arg| arg.to_owned()).collect();
-    CheckKind::Exec { command: path.to_str().unwrap().to_owned(), args, weight }
+    CheckKind::Exec { command: path.to_str().unwrap().to_owned(), args, endpoints: true, weight }
 }
 
 #[test]
@@ -35,6 +35,19 @@ fn a_program_is_told_whom_to_ask_and_is_believed() {
     let why = "exit status 52: \"127.0.0.1 80 127.0.0.1 80 52\"";
     assert_eq!(of(&["52"], true), Outcome::Feedback(Feedback::Weight(50), why.into()));
     assert_eq!(of(&["52"], false), bad(why));
+}
+
+/// Programs written for keepalived's `MISC_CHECK` have a command line of their own.
+#[test]
+fn a_program_has_its_own_arguments_alone_where_that_is_asked_for() {
+    let (_folder, path) = script("echo \"$# $@\"");
+    let command = path.to_str().unwrap().to_owned();
+    let alone = |args: &[&str]| {
+        let args = args.iter().map(|&arg| arg.to_owned()).collect();
+        ask(local(80), CheckKind::Exec { command: command.clone(), args, endpoints: false, weight: false })
+    };
+    assert_eq!(alone(&[]), good("exit status 0: \"0\""));
+    assert_eq!(alone(&["--url", "a b"]), good("exit status 0: \"2 --url a b\""));
 }
 
 #[test]

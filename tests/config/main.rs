@@ -237,12 +237,14 @@ fn every_type_of_check_is_read() {
     };
     assert_eq!(*kind(7), dns("www.example.com.", "AAAA", &["2001:db8::1"], true));
     assert_eq!(*kind(8), dns(".", "SOA", &[], false));
-    let exec = |args: &[&str], weight| CheckKind::Exec {
+    let exec = |args: &[&str], endpoints, weight| CheckKind::Exec {
         command: "/bin/check-it".to_owned(),
         args: args.iter().map(ToString::to_string).collect(),
+        endpoints,
         weight,
     };
-    assert_eq!((kind(11), kind(12)), (&exec(&["--quick check"], true), &exec(&["--quick"], false)));
+    assert_eq!(*kind(11), exec(&["--quick check"], true, true));
+    assert_eq!(*kind(12), exec(&["--quick"], false, false));
     let login =
         |user: &str, password: &str| Some(Login { user: user.to_owned(), password: password.to_owned() });
     assert_eq!(*kind(14), CheckKind::Ftp(login("anonymous", "")));

@@ -111,8 +111,10 @@ pub enum CheckKind {
     Exec {
         /// Absolute path.
         command: String,
-        /// Its arguments, after those that Director gives: VIP, port, RIP, port.
+        /// Its arguments.
         args: Vec<String>,
+        /// Whether it is given VIP, port, RIP and port before them.
+        endpoints: bool,
         /// Whether the status 2..=255 is a weight.
         weight: bool,
     },

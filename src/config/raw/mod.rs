@@ -250,6 +250,7 @@ table! {
         record: String,
         transport: Transport,
         command: Many<String>,
+        endpoints: bool,
         weight: bool,
         base: String,
         database: String,

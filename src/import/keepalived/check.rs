@@ -267,13 +267,14 @@ fn misc(draft: &mut Draft, node: &Node<'_>, own: Defaults<'_>) -> Option<Table> 
         draft.warn(command.line, "MISC_CHECK without an absolute path: left out");
         return None;
     }
-    draft.warn(
-        command.line,
-        "MISC_CHECK: the program gets VIP, its port, address and port before its own arguments",
-    );
+    if let Some(user) = node.find("user") {
+        draft.warn(user.line, "user: programs run as nobody");
+    }
     let timeout = node.find("misc_timeout").and_then(|node| node.number()).unwrap_or(own.interval);
     let mut table = begin(node, "exec", Defaults { timeout, ..own }, AGAIN_MISC);
     table.set("command", list(&words));
+    // Theirs has its own arguments alone.
+    table.set("endpoints", false);
     if node.find("misc_dynamic").is_some() {
         table.set("weight", true);
     }

@@ -23,7 +23,7 @@ const HTTP: To = To::Only(&[Http, Https, Proxy]);
 pub(super) fn refuse_strangers(table: &CheckTable, kind: CheckType, faults: &mut Faults<'_>) {
     use To::{AllBut, Only};
     let t = table;
-    let keys: [(&str, Option<Span>, To); 30] = [
+    let keys: [(&str, Option<Span>, To); 31] = [
         ("address", t.address.span(), AllBut(&[None, Exec, File])),
         ("port", t.port.span(), AllBut(&[None, Ping, Arp, File])),
         ("source", t.source.span(), AllBut(&[None, Exec, File])),
@@ -64,6 +64,7 @@ pub(super) fn refuse_strangers(table: &CheckTable, kind: CheckType, faults: &mut
         ("record", t.record.span(), Only(&[Dns])),
         ("transport", t.transport.span(), Only(&[Dns, Sip])),
         ("command", t.command.span(), Only(&[Exec])),
+        ("endpoints", t.endpoints.span(), Only(&[Exec])),
         ("weight", t.weight.span(), Only(&[Exec])),
         ("base", t.base.span(), Only(&[Ldap, Ldaps])),
         ("database", t.database.span(), Only(&[Mysql, Pgsql])),

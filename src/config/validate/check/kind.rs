@@ -220,7 +220,8 @@ fn exec(table: &CheckTable, faults: &mut Faults<'_>) -> Option<CheckKind> {
         faults.add_with_help(given.span, format!("`command` {command:?} is not the path of a program"), help);
     }
     let weight = table.weight.get().copied().unwrap_or(false);
-    Some(CheckKind::Exec { command, args: words.collect(), weight })
+    let endpoints = table.endpoints.get().copied().unwrap_or(true);
+    Some(CheckKind::Exec { command, args: words.collect(), endpoints, weight })
 }
 
 fn file(table: &CheckTable, faults: &mut Faults<'_>) -> Option<CheckKind> {
