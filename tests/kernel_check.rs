@@ -4,11 +4,14 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use director::check::runner::Runner;
 use director::check::tls::Clients;
 use director::check::{Outcome, Target, probe};
 use director::config::model::{Check, CheckKind};
+use director::ipc::message::Health;
+use director_lab::namespace::Namespace;
 use socket2::{Domain, Protocol, Socket, Type};
 
 /// IPPROTO_SCTP (linux/in.h).
@@ -47,4 +50,39 @@ fn an_association_is_established_refused_and_leaves_nothing() {
         drop(server);
         assert_eq!(ask(address), Outcome::Failure("connection refused".into()), "{address}");
     }
+}
+
+/// What a dummy interface is sent is gone.
+#[test]
+fn a_host_that_never_answers_is_down_in_time() {
+    if std::env::var_os("DIRECTOR_KERNEL_TEST").is_none() {
+        eprintln!("skipped: runs in a guest with the shipped kernel");
+        return;
+    }
+    let void = Namespace::new("sctp-void").unwrap();
+    for command in [
+        "link add void type dummy",
+        "addr add 10.77.0.1/24 dev void",
+        "addr add 2001:db8:77::1/64 dev void nodad",
+        "link set void up",
+    ] {
+        void.ip(command).unwrap();
+    }
+    for address in ["10.77.0.9:9", "[2001:db8:77::9]:9"] {
+        let said = void.run(move || verdict(address.parse().unwrap())).unwrap();
+        assert_eq!(said, (Health::Down, "no answer within 1s".to_owned()), "{address}");
+    }
+}
+
+fn verdict(address: SocketAddr) -> (Health, String) {
+    let time = Duration::from_secs(1);
+    let check = Check { interval: time, timeout: time, ..Check::new(CheckKind::Sctp) };
+    let target = Target::new(address, Arc::new(check));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let verdict = runtime.block_on(async {
+        let mut runner = Runner::new(1);
+        runner.set(Instant::now(), [&target]);
+        runner.next().await
+    });
+    (verdict.health, verdict.reason.into_owned())
 }
