@@ -16,6 +16,7 @@ use super::instance::{Entry, Instance};
 use super::packet::{self, Envelope, Reject};
 use super::quiet::Quiet;
 use super::seal::Wall;
+use super::socket::Place;
 use super::track::{is_cut_off, is_ipv6, judge_all};
 use super::vips::{self, Desired, Op};
 
@@ -46,6 +47,8 @@ pub struct Engine {
     awaited: Option<(Instant, BTreeSet<String>)>,
     /// Until when routers stay in FAULT whose VIPs the kernel has refused.
     refusals: BTreeMap<String, Instant>,
+    /// Sockets that hold more than was read of them, and up to when they were read.
+    unread: BTreeMap<Place, Instant>,
     /// The process ends.
     ended: bool,
 }
@@ -180,6 +183,12 @@ impl Engine {
     pub fn set_wall(&mut self, wall: Wall) {
         self.wall = Some(wall);
         self.instances.iter_mut().for_each(|instance| instance.set_wall(wall));
+    }
+
+    /// Which sockets hold more than was read of them, and up to when each was read; all others were emptied just now. A backup whose master
+    /// may speak there is judged as of then; said before each [`Self::tick`].
+    pub fn set_unread(&mut self, unread: BTreeMap<Place, Instant>) {
+        self.unread = unread;
     }
 
     /// Time has passed.

@@ -265,16 +265,17 @@ impl Worker {
         self.engine.set_wall(Wall::new(Instant::now(), unix));
     }
 
-    /// Takes what has come in.
+    /// Takes what has come in, or a share of it.
     fn hear(&mut self) {
         let Self { wire, engine, .. } = self;
-        wire.receive(|interface, arrival| {
+        let unread = wire.receive(|interface, arrival| {
             let now = Instant::now();
             match arrival {
                 Ok((envelope, payload)) => engine.packet(now, interface, envelope, payload),
                 Err((source, reject)) => engine.unclaimed(now, interface, source, reject),
             }
         });
+        engine.set_unread(unread);
     }
 }
 

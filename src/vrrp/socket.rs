@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, IoSlice};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::time::Instant;
 
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::socket::{
@@ -22,13 +23,15 @@ use crate::sys::async_fd::async_fd;
 use crate::sys::packet::link_address;
 use crate::units::IfName;
 
-use read::{DATAGRAM, read};
+use backlog::{A_TURN, AT_ONCE, Backlog};
+use read::{DATAGRAM, Found, read};
 
+mod backlog;
 mod open;
 mod read;
 
-/// Messages taken in one turn: a flood does not keep the timers from their work.
-const MESSAGES_A_TURN: usize = 256;
+/// Sockets that are told of at once: no more than have their share of a turn. Of more the kernel tells in turns.
+const EVENTS: usize = A_TURN / AT_ONCE;
 
 /// What a socket speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -71,6 +74,7 @@ pub struct Wire {
     ready: AsyncFd<OwnedFd>,
     announcer: OwnedFd,
     next: u64,
+    backlog: Backlog,
 }
 
 #[derive(Debug)]
@@ -78,6 +82,8 @@ struct Advertiser {
     socket: Socket,
     index: u32,
     key: u64,
+    /// How many messages may wait in it.
+    room: usize,
 }
 
 impl Wire {
@@ -91,7 +97,8 @@ impl Wire {
         // Protocol 0: sends, and receives nothing.
         let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
         let announcer = socket(AddressFamily::Packet, SockType::Raw, flags, None)?;
-        Ok(Self { sockets: BTreeMap::new(), epoll, ready, announcer, next: 0 })
+        let backlog = Backlog::new(Instant::now());
+        Ok(Self { sockets: BTreeMap::new(), epoll, ready, announcer, next: 0, backlog })
     }
 
     /// Opens what is needed and missing, closes what is not needed or whose interface was replaced by another. Gives the
@@ -134,7 +141,8 @@ impl Wire {
         let key = self.next;
         self.next += 1;
         self.epoll.add(socket.as_fd(), EpollEvent::new(EpollFlags::EPOLLIN, key))?;
-        self.sockets.insert(place.clone(), Advertiser { socket, index, key });
+        let room = open::room(&socket);
+        self.sockets.insert(place.clone(), Advertiser { socket, index, key, room });
         Ok(())
     }
 
@@ -143,38 +151,77 @@ impl Wire {
     /// # Errors
     /// When the event loop fails.
     pub async fn readable(&self) -> io::Result<()> {
+        if !self.backlog.is_empty() {
+            // No event tells of what is there already.
+            tokio::task::consume_budget().await;
+            return Ok(());
+        }
         self.ready.readable().await.map(|mut guard| guard.retain_ready())
     }
 
-    /// Hands over what waits in the sockets, at most so much that the timers get their turn.
-    pub fn receive(&self, mut take: impl FnMut(&IfName, Arrival<'_>)) {
-        let mut buffer = [0_u8; DATAGRAM];
-        let mut left = MESSAGES_A_TURN;
+    /// Hands over what waits in the sockets, a little from each in turns, and at most so much that the timers get theirs. Gives the
+    /// places that hold more, and up to when each was read: silence there is not known to be any later.
+    pub fn receive(&mut self, mut take: impl FnMut(&IfName, Arrival<'_>)) -> BTreeMap<Place, Instant> {
+        let mut left = A_TURN;
         while left > 0 {
-            let mut events = [EpollEvent::empty(); 16];
-            let count = self.epoll.wait(&mut events, EpollTimeout::ZERO).unwrap_or(0);
-            if count == 0 {
+            let begun = Instant::now();
+            let waiting = self.waiting();
+            if waiting.is_empty() {
                 // Nothing more: the next datagram is an event for tokio again.
                 if let Ok(Some(mut guard)) = self.try_readable() {
                     guard.clear_ready();
                 }
                 // What came between the two calls would be missed.
-                if self.epoll.wait(&mut events, EpollTimeout::ZERO).unwrap_or(0) == 0 {
-                    return;
+                if self.waiting().is_empty() {
+                    self.backlog.end_turn(begun, &[]);
+                    return BTreeMap::new();
                 }
             }
-            for event in events.iter().take(count) {
-                let Some((place, socket)) = self.sockets.iter().find(|(_, s)| s.key == event.data()) else {
-                    continue;
-                };
-                while left > 0
-                    && let Some(arrival) = read(&socket.socket, place.1 == Channel::V6, &mut buffer)
-                {
-                    left -= 1;
-                    take(&place.0, arrival);
-                }
+            for key in waiting {
+                let (taken, emptied) = self.receive_some(key, left.min(AT_ONCE), &mut take);
+                self.backlog.took(key, taken, emptied);
+                // A look costs something even where it finds nothing.
+                left = left.saturating_sub(taken + usize::from(emptied));
             }
         }
+        let begun = Instant::now();
+        let mut events = vec![EpollEvent::empty(); self.sockets.len().max(1)];
+        let count = self.epoll.wait(&mut events, EpollTimeout::ZERO).unwrap_or(0);
+        let room = |key: u64| Some((key, self.sockets.values().find(|s| s.key == key)?.room));
+        let holds_more = events.iter().take(count).filter_map(|event| room(event.data()));
+        self.backlog.end_turn(begun, &holds_more.collect::<Vec<_>>());
+        let behind = |(place, socket): (&Place, &Advertiser)| {
+            Some((place.clone(), self.backlog.read_until(socket.key)?))
+        };
+        self.sockets.iter().filter_map(behind).collect()
+    }
+
+    /// Some of the sockets in which something waits; others the next time.
+    fn waiting(&self) -> heapless::Vec<u64, EVENTS> {
+        let mut events = [EpollEvent::empty(); EVENTS];
+        let count = self.epoll.wait(&mut events, EpollTimeout::ZERO).unwrap_or(0);
+        events.iter().take(count).map(EpollEvent::data).collect()
+    }
+
+    /// Hands over at most so many messages of a socket. Gives how many there were, and whether it is empty.
+    fn receive_some(
+        &self,
+        key: u64,
+        most: usize,
+        take: &mut impl FnMut(&IfName, Arrival<'_>),
+    ) -> (usize, bool) {
+        let mut buffer = [0_u8; DATAGRAM];
+        let Some((place, socket)) = self.sockets.iter().find(|(_, socket)| socket.key == key) else {
+            return (0, true);
+        };
+        for taken in 0..most {
+            match read(&socket.socket, place.1 == Channel::V6, &mut buffer) {
+                Found::Message(arrival) => take(&place.0, arrival),
+                Found::Foreign => {}
+                Found::Nothing => return (taken, true),
+            }
+        }
+        (most, false)
     }
 
     fn try_readable(&self) -> io::Result<Option<tokio::io::unix::AsyncFdReadyGuard<'_, OwnedFd>>> {

@@ -6,7 +6,9 @@ use std::time::Duration;
 use director::config::model::{Probe, ProbeKind, Track, TrackTarget, VrrpInstance};
 use director::ipc::message::RouterState::{Backup, Fault, Master};
 use director::units::Priority;
+use director::vrrp::effect::Effect;
 use director::vrrp::facts::FileWord;
+use director::vrrp::socket::Channel;
 
 use super::orders::{Bench, config, ip, name};
 
@@ -126,4 +128,47 @@ fn nobody_waits_for_ever() {
     assert_eq!(bench.states(), [Backup]);
     bench.run(20);
     assert_eq!(bench.states(), [Master]);
+}
+
+#[test]
+fn silence_counts_as_far_as_the_sockets_were_read() {
+    let on = |interface: &str, vrid: i64| VrrpInstance {
+        interface: name(interface),
+        ..config(&format!("{interface}.{vrid}"), vrid)
+    };
+    let member =
+        |interface: &str, vrid: i64| VrrpInstance { group: Some("g".to_owned()), ..on(interface, vrid) };
+    let heartbeat = VrrpInstance { heartbeat: vec![name("eth1")], ..on("eth0", 5) };
+    let routers =
+        vec![on("eth0", 1), on("eth1", 2), member("eth0", 3), member("eth1", 4), heartbeat, on("eth0", 6)];
+    let mut bench = Bench::new(routers, &[]);
+    let start = bench.now;
+    let later = |ms: u64| start + Duration::from_millis(ms);
+    let v4 = |interface: &str| (name(interface), Channel::V4);
+    // Asleep for 10 s; eth1 holds more than one turn has taken.
+    bench.now = later(10_000);
+    bench.engine.set_unread([(v4("eth1"), start)].into());
+    bench.engine.tick(bench.now);
+    assert_eq!(
+        bench.states(),
+        [Master, Backup, Backup, Backup, Backup, Master],
+        "what eth1 holds may concern them"
+    );
+    assert!(bench.engine.deadline(bench.now).is_some_and(|at| at <= bench.now), "it does not rest meanwhile");
+    // A flood: never emptied, and read up to a moment at which the time of all of them was over.
+    bench.now = later(10_050);
+    bench.engine.set_unread([(v4("eth1"), later(3_000))].into());
+    bench.engine.tick(bench.now);
+    assert_eq!(bench.states()[1..5], [Backup; 4], "the time was not over then");
+    bench.engine.set_unread([(v4("eth1"), later(3_600))].into());
+    bench.engine.tick(bench.now);
+    assert_eq!(bench.states(), [Master; 6]);
+    // Masters speak on time whatever waits.
+    bench.engine.effects();
+    bench.now = later(11_100);
+    bench.engine.set_unread([(v4("eth0"), start), (v4("eth1"), start)].into());
+    bench.engine.tick(bench.now);
+    let sent = bench.engine.effects().into_iter().filter(|effect| matches!(effect, Effect::Send { .. }));
+    assert_eq!(sent.count(), 7, "by one of them on two interfaces");
+    assert_eq!(bench.states(), [Master; 6]);
 }

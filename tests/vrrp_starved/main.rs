@@ -1,5 +1,5 @@
 //! A box that has no time: hogs in real-time below the worker, ordinary hogs beside the shortest intervals, a process that is
-//! stopped. DIRECTOR_BUSY_SECONDS=600 makes it long.
+//! stopped, as master and as backup. DIRECTOR_BUSY_SECONDS=600 makes it long.
 //!
 //! A program of its own, whose tests run one after the other: they would spoil the times of all others.
 
@@ -24,10 +24,10 @@ mod log;
 mod witness;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ::director::config::model::VrrpVersion;
-use ::director::ipc::message::RouterState;
+use ::director::ipc::message::{RouterState, RouterStatus};
 use ::director::vrrp::event::master_down;
 use director_lab::capture::Capture;
 use director_lab::command::output;
@@ -142,6 +142,58 @@ fn hogs_in_real_time_below_the_worker_cost_nothing_and_a_stop_costs_one_change()
     assert_eq!((rig.first.state(), rig.second.state()), (RouterState::Backup, RouterState::Master));
     rig.first.holds(&[], &["10.0.0.45"]);
     rig.second.holds(&["10.0.0.45"], &[]);
+}
+
+/// Of each router more than a turn of the loop takes waits on either card, and the masters live: 20 routers that speak ten times a second.
+#[test]
+fn a_backup_that_was_stopped_reads_both_of_its_cards_before_it_judges() {
+    let Some(_alone) = alone() else { return };
+    const ROUTERS: u8 = 20;
+    let (outside, inside) = (Segment::new().unwrap(), Segment::new().unwrap());
+    let make = |name: &str, number: u8, priority: u8| {
+        let host = outside.host(name, &format!("10.0.0.{number}/24")).unwrap();
+        let to = host.namespace().path();
+        inside.namespace().ip(&format!("link add {name} type veth peer name eth1 netns {to}")).unwrap();
+        inside.namespace().ip(&format!("link set {name} master br0 up")).unwrap();
+        host.namespace().ip("link set eth1 up").unwrap();
+        host.namespace().ip(&format!("address add 10.1.0.{number}/24 dev eth1")).unwrap();
+        let mut text = format!("[[interface]]\nname = \"eth1\"\naddresses = [\"10.1.0.{number}/24\"]\n");
+        for (card, vrid) in (0..2).flat_map(|card| (1..=ROUTERS).map(move |vrid| (card, vrid))) {
+            text += &format!(
+                "[[vrrp]]\nname = \"VI_{card}_{vrid}\"\ninterface = \"eth{card}\"\nvrid = {vrid}\npriority = {priority}\n\
+                 preempt = false\ninterval = \"100ms\"\naddresses = [\"10.{card}.0.{}\"]\n",
+                100 + vrid
+            );
+        }
+        Director::new(&host, &file(&format!("10.0.0.{number}/24"), &text))
+    };
+    let (mut first, mut second) = (make("lb1", 1, 200), make("lb2", 2, 100));
+    let all = |director: &Director, what: &str, done: &dyn Fn(&RouterStatus) -> bool| {
+        let deadline = Instant::now() + PATIENCE;
+        while !director.status().iter().all(done) {
+            assert!(Instant::now() < deadline, "not all {what}:\n{}", director.log.text());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    };
+    first.start();
+    all(&first, "master", &|router| router.state == RouterState::Master);
+    second.start();
+    all(&second, "listening", &|router| router.master_priority == Some(200));
+    let marks = [first.log.mark(), second.log.mark()];
+    let pid = Pid::from_raw(i32::try_from(second.pid()).unwrap());
+    kill(pid, Signal::SIGSTOP).unwrap();
+    std::thread::sleep(Duration::from_secs(3));
+    kill(pid, Signal::SIGCONT).unwrap();
+    let before = second.status();
+    all(&second, "up to date", &|router| {
+        let old = before.iter().find(|old| old.name == router.name).unwrap();
+        router.counters["advert_rcvd"] > old.counters["advert_rcvd"]
+    });
+    let least = second.status().iter().map(|router| router.counters["advert_rcvd"]).min().unwrap();
+    assert!(least > 20, "what came meanwhile was read: {least}");
+    for (director, mark) in [&first, &second].into_iter().zip(marks) {
+        assert_eq!(director.log.count("router state", mark), 0, "{}", director.log.text());
+    }
 }
 
 /// The backup waits for 36 ms.

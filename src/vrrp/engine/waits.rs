@@ -1,4 +1,5 @@
-//! A new process claims nothing before its services and its trackers have been heard of, for a bounded time.
+//! Who may not claim anything yet: a new process before its services and its trackers have been heard of, for a bounded time; a backup
+//! whose sockets hold more than was read.
 
 use std::collections::BTreeSet;
 use std::time::Instant;
@@ -8,6 +9,7 @@ use crate::ipc::message::RouterState;
 
 use super::super::group::members;
 use super::super::instance::Instance;
+use super::super::socket::places;
 use super::Engine;
 
 impl Engine {
@@ -51,8 +53,19 @@ impl Engine {
 
     /// The name of a backup that has to wait still.
     pub(super) fn unready(&self, now: Instant, instance: &Instance) -> Option<String> {
-        let until = self.own_wait(instance);
-        let waits = instance.state() == RouterState::Backup && until.is_some_and(|at| now < at);
+        let waits = || self.own_wait(instance).is_some_and(|at| now < at) || self.is_behind(now, instance);
+        let waits = instance.state() == RouterState::Backup && waits();
         waits.then(|| instance.config().name.clone())
+    }
+
+    /// Whether its time is over, and was not yet when one of its sockets had been read: its master may have spoken since.
+    fn is_behind(&self, now: Instant, instance: &Instance) -> bool {
+        // Nothing to count in almost every turn.
+        if self.unread.is_empty() {
+            return false;
+        }
+        let read_until = places(instance.config()).filter_map(|place| self.unread.get(&place)).min();
+        let due = instance.deadline().filter(|at| *at <= now);
+        due.zip(read_until).is_some_and(|(due, read_until)| due > *read_until)
     }
 }

@@ -13,6 +13,9 @@ use crate::units::IfName;
 const TRAFFIC_CLASS: u32 = 0xc0;
 /// Enough for a second of advertisements at 10 ms from a whole segment while we sleep.
 const RECEIVE_BUFFER: usize = 1 << 20;
+/// What the kernel counts for the smallest message at least: the buffer's descriptor and its shared part alone are more (SKB_TRUESIZE in
+/// include/linux/skbuff.h).
+const A_MESSAGE: usize = 512;
 
 /// `protocol` over IPv4.
 pub(super) fn v4(interface: &IfName, index: u32, protocol: u8) -> io::Result<Socket> {
@@ -44,6 +47,11 @@ pub(super) fn v6(interface: &IfName, index: u32) -> io::Result<Socket> {
     setsockopt(&socket, sockopt::Ipv6RecvPacketInfo, &true)?;
     setsockopt(&socket, sockopt::Ipv6RecvHopLimit, &true)?;
     Ok(socket)
+}
+
+/// How many messages wait in a socket at most.
+pub(super) fn room(socket: &Socket) -> usize {
+    socket.recv_buffer_size().unwrap_or(2 * RECEIVE_BUFFER) / A_MESSAGE + 1
 }
 
 fn open(domain: Domain, interface: &IfName, protocol: u8) -> io::Result<Socket> {

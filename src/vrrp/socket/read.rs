@@ -14,25 +14,35 @@ use super::Arrival;
 /// Longest advertisement (8 + 255 × 16) with the longest IPv4 header.
 pub(super) const DATAGRAM: usize = 8 + 255 * 16 + 60;
 
-/// One datagram; `None` when there is no more.
-pub(super) fn read<'a>(socket: &Socket, ipv6: bool, buffer: &'a mut [u8; DATAGRAM]) -> Option<Arrival<'a>> {
+/// What a look into a socket has found.
+pub(super) enum Found<'a> {
+    /// A message, or what should have been one.
+    Message(Arrival<'a>),
+    /// What is none of ours: an authentication header of others. It has cost as much as a message.
+    Foreign,
+    /// There is no more.
+    Nothing,
+}
+
+/// Takes one datagram.
+pub(super) fn read<'a>(socket: &Socket, ipv6: bool, buffer: &'a mut [u8; DATAGRAM]) -> Found<'a> {
     loop {
         let arrived = if ipv6 { read_v6(socket, buffer) } else { read_v4(socket, buffer) };
-        match arrived {
-            Err(Errno::EINTR) => {}
+        let (envelope, length) = match arrived {
+            Err(Errno::EINTR) => continue,
             // Nothing more, or an error of the link that the next look at it will show.
-            Err(_) => return None,
-            Ok((Some(envelope), length)) => {
-                return Some(Ok((envelope, buffer.get(..length).unwrap_or_default())));
+            Err(_) => return Found::Nothing,
+            Ok(arrived) => arrived,
+        };
+        let datagram = buffer.get(..length).unwrap_or_default();
+        return match envelope {
+            Some(envelope) => Found::Message(Ok((envelope, datagram))),
+            None if is_foreign(datagram) => Found::Foreign,
+            None => {
+                let nobody = IpAddr::from([0, 0, 0, 0]);
+                Found::Message(split_ipv4(datagram).map_err(|reject| (nobody, reject)))
             }
-            Ok((None, length)) => {
-                if is_foreign(buffer.get(..length).unwrap_or_default()) {
-                    continue;
-                }
-                let datagram = buffer.get(..length).unwrap_or_default();
-                return Some(split_ipv4(datagram).map_err(|reject| (IpAddr::from([0, 0, 0, 0]), reject)));
-            }
-        }
+        };
     }
 }
 
