@@ -22,10 +22,21 @@ use crate::vrrp::watcher::{self, News, Subject};
 use super::{TOGETHER, UNWRITTEN, Worker};
 
 /// What `store` has activated, if anything, or why it cannot be read.
-pub(super) type Read = Result<Option<ActiveRest>, LoadError>;
+pub(super) type Read = Result<Option<Fresh>, LoadError>;
+
+/// A configuration with the keys that lie in files of their own.
+pub(super) struct Fresh {
+    active: ActiveRest,
+    /// Virtual routers that lack a key, and why.
+    keyless: BTreeMap<String, String>,
+}
 
 fn read(run: &RunDir) -> Read {
-    config::active_without_services(run)
+    let with_keys = |mut active: ActiveRest| {
+        let keyless = keys::read(run, &mut active.checked.config.vrrp);
+        Fresh { active, keyless }
+    };
+    config::active_without_services(run).map(|active| active.map(with_keys))
 }
 
 impl Worker {
@@ -65,8 +76,8 @@ impl Worker {
     fn take(&mut self, read: Read) {
         // Whoever goes on as master waits for no services.
         let cold = self.generation == 0 && self.previous.is_empty();
-        let active = match read {
-            Ok(Some(active)) => active,
+        let Fresh { active, keyless } = match read {
+            Ok(Some(fresh)) => fresh,
             Ok(None) => return,
             Err(error) => return log::error!("configuration not taken: {error}"),
         };
@@ -74,8 +85,7 @@ impl Worker {
             return;
         }
         let services: BTreeSet<String> = active.gist.names.into_iter().collect();
-        let mut configs = active.checked.config.vrrp;
-        let keyless = keys::read(&self.run, &mut configs);
+        let configs = active.checked.config.vrrp;
         log::info!("configuration taken: generation={} instances={}", active.generation, configs.len());
         let first = std::mem::replace(&mut self.generation, active.generation) == 0;
         self.marks = active.marks;
