@@ -32,6 +32,7 @@ pub fn troubles(everything: &Everything) -> Troubles {
         found.extend(
             faults.map(|router| format!("virtual router {} is in FAULT: {}", router.name, router.reason)),
         );
+        found.extend(vrrp.route_problems.iter().map(|problem| format!("virtual routes: {problem}")));
         found.extend(
             vrrp.sync_problem.iter().map(|problem| format!("synchronisation of connections: {problem}")),
         );

@@ -21,7 +21,7 @@ use super::track::{is_cut_off, is_ipv6, judge_all};
 use super::vips::{self, Desired, Op};
 
 use announcements::{A_TURN, Announcements};
-pub use refusals::Lacks;
+pub use refusals::{Lacks, needs};
 
 mod announcements;
 mod orders;
@@ -292,6 +292,7 @@ impl Engine {
             counters: self.counters.iter().map(|(name, n)| ((*name).to_owned(), *n)).collect(),
             sync: Vec::new(),
             sync_problem: None,
+            route_problems: Vec::new(),
             peers: Vec::new(),
             letters: BTreeMap::new(),
             letters_problem: None,

@@ -1,7 +1,6 @@
 //! The worker: real-time, locked in memory; one loop that waits for nothing but its descriptors, and a thread beside it for
 //! what the kernel may let wait.
 
-use std::collections::BTreeMap;
 use std::error::Error as StdError;
 use std::time::{Duration, Instant};
 
@@ -31,14 +30,16 @@ use crate::vrrp::watcher::{News, Wanted};
 use crate::worker::WorkerArgs;
 
 use load::Read;
+use question::{Question, Refused};
 use ways_and_daemons::{Daemons, Roads};
 
 mod calls; // what is asked of the worker, and its end
 mod effects; // what the virtual routers ask for, done in their order
 mod load; // what decides from outside: the configuration, services, trackers
+mod question; // what the thread beside the loop was asked for, and what the kernel has refused it
 mod tables; // the tables of links and addresses: looked at, compared, made so by the thread beside the loop
-mod ways_and_daemons;
-mod withdraw; // what a dead worker has left is taken off // routes, rules and synchronisation daemons, made so by the thread beside the loop
+mod ways_and_daemons; // routes, rules and synchronisation daemons, made so by the thread beside the loop
+mod withdraw; // what a dead worker has left is taken off
 
 /// The kernel is looked at this often, whatever it says by itself.
 const PERIOD: Duration = Duration::from_secs(5);
@@ -97,9 +98,8 @@ struct Worker {
     looking: bool,
     look_at: Option<Instant>,
     earliest: Instant,
-    /// It is changing VIPs; whether they have to be compared again when it has.
-    applying: bool,
-    again: bool,
+    /// It is changing VIPs and their devices.
+    vips: Question,
     /// It has made a device, or removed one, since it looked last.
     made: bool,
     memory: Memory,
@@ -126,8 +126,8 @@ struct Worker {
     desk: Desk,
     news_for_peers: bool,
     subscribers: Subscribers,
-    /// Changes that the kernel refused, and its words; said once.
-    refused: BTreeMap<Op, String>,
+    /// Changes of VIPs and their devices that the kernel refuses.
+    refused: Refused<Op>,
     quiet: Quiet,
 }
 
@@ -164,8 +164,7 @@ impl Worker {
             looking: false,
             look_at: None,
             earliest: Instant::now(),
-            applying: false,
-            again: false,
+            vips: Question::default(),
             made: false,
             memory,
             previous: life.masters,
@@ -184,7 +183,7 @@ impl Worker {
             news_for_peers: false,
             marks: Marks::default(),
             subscribers: Subscribers::default(),
-            refused: BTreeMap::new(),
+            refused: Refused::new(),
             quiet: Quiet::default(),
         };
         Ok((worker, inbox))
@@ -213,9 +212,12 @@ impl Worker {
             if self.remember_at.is_some_and(|at| at <= now) {
                 self.remember();
             }
+            if self.ways.retry_at.take_if(|at| *at <= now).is_some() {
+                self.agree_on_ways();
+            }
             let look_at = self.look_at.filter(|_| !self.looking);
-            self.alarm
-                .set(self.engine.deadline(now).into_iter().chain(look_at).chain(self.remember_at).min())?;
+            let timers = [self.engine.deadline(now), look_at, self.remember_at, self.ways.retry_at];
+            self.alarm.set(timers.into_iter().flatten().min())?;
             // In no fixed order: a flood on the wire must not keep anybody else from being heard.
             tokio::select! {
                 ready = self.wire.readable() => ready?,

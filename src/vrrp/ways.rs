@@ -83,6 +83,18 @@ impl fmt::Display for Change {
     }
 }
 
+impl Change {
+    /// Whether a virtual router lacks something where this is refused: one of its routes or rules.
+    #[must_use]
+    pub fn is_of(&self, config: &VrrpInstance) -> bool {
+        match self {
+            Self::AddRoute(wanted) => config.routes.iter().any(|route| way(config, route) == *wanted),
+            Self::AddRule(rule) => config.rules.contains(rule),
+            Self::RemoveRoute(_) | Self::RemoveRule(_) => false,
+        }
+    }
+}
+
 /// What should be there while these are master.
 pub fn desired<'a>(masters: impl Iterator<Item = &'a VrrpInstance>) -> Ways {
     let mut ways = Ways::default();
@@ -171,5 +183,15 @@ mod tests {
         assert_eq!(show(&gone).first().map(String::as_str), Some("remove rule 1000 to table 100"));
         assert_eq!(gone.len(), 3);
         assert!(diff(&wanted, &wanted).is_empty());
+    }
+
+    #[test]
+    fn a_route_or_rule_that_is_refused_is_lacked_by_the_router_that_wants_it() {
+        let config = config();
+        let other = VrrpInstance { routes: Vec::new(), rules: Vec::new(), ..config.clone() };
+        let changes = diff(&Ways::default(), &desired([&config].into_iter()));
+        assert!(changes.iter().all(|change| change.is_of(&config) && !change.is_of(&other)));
+        let gone = diff(&desired([&config].into_iter()), &Ways::default());
+        assert!(!gone.iter().any(|change| change.is_of(&config)), "what cannot be removed lacks nobody");
     }
 }

@@ -4,16 +4,17 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use director::config::model::{
-    Look, Track, TrackTarget, VirtualAddress, VrrpChecksum, VrrpInstance, VrrpPeer, VrrpVersion,
+    Look, Track, TrackTarget, VirtualAddress, VirtualMac, VrrpChecksum, VrrpInstance, VrrpPeer, VrrpVersion,
 };
 use director::ipc::message::{PeerRouter, PeerStatus, RouterOrder, RouterState, RouterStatus};
-use director::units::{Cidr, IfName, Priority, Vrid};
+use director::units::{Cidr, IfName, Mac, Priority, Vrid};
 use director::vrrp::auth::AuthField;
 use director::vrrp::effect::Effect;
-use director::vrrp::engine::{Engine, Lacks};
+use director::vrrp::engine::{Engine, Lacks, needs};
 use director::vrrp::facts::{Address, Link};
 use director::vrrp::instance::Entry;
 use director::vrrp::packet::{Advertisement, Envelope, decode};
+use director::vrrp::vips::Op;
 
 pub fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
@@ -311,6 +312,36 @@ fn a_refused_vip_makes_way_for_the_other_box_and_nothing_goes_back_and_forth() {
     assert!(bench.engine.is_wary());
     bench.engine.lacks(bench.now, &Lacks::new());
     assert!(!bench.engine.is_wary(), "all VIPs are set");
+}
+
+#[test]
+fn who_lacks_what_is_refused() {
+    let device = VirtualMac { device: name("v4.1.eth0"), mac: Mac([0, 0, 0x5e, 0, 1, 1]), advertises: true };
+    let first = VrrpInstance { virtual_mac: Some(device.clone()), ..config("VI_1", 1) };
+    let mut bench = Bench::new(vec![first, config("VI_2", 2)], &[]);
+    bench.run(5_000);
+    let lack = |op: &Op| {
+        let lack = bench.engine.masters().filter(|instance| needs(instance, op));
+        lack.map(|instance| instance.config().name.clone()).collect::<Vec<_>>()
+    };
+    let interface = device.device;
+    let create = Op::Create { interface: interface.clone(), parent: name("eth0"), mac: device.mac };
+    assert_eq!(lack(&create), ["VI_1"]);
+    assert_eq!(lack(&Op::Raise { interface: interface.clone(), up: true }), ["VI_1"]);
+    assert_eq!(lack(&Op::Delete { interface: interface.clone() }), ["VI_1"], "another is in its way");
+    assert!(lack(&Op::Raise { interface: interface.clone(), up: false }).is_empty());
+    assert!(
+        lack(&Op::Raise { interface: name("v4.9.eth0"), up: true }).is_empty(),
+        "of a router that has left"
+    );
+    let add = |interface: &IfName, cidr: &str| Op::Add {
+        interface: interface.clone(),
+        cidr: cidr.parse().unwrap(),
+        look: Look::default(),
+    };
+    assert_eq!(lack(&add(&interface, "10.0.0.101")), ["VI_1"]);
+    assert_eq!(lack(&add(&name("eth0"), "10.0.0.102")), ["VI_2"]);
+    assert!(lack(&add(&name("eth0"), "10.0.0.101")).is_empty());
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+use director::ipc::message::RouterState;
 use director_lab::capture::Capture;
 use director_lab::frame::{Said, said};
 use director_lab::segment::{Host, Segment};
@@ -237,4 +238,47 @@ fn two_masters_with_one_virtual_address_hear_each_other() {
     lesser.wait_for("backup", mark, PATIENCE);
     wait("carried by one", || is_carried(&first, DEVICE, MAC) && !is_carried(&second, DEVICE, MAC));
     assert_eq!(greater.log.count("router state", quiet), 0, "{}", greater.log.text());
+}
+
+/// A device that the kernel does not raise, or does not make: the VIPs are nowhere, so this box makes way; alone it serves as soon as it can.
+#[test]
+fn a_device_that_the_kernel_refuses_is_a_fault_and_what_was_in_its_way_may_go() {
+    if skip() {
+        return;
+    }
+    let segment = Segment::new().unwrap();
+    let host = segment.host("lb1", "10.0.0.1/24").unwrap();
+    let mut director = Director::new(&host, &file("10.0.0.1/24", &router(51, 200, "vips")));
+    let told = |director: &Director, reason: &str| {
+        wait("told by a master", || {
+            let router = &director.status()[0];
+            router.state == RouterState::Master && router.reason.contains(reason)
+        });
+    };
+    // What a keepalived has left over has the address: the second device with it above one card cannot be up (macvlan_open).
+    ip(&host, &format!("link add vrrp.51 link eth0 address {MAC} type macvlan mode private"));
+    ip(&host, "link set vrrp.51 up");
+    director.start();
+    director.log.wait("state=fault reason=cannot set device v4.51.eth0 up: ", 0, PATIENCE);
+    wait("without the VIP", || !ip(&host, "address show").contains(VIP));
+    told(&director, "; cannot set device v4.51.eth0 up: ");
+    let mark = director.log.mark();
+    ip(&host, "link delete vrrp.51");
+    wait("carried", || is_carried(&host, DEVICE, MAC));
+    assert_eq!(director.log.count("router state", mark), 0, "{}", director.log.text());
+    director.stop();
+    // A device that has the card for itself lets no other be made (macvlan_common_newlink).
+    ip(&host, "link add alone link eth0 type macvlan mode passthru");
+    let mark = director.log.mark();
+    director.start();
+    director.log.wait(
+        &format!("state=fault reason=cannot make device {DEVICE} with {MAC} on eth0: "),
+        mark,
+        PATIENCE,
+    );
+    told(&director, "; cannot make device v4.51.eth0 with ");
+    let mark = director.log.mark();
+    ip(&host, "link delete alone");
+    wait("carried", || is_carried(&host, DEVICE, MAC));
+    assert_eq!(director.log.count("router state", mark), 0, "{}", director.log.text());
 }

@@ -50,7 +50,7 @@ pub fn alarms(snapshot: &Snapshot) -> Vec<String> {
 fn router_alarms(vrrp: &VrrpStatus) -> Vec<String> {
     let faults = vrrp.instances.iter().filter(|router| router.state == RouterState::Fault);
     let mut out: Vec<String> = faults.map(|it| format!("{} FAULT: {}", it.name, it.reason)).collect();
-    out.extend(vrrp.sync_problem.clone());
+    out.extend(vrrp.route_problems.iter().chain(&vrrp.sync_problem).cloned());
     out.extend(vrrp.letters_problem.clone());
     let warnings = |peer: &PeerStatus| {
         peer.warnings.iter().map(|warning| format!("peer {}: {warning}", peer.hostname)).collect::<Vec<_>>()

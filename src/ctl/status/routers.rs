@@ -16,8 +16,9 @@ pub fn vrrp(status: &VrrpStatus) -> Vec<String> {
     let strangers = (unknown > 0)
         .then(|| format!("! {unknown} advertisements of virtual routers that are not configured here"));
     let daemons = status.sync.iter().map(|daemon| format!("connection synchronisation: {daemon}"));
-    let problem = status.sync_problem.iter().map(|problem| format!("! {problem}"));
-    let here = status.instances.iter().flat_map(router).chain(strangers).chain(daemons).chain(problem);
+    let problems = status.route_problems.iter().chain(&status.sync_problem);
+    let problems = problems.map(|problem| format!("! {problem}"));
+    let here = status.instances.iter().flat_map(router).chain(strangers).chain(daemons).chain(problems);
     here.chain(peers::lines(status)).collect()
 }
 
@@ -137,5 +138,16 @@ mod tests {
         let expected = "  advertisements: 17 sent, 3 heard; ! chk_err 4\n\
                         ! 2 advertisements of virtual routers that are not configured here";
         assert!(shown.ends_with(expected), "{shown}");
+    }
+
+    #[test]
+    fn routes_that_a_master_lacks_are_told() {
+        let shown = show(
+            r#"{"role":"vrrp","generation":1,"route_problems":["cannot set route 10.9.0.0/16: Network unreachable"],"instances":[
+            {"name":"VI_1","interface":"eth0","vrid":51,"version":3,"state":"master","reason":"no master heard for 3609 ms",
+             "since_ms":1000,"base_priority":100,"priority":100,"master":"10.0.0.1","master_priority":100,
+             "interval_us":1000000,"addresses":["10.0.0.45/32"],"counters":{}}]}"#,
+        );
+        assert!(shown.ends_with("\n! cannot set route 10.9.0.0/16: Network unreachable"), "{shown}");
     }
 }

@@ -52,6 +52,9 @@ pub struct VrrpStatus {
     /// Why the daemons are not as the file wants them.
     #[serde(default)]
     pub sync_problem: Option<String>,
+    /// Routes and rules of masters that are not as the file wants them, and why.
+    #[serde(default)]
+    pub route_problems: Vec<String>,
     /// The other boxes that tell of themselves.
     #[serde(default)]
     pub peers: Vec<PeerStatus>,

@@ -1,4 +1,5 @@
-//! A master without its VIPs gives way: one that the kernel refuses twice puts its router in FAULT.
+//! A master without its VIPs gives way: one that the kernel refuses twice puts its router in FAULT, and so does the device, the route or
+//! the rule that belongs to it.
 //!
 //! After a while it stands again, and leaves a living master alone until it has had all its VIPs: nothing goes back and forth. Where nobody has
 //! taken over meanwhile there is nobody else, and it keeps what it could set.
@@ -7,6 +8,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::super::instance::Instance;
+use super::super::vips::Op;
 use super::Engine;
 
 /// How long such a router stays in FAULT: longer than any backup with an interval of a second waits.
@@ -15,8 +17,23 @@ const FAULT: Duration = Duration::from_secs(5);
 /// What a master lacks: why, and whether it was refused before.
 pub type Lacks = BTreeMap<String, (String, bool)>;
 
+/// Whether a virtual router lacks something where this is refused: a VIP, or the device that carries them.
+#[must_use]
+pub fn needs(instance: &Instance, op: &Op) -> bool {
+    match op {
+        Op::Add { interface, cidr, .. } => {
+            instance.held().any(|(on, vip)| on == interface && vip.cidr == *cidr)
+        }
+        // One that is removed is in the way of another.
+        Op::Create { interface, .. } | Op::Raise { interface, up: true } | Op::Delete { interface } => {
+            instance.device().is_some_and(|(name, _)| name == *interface)
+        }
+        Op::Remove { .. } | Op::Raise { up: false, .. } => false,
+    }
+}
+
 impl Engine {
-    /// What the masters lack after the kernel was asked to set their VIPs.
+    /// What the masters lack after the kernel was asked for their VIPs, devices, routes and rules.
     pub fn lacks(&mut self, now: Instant, lacks: &Lacks) {
         let alone = |instance: &Instance| {
             self.facts.wary.contains(&instance.config().name) && instance.router().heard().is_none()
@@ -65,7 +82,7 @@ impl Engine {
         });
     }
 
-    /// Whether a master lacks VIPs, or may have lacked them.
+    /// Whether a master lacks something, or may have lacked it.
     #[must_use]
     pub fn is_wary(&self) -> bool {
         !self.facts.wary.is_empty()

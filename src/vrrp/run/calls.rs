@@ -9,6 +9,7 @@ use crate::ipc::server::{self, Call};
 use crate::ipvs::daemon::{Daemon, Duty};
 use crate::role::Role;
 use crate::vrrp::apply::Done;
+use crate::vrrp::engine::needs;
 use crate::vrrp::exchange::outline::{self, Outline};
 use crate::vrrp::sync;
 use crate::vrrp::vips::Op;
@@ -41,20 +42,20 @@ impl Worker {
         }
     }
 
-    /// The state of everybody, and what the kernel refuses a master.
+    /// The state of everybody, and what the kernel refuses a master, or the device of a backup.
     pub(super) fn status(&self) -> VrrpStatus {
         let mut status = self.engine.status(Instant::now(), self.generation);
         status.sync = self.sync.running.iter().map(show_daemon).collect();
         status.sync_problem.clone_from(&self.sync.problem);
+        status.route_problems = self.ways.problems();
         self.desk.show(Instant::now(), &mut status);
-        for router in status.instances.iter_mut().filter(|router| router.state == RouterState::Master) {
-            let missing = self.refused.iter().filter_map(|(op, error)| match op {
-                Op::Add { cidr, .. } if router.addresses.contains(cidr) => {
-                    Some(format!("; cannot {op}: {error}"))
-                }
-                _ => None,
-            });
-            router.reason.extend(missing);
+        // A fault of theirs has its own reason.
+        for router in status.instances.iter_mut().filter(|router| router.state != RouterState::Fault) {
+            let mut instances = self.engine.instances().iter();
+            let instance = instances.find(|instance| instance.config().name == router.name);
+            let lacks = |op: &Op| instance.is_some_and(|instance| needs(instance, op));
+            let missing = self.refused.iter().filter(|(op, _)| lacks(op));
+            router.reason.extend(missing.map(|(op, refusal)| format!("; cannot {op}: {}", refusal.why)));
         }
         status
     }
@@ -64,7 +65,7 @@ impl Worker {
         self.engine.stop(Instant::now());
         self.carry_out();
         let gone = async {
-            while (self.applying || self.ways.asked)
+            while (self.vips.is_open() || self.ways.question.is_open())
                 && let Some(news) = done.recv().await
             {
                 self.done(news);

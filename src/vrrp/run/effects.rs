@@ -46,8 +46,8 @@ impl Worker {
                     }
                 }
                 Effect::Addresses => {
-                    self.agree(false);
-                    self.agree_on_ways();
+                    self.ways.due = true;
+                    self.agree_on_all(false);
                 }
                 Effect::Announce { interface, vip } => self.announce(&interface, vip),
                 Effect::Remember => self.unwritten = true,

@@ -1,18 +1,19 @@
 //! The tables of links and addresses: looked at, compared, made so by the thread beside the loop.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::io;
 use std::time::Instant;
 
 use crate::units::IfName;
 use crate::vrrp::apply::{Done, Job};
-use crate::vrrp::engine::Lacks;
+use crate::vrrp::engine::{Lacks, needs};
 use crate::vrrp::facts::Link;
-use crate::vrrp::instance::Instance;
 use crate::vrrp::socket::places;
 use crate::vrrp::vips::Op;
 use crate::vrrp::{devices, vips};
 
+use super::question::{Refusal, Refused, renew};
 use super::{AGAIN, REST, Worker};
 
 impl Worker {
@@ -36,12 +37,14 @@ impl Worker {
             Done::Synced(agreed) => self.synced(agreed),
             Done::Ways(changes) => self.roads_made(changes),
             Done::Applied { results, repair } => {
-                self.applying = false;
+                let again = self.vips.answered();
                 self.applied(results, repair);
-                if std::mem::take(&mut self.again) {
+                if again {
                     self.agree(false);
                 }
-                self.engine.hold_announcements(self.applying);
+                self.engine.hold_announcements(self.vips.is_open());
+                self.agree_on_ways();
+                self.tell_what_lacks();
             }
         }
     }
@@ -50,7 +53,9 @@ impl Worker {
     pub(super) fn see(&mut self, links: BTreeMap<IfName, Link>) {
         let needed = self.engine.instances().iter().flat_map(|instance| places(instance.config())).collect();
         let closed = self.wire.sync(&needed, &links);
-        if links != self.engine.facts().links || closed != self.engine.facts().closed {
+        // The kernel takes routes away with a link, and does not bring them back.
+        let changed = links != self.engine.facts().links;
+        if changed || closed != self.engine.facts().closed {
             self.engine.observe(Instant::now(), |facts| {
                 facts.links = links;
                 facts.closed = closed;
@@ -60,7 +65,8 @@ impl Worker {
         }
         // What is set on a device that was made just now is no repair.
         let made = std::mem::take(&mut self.made);
-        self.agree(!made);
+        self.ways.due |= changed;
+        self.agree_on_all(!made);
     }
 
     pub(super) fn open_sockets(&mut self) {
@@ -72,13 +78,18 @@ impl Worker {
         }
     }
 
-    /// Has the VIPs of the kernel made to agree with what they should be; later, if they are being changed just now.
-    pub(super) fn agree(&mut self, repair: bool) {
-        if self.generation == 0 {
-            return;
+    /// Has VIPs, then routes and rules made to agree with what they should be.
+    pub(super) fn agree_on_all(&mut self, repair: bool) {
+        self.agree(repair);
+        if self.ways.due {
+            self.agree_on_ways();
         }
-        if self.applying {
-            self.again = true;
+        self.tell_what_lacks();
+    }
+
+    /// Has the VIPs of the kernel made to agree with what they should be; later, if they are being changed just now.
+    fn agree(&mut self, repair: bool) {
+        if self.generation == 0 || !self.vips.may_ask() {
             return;
         }
         let facts = self.engine.facts();
@@ -89,11 +100,10 @@ impl Worker {
             before.chain(vips::diff(facts, &self.engine.desired())).chain(devices::after(facts, &devices));
         let ops: Vec<(Op, u32)> = all.filter_map(indexed).collect();
         if ops.is_empty() {
-            let before = std::mem::take(&mut self.refused);
-            self.tell_what_lacks(&before);
+            self.refused = Refused::new();
         } else {
-            self.applying = self.jobs.send(Job::Apply { ops, repair }).is_ok();
-            self.engine.hold_announcements(self.applying);
+            self.vips.asked(self.jobs.send(Job::Apply { ops, repair }).is_ok());
+            self.engine.hold_announcements(self.vips.is_open());
         }
     }
 
@@ -120,29 +130,30 @@ impl Worker {
                 }
             }
         }
-        for (op, error) in refused.iter().filter(|(op, error)| self.refused.get(*op) != Some(*error)) {
-            log::error!("cannot {op}: {error}");
-        }
-        let before = std::mem::replace(&mut self.refused, refused);
+        renew(Instant::now(), &mut self.refused, refused);
         if !self.refused.is_empty() {
-            // Once more, soon: the second refusal counts.
+            // Once more, soon: that refusal counts.
             let soon = Instant::now() + AGAIN;
             self.look_at.get_or_insert(soon);
         }
-        self.tell_what_lacks(&before);
     }
 
-    /// Tells the virtual routers which VIPs the kernel refuses them, and whether it did before.
-    fn tell_what_lacks(&mut self, before: &BTreeMap<Op, String>) {
+    /// Tells the virtual routers which VIPs, devices, routes and rules the kernel refuses them, and whether it did before.
+    pub(super) fn tell_what_lacks(&mut self) {
+        // One that lacks nothing is trusted again: first all is asked for.
+        if self.vips.is_open() || self.made || self.ways.due || self.ways.question.is_open() {
+            return;
+        }
         let mut lacks = Lacks::new();
-        for (op, error) in &self.refused {
-            let Op::Add { interface, cidr, .. } = op else { continue };
-            let has =
-                |instance: &&Instance| instance.held().any(|(on, vip)| on == interface && vip.cidr == *cidr);
-            for instance in self.engine.masters().filter(has) {
-                let again = before.contains_key(op);
+        for instance in self.engine.masters() {
+            let vips = self.refused.iter().filter(|(op, _)| needs(instance, op));
+            let ways = self.ways.refused.iter().filter(|(change, _)| change.is_of(instance.config()));
+            let vips = vips.map(|(op, refusal)| -> (&dyn Display, &Refusal) { (op, refusal) });
+            for (what, Refusal { why, again, .. }) in
+                vips.chain(ways.map(|(change, refusal)| (change as _, refusal)))
+            {
                 let lack = lacks.entry(instance.config().name.clone());
-                lack.or_insert_with(|| (format!("cannot {op}: {error}"), again)).1 |= again;
+                lack.or_insert_with(|| (format!("cannot {what}: {why}"), *again)).1 |= again;
             }
         }
         if !lacks.is_empty() || self.engine.is_wary() {
