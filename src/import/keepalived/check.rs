@@ -15,12 +15,16 @@ pub(super) struct Defaults<'a> {
     interval: f64,
     retry: Option<u32>,
     pause: Option<f64>,
-    timeout: f64,
+    /// Where it is said.
+    timeout: Option<f64>,
     host: Option<&'a str>,
 }
 
 /// How often a failed check is repeated, and after how many seconds, where that is not said; no seconds: `delay_loop`.
 type Again = (u32, Option<f64>);
+
+/// How long a checker waits for an answer where that is not said, seconds.
+const TIMEOUT: f64 = 5.0;
 
 const AGAIN: Again = (1, Some(1.0));
 const AGAIN_HTTP: Again = (1, Some(3.0));
@@ -36,7 +40,7 @@ impl<'a> Defaults<'a> {
             interval: 60.0,
             retry: None,
             pause: None,
-            timeout: 5.0,
+            timeout: None,
             host: None,
         };
         Self { weight: node.find("weight").and_then(|node| node.number()), ..keepalived }.within(node)
@@ -52,7 +56,7 @@ impl<'a> Defaults<'a> {
             interval: number("delay_loop").unwrap_or(self.interval),
             retry: retry.or(self.retry),
             pause: number("delay_before_retry").or(self.pause),
-            timeout: number("connect_timeout").unwrap_or(self.timeout),
+            timeout: number("connect_timeout").or(self.timeout),
             host: node.find("virtualhost").map(Node::value).or(self.host),
         }
     }
@@ -60,14 +64,14 @@ impl<'a> Defaults<'a> {
     /// Keys of any check. A failed check is asked `retry` times more, `delay_before_retry` apart.
     fn apply(self, table: &mut Table, (retry, pause): Again) {
         let fall = self.retry.unwrap_or(retry).saturating_add(1);
-        // A probe may not outlast its period.
         let interval = self.interval.clamp(0.1, 3600.0);
         table.set("interval", seconds(interval));
         let pause = self.pause.or(pause).unwrap_or(interval).clamp(0.1, interval);
         if fall > 1 && pause < interval {
             table.set("fast", seconds(pause));
         }
-        table.set("timeout", seconds(self.timeout.clamp(0.01, interval.min(300.0))));
+        let timeout = self.timeout.unwrap_or(TIMEOUT);
+        table.set("timeout", seconds(timeout.clamp(0.01, interval.min(300.0))));
         table.set("fall", fall.clamp(1, 100));
         table.set("rise", 1);
     }
@@ -143,11 +147,20 @@ pub(super) fn checks(
 
 fn simple(draft: &mut Draft, node: &Node<'_>, kind: &str, own: Defaults<'_>) -> Table {
     rest(draft, node, COMMON);
-    begin(node, kind, own, AGAIN)
+    begin(draft, node, kind, own, AGAIN)
 }
 
 /// Type, where it is asked, and how often.
-fn begin(node: &Node<'_>, kind: &str, own: Defaults<'_>, again: Again) -> Table {
+fn begin(draft: &mut Draft, node: &Node<'_>, kind: &str, mut own: Defaults<'_>, again: Again) -> Table {
+    // A probe may not outlast its period, which theirs counts from its end. A wait that somebody has chosen is kept.
+    if let Some(timeout) = own.timeout.filter(|timeout| *timeout > own.interval) {
+        let [period, wait] = [own.interval, timeout];
+        draft.warn(
+            node.line,
+            format!("{}: a timeout of {wait}s, so asked every {wait}s, not every {period}s", node.key()),
+        );
+        own.interval = timeout;
+    }
     let mut table = Table::default();
     table.text("type", kind);
     place(node, &mut table);
@@ -175,7 +188,7 @@ fn place(node: &Node<'_>, table: &mut Table) {
 /// A check for each `host`: all of them must answer.
 fn smtp(draft: &mut Draft, node: &Node<'_>, own: Defaults<'_>) -> Vec<Table> {
     rest(draft, node, &[COMMON, &["helo_name"]].concat());
-    let mut table = begin(node, "smtp", own, AGAIN);
+    let mut table = begin(draft, node, "smtp", own, AGAIN);
     if let Some(name) = node.find("helo_name") {
         table.text("helo", name.value());
     }
@@ -192,7 +205,7 @@ fn smtp(draft: &mut Draft, node: &Node<'_>, own: Defaults<'_>) -> Vec<Table> {
 
 fn dns(draft: &mut Draft, node: &Node<'_>, own: Defaults<'_>) -> Table {
     rest(draft, node, &[COMMON, &["type", "name"]].concat());
-    let mut table = begin(node, "dns", own, AGAIN_DNS);
+    let mut table = begin(draft, node, "dns", own, AGAIN_DNS);
     table.text("record", node.find("type").map_or("SOA", Node::value));
     table.text("name", node.find("name").map_or(".", Node::value));
     table
@@ -208,14 +221,16 @@ fn udp(draft: &mut Draft, node: &Node<'_>, own: Defaults<'_>) -> Table {
     rest(draft, node, &[COMMON, &["payload", "require_reply"], &lengths].concat());
     let wanted = node.find("require_reply");
     let mut own = own;
-    if wanted.is_none() && own.timeout.min(own.interval) < SILENCE {
+    let timeout = own.timeout.unwrap_or(TIMEOUT);
+    if wanted.is_none() && timeout.min(own.interval) < SILENCE {
         draft.warn(
             node.line,
             "UDP_CHECK that takes silence for good: interval and timeout are now 4s or more",
         );
-        own = Defaults { interval: own.interval.max(SILENCE), timeout: own.timeout.max(SILENCE), ..own };
+        own.interval = own.interval.max(SILENCE);
+        own.timeout = own.timeout.map(|timeout| timeout.max(SILENCE));
     }
-    let mut table = begin(node, "udp", own, AGAIN);
+    let mut table = begin(draft, node, "udp", own, AGAIN);
     if let Some(payload) = node.find("payload") {
         table.text("send_hex", payload.value());
     }
@@ -271,7 +286,7 @@ fn misc(draft: &mut Draft, node: &Node<'_>, own: Defaults<'_>) -> Option<Table> 
         draft.warn(user.line, "user: programs run as nobody");
     }
     let timeout = node.find("misc_timeout").and_then(|node| node.number()).unwrap_or(own.interval);
-    let mut table = begin(node, "exec", Defaults { timeout, ..own }, AGAIN_MISC);
+    let mut table = begin(draft, node, "exec", Defaults { timeout: Some(timeout), ..own }, AGAIN_MISC);
     table.set("command", list(&words));
     // Theirs has its own arguments alone.
     table.set("endpoints", false);
@@ -291,7 +306,7 @@ fn http(draft: &mut Draft, node: &Node<'_>, kind: &str, own: Defaults<'_>) -> Ve
     let mut tables = Vec::new();
     for url in node.block.iter().filter(|child| child.key() == "url") {
         rest(draft, url, &["path", "digest", "status_code", "virtualhost", "regex", "regex_no_match"]);
-        let mut table = begin(node, kind, own, AGAIN_HTTP);
+        let mut table = begin(draft, node, kind, own, AGAIN_HTTP);
         table.text("path", url.find("path").map_or("/", Node::value));
         if let Some(host) = url.find("virtualhost").map(Node::value).or(own.host) {
             table.text("host", host);

@@ -245,18 +245,17 @@ fn service(draft: &mut Draft, node: &Node<'_>, front: &Front) {
         table.set("quorum", quorum);
     }
     let real: Vec<&Node<'_>> = node.block.iter().filter(|child| child.key() == "real_server").collect();
-    let inhibits = |server: &&&Node<'_>| server.find("inhibit_on_failure").is_some();
-    let all = node.find("inhibit_on_failure").is_some();
-    let some = real.iter().filter(inhibits).count();
-    let all = all || (some > 0 && some == real.len());
+    let truth = |node: &Node<'_>| node.find("inhibit_on_failure").map(Node::truth);
+    let inhibits = |server: &Node<'_>| truth(server).or_else(|| truth(node)).unwrap_or(false);
+    let all = real.iter().all(|server| inhibits(server));
     if all {
         table.text("on_fail", "quiesce");
     }
     sorry(draft, node, front, &method, &mut table);
     let mut service = Service { table, servers: Vec::new() };
-    for node in real {
-        if let Some(mut server) = real_server(draft, node, front, &method, &defaults) {
-            if !all && node.find("inhibit_on_failure").is_some() {
+    for real in real {
+        if let Some(mut server) = real_server(draft, real, front, &method, &defaults) {
+            if !all && inhibits(real) {
                 server.text("on_fail", "quiesce");
             }
             service.servers.push(server);

@@ -175,25 +175,7 @@ fn dialogue(
             draft.warn(line, format!("receive {receive}: not a regular expression here: left out"));
         }
     }
-    if matches!(service, "http" | "https") {
-        match look.text("httpmethod").filter(|method| *method != "GET") {
-            Some("HEAD") if table.has("expect") => {
-                draft.warn(
-                    look.line("httpmethod"),
-                    "httpmethod = HEAD: what is expected stands in the body, so it is GET",
-                );
-            }
-            Some(method) => table.text("method", method),
-            None => {}
-        }
-        if let Some(host) = look.text("virtualhost") {
-            table.text("host", host);
-        }
-        table.set("redirects", REDIRECTS);
-        draft.warn_once(look.line, "redirects to another server are not followed, by no check");
-    } else if service == "http_proxy" {
-        draft.warn_once(look.line, "redirects through a proxy are not followed, by no check");
-    }
+    web(draft, look, service, table);
     let logs_in = !matches!(service, "smtp" | "submission" | "dns" | "nntp" | "simpletcp" | "http_proxy");
     for (theirs, ours) in
         [("login", "user"), ("passwd", "password"), ("secret", "secret"), ("database", "database")]
@@ -235,4 +217,27 @@ fn elsewhere(
     table.text("host", name);
     table.set("port", number.parse::<u16>().unwrap_or(port));
     draft.warn(line, format!("request {uri}: {name} is no address: the real server is asked in its place"));
+}
+
+/// Method, host and redirects of a check over HTTP.
+fn web(draft: &mut Draft, look: &Look<'_, '_>, service: &str, table: &mut Table) {
+    if matches!(service, "http" | "https") {
+        match look.text("httpmethod").filter(|method| *method != "GET") {
+            Some("HEAD") if table.has("expect") => {
+                draft.warn(
+                    look.line("httpmethod"),
+                    "httpmethod = HEAD: what is expected stands in the body, so it is GET",
+                );
+            }
+            Some(method) => table.text("method", method),
+            None => {}
+        }
+        if let Some(host) = look.text("virtualhost") {
+            table.text("host", host);
+        }
+        table.set("redirects", REDIRECTS);
+        draft.warn_once(look.line, "redirects to another server are not followed, by no check");
+    } else if service == "http_proxy" {
+        draft.warn_once(look.line, "redirects through a proxy are not followed, by no check");
+    }
 }

@@ -16,39 +16,9 @@ pub(super) fn servers(
     let (word, rest) = split_word(real);
     let (method, rest) = split_word(rest);
     let method = method_of(method);
-    let (first, last) = match word.split_once("->") {
-        // The port stands behind the last address.
-        Some((first, last)) => (endpoint(first, endpoint(last, port).map(|last| last.port())), Some(last)),
-        None => (endpoint(word, port), None),
-    };
-    let Some(mut first) = first else {
-        return draft.warn(line, format!("real {word}: no address: left out"));
-    };
-    // ipvsadm puts the service's port there; the check keeps asking the other.
-    let mut asked = None;
-    if let Some(port) = port.filter(|port| method != "nat" && *port != first.port()) {
-        asked = Some(first.port()).filter(|port| *port != 0);
-        if asked.is_some() {
-            draft.warn(
-                line,
-                format!("real {word}: direct routing and tunnels do not change the port: now {port}"),
-            );
-        }
-        first.set_port(port);
-    }
+    let Some((address, asked)) = place(draft, (line, word), method, port) else { return };
     let mut table = Table::default();
-    let text = match last.and_then(|last| endpoint(last, port)) {
-        None => behind(first, port),
-        Some(last) => {
-            let port = if port.is_some() && first.port() != 0 {
-                format!(":{}", first.port())
-            } else {
-                String::new()
-            };
-            format!("{}-{}{port}", first.ip(), last.ip())
-        }
-    };
-    table.text("address", &text);
+    table.text("address", &address);
     table.text("method", method);
     let more = More::of(rest);
     table.set("weight", more.weight.unwrap_or(1));
@@ -65,6 +35,45 @@ pub(super) fn servers(
         table.set("check", check(draft, look, (port, asked), protocol, own));
     }
     servers.push(table);
+}
+
+/// Where the servers of a line are, and the port that their checks ask where they have another here; `None` when it cannot be
+/// said.
+fn place(
+    draft: &mut Draft,
+    (line, word): (usize, &str),
+    method: &str,
+    port: Option<u16>,
+) -> Option<(String, Option<u16>)> {
+    let (first, last) = match word.split_once("->") {
+        // The port stands behind the last address.
+        Some((first, last)) => (endpoint(first, endpoint(last, port).map(|last| last.port())), Some(last)),
+        None => (endpoint(word, port), None),
+    };
+    let Some(mut first) = first else {
+        draft.warn(line, format!("real {word}: no address: left out"));
+        return None;
+    };
+    let mut asked = None;
+    // ipvsadm puts the service's port there; the check keeps asking the other.
+    if let Some(port) = port.filter(|port| method != "nat" && *port != first.port()) {
+        asked = Some(first.port()).filter(|port| *port != 0);
+        if asked.is_some() {
+            draft.warn(
+                line,
+                format!("real {word}: direct routing and tunnels do not change the port: now {port}"),
+            );
+        }
+        first.set_port(port);
+    }
+    let text = match last.and_then(|last| endpoint(last, port)) {
+        None => behind(first, port),
+        Some(last) if port.is_some() && first.port() != 0 => {
+            format!("{}-{}:{}", first.ip(), last.ip(), first.port())
+        }
+        Some(last) => format!("{}-{}", first.ip(), last.ip()),
+    };
+    Some((text, asked))
 }
 
 /// What follows the method.
