@@ -1,7 +1,7 @@
 //! Checks of text protocols and TLS on the loopback: against servers as Debian builds them, and against peers that misbehave in
 //! each known way. What is asserted is the verdict and the words that the operator reads.
 
-#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests")]
 
 mod ask;
 mod authority;
