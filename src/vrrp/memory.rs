@@ -177,9 +177,10 @@ impl Memory {
     /// The directory cannot be written.
     pub fn end(&mut self, facts: &Facts) -> io::Result<()> {
         let (held, yielding) = (facts.held.clone(), facts.yielding.clone());
-        self.write(&Life { held, yielding, ..Life::default() })?;
+        let written = self.write(&Life { held, yielding, ..Life::default() });
         self.file = None;
-        Ok(())
+        // Better nothing than a master that has resigned.
+        written.inspect_err(|_| drop(fs::remove_file(&self.path)))
     }
 }
 

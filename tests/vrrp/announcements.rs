@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use director::config::model::{Garp, VrrpInstance};
+use director::config::model::{Garp, VirtualMac, VrrpInstance};
 use director::units::Vrid;
 use director::vrrp::effect::Effect;
 use director::vrrp::instance::Entry;
@@ -87,42 +87,59 @@ fn the_first_announcement_of_every_vip_comes_before_the_second_of_any() {
     assert!(log[2 * all - 1].0 < Duration::from_millis(100), "{:?}", log[2 * all - 1]);
 }
 
-/// Master with the VIPs .45 and .46, and two seconds later another file, which lists `then`: how often each VIP is announced after that.
-fn announced_after_a_reload(then: &[&str]) -> BTreeMap<String, usize> {
-    let with =
-        |vips: &[&str]| VrrpInstance { addresses: vips.iter().copied().map(vip).collect(), ..config() };
-    let mut bench = Bench::new(with(&["10.0.0.45", "10.0.0.46"]));
-    let mut tally = BTreeMap::new();
-    let run = |bench: &mut Bench, time: Duration, tally: &mut BTreeMap<String, usize>| {
-        let end = bench.now + time;
-        while bench.now < end {
-            bench.engine.tick(bench.now);
-            for effect in bench.engine.effects() {
-                if let Effect::Announce { vip, .. } = effect {
-                    *tally.entry(vip.to_string()).or_default() += 1;
-                }
+fn with(vips: &[&str]) -> VrrpInstance {
+    VrrpInstance { addresses: vips.iter().copied().map(vip).collect(), ..config() }
+}
+
+/// What is announced while `time` passes: how often each VIP on each interface.
+fn announced(bench: &mut Bench, time: Duration) -> BTreeMap<String, usize> {
+    let (mut tally, end) = (BTreeMap::new(), bench.now + time);
+    while bench.now < end {
+        bench.engine.tick(bench.now);
+        for effect in bench.engine.effects() {
+            if let Effect::Announce { vip, interface } = effect {
+                *tally.entry(format!("{vip} {interface}")).or_default() += 1;
             }
-            bench.now = bench.engine.deadline(bench.now).map_or(end, |at| at.clamp(bench.now, end));
         }
-    };
-    bench.now += Duration::from_secs(4);
-    run(&mut bench, Duration::from_secs(2), &mut tally);
-    assert_eq!(tally, BTreeMap::from(["10.0.0.45", "10.0.0.46"].map(|vip| (vip.to_owned(), 5))));
-    tally.clear();
-    bench.engine.configure(bench.now, vec![with(then)], |_| Entry::Listen);
-    run(&mut bench, Duration::from_secs(10), &mut tally);
+        bench.now = bench.engine.deadline(bench.now).map_or(end, |at| at.clamp(bench.now, end));
+    }
     tally
+}
+
+fn times<const N: usize>(expected: [(&str, usize); N]) -> BTreeMap<String, usize> {
+    expected.map(|(what, times)| (what.to_owned(), times)).into()
+}
+
+/// Master with the VIPs .45 and .46, and two seconds later another file: what is announced in the ten seconds after that.
+fn announced_after_a_reload(then: VrrpInstance) -> BTreeMap<String, usize> {
+    let mut bench = Bench::new(with(&["10.0.0.45", "10.0.0.46"]));
+    bench.now += Duration::from_secs(4);
+    let before = announced(&mut bench, Duration::from_secs(2));
+    assert_eq!(before, times([("10.0.0.45 eth0", 5), ("10.0.0.46 eth0", 5)]));
+    bench.engine.observe(bench.now, |facts| {
+        let device = facts.links[&eth0()].clone();
+        facts.links.insert("v4.51.eth0".parse().unwrap(), device);
+    });
+    bench.engine.configure(bench.now, vec![then], |_| Entry::Listen);
+    announced(&mut bench, Duration::from_secs(10))
 }
 
 #[test]
 fn a_vip_that_has_left_the_file_is_announced_no_more() {
-    let announced = announced_after_a_reload(&["10.0.0.45"]);
-    assert_eq!(announced, BTreeMap::from([("10.0.0.45".to_owned(), 5)]));
+    assert_eq!(announced_after_a_reload(with(&["10.0.0.45"])), times([("10.0.0.45 eth0", 5)]));
 }
 
 #[test]
 fn a_new_vip_takes_no_announcement_from_the_others() {
-    let announced = announced_after_a_reload(&["10.0.0.45", "10.0.0.46", "10.0.0.47"]);
-    let expected = [("10.0.0.45", 5), ("10.0.0.46", 5), ("10.0.0.47", 10)];
-    assert_eq!(announced, expected.map(|(vip, times)| (vip.to_owned(), times)).into());
+    let announced = announced_after_a_reload(with(&["10.0.0.45", "10.0.0.46", "10.0.0.47"]));
+    assert_eq!(announced, times([("10.0.0.45 eth0", 5), ("10.0.0.46 eth0", 5), ("10.0.0.47 eth0", 10)]));
+}
+
+#[test]
+fn vips_that_get_a_hardware_address_of_their_own_are_announced_with_it() {
+    let (device, mac) = ("v4.51.eth0".parse().unwrap(), "00:00:5e:00:01:33".parse().unwrap());
+    let virtual_mac = Some(VirtualMac { device, mac, advertises: false });
+    let announced =
+        announced_after_a_reload(VrrpInstance { virtual_mac, ..with(&["10.0.0.45", "10.0.0.46"]) });
+    assert_eq!(announced, times([("10.0.0.45 v4.51.eth0", 10), ("10.0.0.46 v4.51.eth0", 10)]));
 }

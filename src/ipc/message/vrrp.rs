@@ -102,7 +102,7 @@ pub struct PeerWay {
     pub interface: IfName,
     /// Its address.
     pub address: IpAddr,
-    /// Whether what it says is signed.
+    /// Whether all that it says here is signed.
     pub signed: bool,
     /// When it was last heard here, milliseconds ago.
     pub heard_ms: u64,

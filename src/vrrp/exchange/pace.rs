@@ -8,6 +8,8 @@ const QUICK: Duration = Duration::from_secs(1);
 const SLOW: Duration = Duration::from_secs(10);
 /// Between two letters, however much happens.
 const LEAST: Duration = Duration::from_millis(100);
+/// Who is not told of for so long, by letters that do come, is not there any more: longer than from one slow letter to the next.
+pub const LEFT: Duration = Duration::from_secs(12);
 /// How long a silent box counts as present, and a new beginning as new: three slow letters and a little.
 pub const PATIENCE: Duration = Duration::from_secs(35);
 

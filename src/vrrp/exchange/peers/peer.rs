@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::super::letter::{Letter, Told};
 use super::super::outline::{FIRMWARE, Outline, Way};
-use super::super::pace::PATIENCE;
+use super::super::pace::{LEFT, PATIENCE};
 use super::{Arrival, MOST};
 use crate::ipc::message::{PeerRouter, PeerStatus, PeerWay, RouterState};
 use crate::units::IfName;
@@ -43,7 +43,8 @@ struct Router {
 struct Heard {
     interface: IfName,
     address: IpAddr,
-    signed: bool,
+    /// When the last letter came here that was not signed: some may be, where virtual routers have different keys.
+    unsigned: Option<Instant>,
     at: Instant,
 }
 
@@ -76,13 +77,16 @@ impl Peer {
         signed: bool,
         arrival: Arrival<'_>,
     ) {
-        let heard = Heard { interface: arrival.interface.clone(), address: arrival.source, signed, at: now };
-        self.ways.retain(|way| (&way.interface, way.address) != (&heard.interface, heard.address));
+        let here = |way: &Heard| (&way.interface, way.address) == (arrival.interface, arrival.source);
+        let before = self.ways.iter().find(|way| here(way)).and_then(|way| way.unsigned);
+        let unsigned = if signed { before } else { Some(now) };
+        self.ways.retain(|way| !here(way));
         if self.ways.len() >= MOST {
             let oldest = self.ways.iter().map(|way| way.at).min();
             self.ways.retain(|way| Some(way.at) != oldest);
         }
-        self.ways.push(heard);
+        let (interface, address) = (arrival.interface.clone(), arrival.source);
+        self.ways.push(Heard { interface, address, unsigned, at: now });
         self.ways.sort_by(|a, b| (&a.interface, a.address).cmp(&(&b.interface, b.address)));
         for (name, ours) in ways.iter().flat_map(|way| &way.routers) {
             let told = letter.routers.iter().find(|told| (told.vrid, told.ipv6) == (ours.vrid, ours.ipv6));
@@ -95,7 +99,7 @@ impl Peer {
         // is out stays, and grows old.
         self.routers.retain(|_, router| {
             let silent = (&router.interface, router.address) != (arrival.interface, arrival.source);
-            silent || now.saturating_duration_since(router.at) < LASTS
+            silent || now.saturating_duration_since(router.at) < LEFT
         });
         self.letter = letter;
         self.heard = now;
@@ -166,7 +170,7 @@ impl Peer {
         let way = |heard: &Heard| PeerWay {
             interface: heard.interface.clone(),
             address: heard.address,
-            signed: heard.signed,
+            signed: heard.unsigned.is_none_or(|at| now.saturating_duration_since(at) >= LEFT),
             heard_ms: age(heard.at),
         };
         let routers = self.shared(outline).map(|(name, _, Router { told, at, .. })| PeerRouter {

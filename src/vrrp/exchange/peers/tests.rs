@@ -292,6 +292,15 @@ fn a_router_with_a_key_beside_one_without_is_known_by_signed_letters_alone() {
     let signed = Way { key: Some(key()), ..way(&["eth0"], "VI_A", 51) };
     let ours = of(vec![signed, way(&["eth0"], "VI_B", 52)]);
     both_are_known(&ours);
+    let (mut mixed, start) = (Box::new(), Instant::now());
+    for outline in [&ours, &of(vec![ours.ways[1].clone(), ours.ways[0].clone()])] {
+        let mut twin = Twin::new(outline);
+        twin.tell(&mut mixed, &ours, Second(start, if outline == &ours { 0 } else { 1 }), &[]);
+        assert!(
+            !mixed.peers.status(start, &ours)[0].ways[0].signed,
+            "one of them is not, whichever came last"
+        );
+    }
     both_are_known(&of(ours.ways.iter().rev().cloned().map(swap_names).collect()));
     let (mut lb1, start) = (Box::new(), Instant::now());
     // An unsigned letter that tells of both.
