@@ -16,7 +16,7 @@ use super::keepalived::Keepalived;
 use super::skip;
 
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Above what a timer promises, for a process without real-time on two processors.
+/// Above what a timer promises, for a process without real-time.
 const SLACK: Duration = Duration::from_millis(20);
 
 fn router(priority: u8, more: &str) -> String {
@@ -161,8 +161,9 @@ fn keepalived_takes_over_what_is_handed_to_it() {
     let theirs = segment.host("keepalived", "10.0.0.2/24").unwrap();
     let text = router(200, "checksum = \"pseudo-header\"\n");
     let mut director = Director::new(&ours, &file("10.0.0.1/24", &text));
-    let config = "vrrp_instance VI_1 {\n interface eth0\n virtual_router_id 51\n priority 100\n version 3\n \
-                  advert_int 1\n nopreempt\n virtual_ipaddress {\n 10.0.0.45\n }\n}\n";
+    // Before all that is not real-time: what counts is its protocol, not who else computes here.
+    let config = "global_defs {\n vrrp_priority -20\n}\nvrrp_instance VI_1 {\n interface eth0\n virtual_router_id 51\n \
+                  priority 100\n version 3\n advert_int 1\n nopreempt\n virtual_ipaddress {\n 10.0.0.45\n }\n}\n";
     let mut keepalived = Keepalived::new(&theirs, config);
     director.start();
     director.wait_for("master", 0, PATIENCE);
