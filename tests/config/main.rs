@@ -305,6 +305,25 @@ fn the_list_of_peers_serves_every_box() {
 }
 
 #[test]
+fn a_list_of_one_word_is_one_word() {
+    let program = |command: &str| {
+        let text = format!(
+            "version = 1\n[[interface]]\nname = \"eth0\"\naddresses = [\"192.0.2.1/24\"]\n[[service]]\nname = \"s\"\n\
+             listen = \"192.0.2.1:80\"\nmethod = \"nat\"\ncheck = {{ type = \"exec\", command = {command} }}\n\
+             server = [{{ address = \"10.0.0.1\" }}]\n"
+        );
+        let config = check(text.into_bytes(), "director.toml", &NodeFacts::default()).unwrap().config;
+        let CheckKind::Exec { command, args, .. } = &config.services[0].servers[0].checks[0].kind else {
+            panic!()
+        };
+        (command.clone(), args.clone())
+    };
+    assert_eq!(program("\"/bin/ask me\""), ("/bin/ask".to_owned(), vec!["me".to_owned()]));
+    assert_eq!(program("[\"/bin/ask me\"]"), ("/bin/ask me".to_owned(), Vec::new()));
+    assert_eq!(program("[\"/bin/ask\", \"me too\"]"), ("/bin/ask".to_owned(), vec!["me too".to_owned()]));
+}
+
+#[test]
 fn the_box_is_found_by_hardware_address_or_name() {
     let text =
         fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/config/ok/everything.toml")).unwrap();

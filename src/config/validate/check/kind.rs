@@ -208,7 +208,7 @@ fn exec(table: &CheckTable, faults: &mut Faults<'_>) -> Option<CheckKind> {
     let given = table.command.required(table.at, "command", example, faults)?;
     let items = &given.value.0.items;
     // A single string is a line of words, a list has one word in each element.
-    let line = items.first().filter(|_| items.len() == 1).map(|at| at.value.split_whitespace());
+    let line = items.first().filter(|at| at.span == given.span).map(|at| at.value.split_whitespace());
     let words: Vec<String> = match line {
         Some(words) => words.map(str::to_owned).collect(),
         None => items.iter().map(|at| at.value.clone()).collect(),
