@@ -95,6 +95,9 @@ struct Mark {
     heard: Sequences,
 }
 
+/// A letter, the ways by which it may have come, and whether it is signed.
+type Judged<'a> = (Letter, Vec<&'a Way>, bool);
+
 impl Peers {
     /// Nobody was heard; `sender` is our own number.
     #[must_use]
@@ -139,14 +142,14 @@ impl Peers {
         heard
     }
 
-    /// The letter, the ways by which it may have come, and whether it is signed; `None` for one of our own. Routers that share an
+    /// What a datagram says; `None` for one of our own. Routers that share an
     /// interface but not the whole way have a letter each, and only the routers in it tell which.
     fn judge<'a>(
         &mut self,
         unix: Duration,
         outline: &'a Outline,
         arrival: Arrival<'_>,
-    ) -> Result<Option<(Letter, Vec<&'a Way>, bool)>, Refusal> {
+    ) -> Result<Option<Judged<'a>>, Refusal> {
         let (letter, length) = Letter::decode(arrival.bytes).map_err(Refusal::Malformed)?;
         if letter.sender == self.sender {
             return Ok(None);
