@@ -41,8 +41,11 @@ fn route(draft: &mut Draft, line: &Node<'_>) -> Option<String> {
             }
             // The kernel's choice is what people write: `link` without a gateway, else `global`.
             "scope" => words.next().map(drop),
-            // Director puts back whatever goes, so there is nothing to track.
-            "no_track" | "unicast" | "inet" | "inet6" => Some(()),
+            "no_track" => {
+                untracked(draft, line, "route");
+                Some(())
+            }
+            "unicast" | "inet" | "inet6" => Some(()),
             to if !table.has("to") && is_network(to) => {
                 table.text("to", &destination(to));
                 Some(())
@@ -78,7 +81,11 @@ fn rule(draft: &mut Draft, line: &Node<'_>, preference: u32) -> Option<String> {
     let mut words = line.words.iter().copied();
     while let Some(word) = words.next() {
         let known = match word {
-            "no_track" | "inet" | "inet6" => Some(()),
+            "no_track" => {
+                untracked(draft, line, "rule");
+                Some(())
+            }
+            "inet" | "inet6" => Some(()),
             "from" | "to" => words.next().map(|network| {
                 // Any source is what no source says.
                 if network != "all" && network != "any" && network != "default" {
@@ -116,6 +123,15 @@ fn rule(draft: &mut Draft, line: &Node<'_>, preference: u32) -> Option<String> {
         return None;
     }
     Some(table.inline())
+}
+
+/// What goes is put back; what the kernel refuses has no such exception.
+fn untracked(draft: &mut Draft, line: &Node<'_>, what: &str) {
+    let words = line.words.join(" ");
+    let why = format!(
+        "{what} {words}: no_track means nothing here: one that the kernel refuses is a fault of the virtual router"
+    );
+    draft.warn(line.line, why);
 }
 
 /// Numbers, and the names that every host has (rt_tables).
