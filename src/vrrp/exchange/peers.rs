@@ -142,8 +142,8 @@ impl Peers {
         heard
     }
 
-    /// What a datagram says; `None` for one of our own. Routers that share an
-    /// interface but not the whole way have a letter each, and only the routers in it tell which.
+    /// What a datagram says; `None` for one of our own. Routers that share an interface but not the whole way have a letter each, and
+    /// only the routers in it tell which.
     fn judge<'a>(
         &mut self,
         unix: Duration,

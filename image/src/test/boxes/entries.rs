@@ -3,6 +3,7 @@
 pub mod questions;
 
 use std::path::Path;
+use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
 
@@ -13,7 +14,7 @@ use director_lab::guest::Guest;
 use super::kept;
 use super::manual::{Manual, prompt};
 use super::menu::{leave, sees_the_stick};
-use super::person::{INVITATION, Person};
+use super::person::{INVITATION, MAIN, Person};
 use super::place::Place;
 use super::site::{BOOT, PATIENCE};
 use crate::test::outcome::Outcome;
@@ -21,6 +22,8 @@ use crate::test::outcome::Outcome;
 const DIALOGUES: &str = include_str!("entries/dialogues.txt");
 /// What ends a question that takes a key at once.
 const KEYS: [&str; 3] = ["q = back --", "any other key = back) ", "any key = back."];
+
+const CONFIGURATION: &str = "r, f, d, u, c, b, h or e; ? explains them (empty line = back): ";
 
 /// Plays [`DIALOGUES`] on a box with the manual's configuration, and looks at what it has left on stick and disk.
 ///
@@ -149,6 +152,7 @@ fn outside(person: &mut Person<'_>, place: &Place, what: &str) -> Result<()> {
             ensure!(stick == file, "on the stick:\n{stick}\non the box:\n{file}");
             Ok(())
         }
+        "trial" => on_trial(person),
         "cable" => person.guest().qmp().cable(1, rest == "1 on"),
         "console" => person.guest().serial().expect(rest, PATIENCE).map(drop),
         "answers" => super::await_true("the VIP answers", || {
@@ -156,6 +160,20 @@ fn outside(person: &mut Person<'_>, place: &Place, what: &str) -> Result<()> {
             place.gateway.namespace().run(ask).is_ok_and(|sample| sample.answer.is_ok())
         }),
         _ => bail!("{word:?} is no word of a dialogue"),
+    }
+}
+
+/// The entry of the configuration, once it says that a change is on trial: a moment after it was said to be, so that the answer arrives
+/// before an address goes, nothing can be confirmed yet.
+fn on_trial(person: &mut Person<'_>) -> Result<()> {
+    let begun = Instant::now();
+    loop {
+        person.home()?;
+        person.answer(MAIN, "3")?;
+        if person.hear(CONFIGURATION)?.contains("is on trial") {
+            return Ok(());
+        }
+        ensure!(begun.elapsed() < PATIENCE, "no change is on trial");
     }
 }
 
