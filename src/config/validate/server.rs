@@ -45,14 +45,7 @@ pub(super) fn servers(
         let example = "address = \"192.168.61.22:80\"";
         let method = raw.method.get().copied().unwrap_or(front.method);
         let tunnel = tunnel(&raw.tunnel, front.tunnel, faults);
-        if let Some(span) = raw.tunnel.span()
-            && method != Method::Tun
-        {
-            faults.add(span, "`tunnel` is for method = \"tun\"");
-        }
-        if let Some(span) = raw.on_fail.span().filter(|_| what == SORRY_SERVER) {
-            faults.add(span, "`on_fail` is for real servers: a sorry server that fails is left out");
-        }
+        misplaced(raw, method, what, faults);
         let (upper, lower) = limits(raw, faults);
         let own = raw.check.is_given().then(|| checks(&raw.check, raw.at, front, shared, faults));
         let Some(At { value: targets, span }) = raw.address.required(raw.at, "address", example, faults)
@@ -67,13 +60,12 @@ pub(super) fn servers(
             crosses,
             faults,
         );
-        let weight = raw.weight.get().copied().unwrap_or(defaults.weight);
-        let enabled = raw.enabled.get().copied().unwrap_or(true);
         let count = targets.addresses.count();
         if count > MOST_KEYS {
             faults.add(*span, format!("`address` stands for {count} servers, at most {MOST_KEYS} are taken"));
             continue;
         }
+        let entries = ports_in_the_kernel(front, port);
         for address in targets.addresses.iter() {
             let address = SocketAddr::new(address, port);
             host_address(address.ip(), *span, what, faults);
@@ -82,31 +74,46 @@ pub(super) fn servers(
             if front.keys.iter().any(|key| key.value.listen == Listen::Address(address)) {
                 faults.add(*span, format!("{what} {address} is the service itself"));
             }
-            // The kernel has one entry for both `10.0.0.1` and `10.0.0.1:80` behind a service of port 80.
-            let ports = front.keys.iter().filter_map(|key| match key.value.listen {
-                Listen::Address(own) if port == 0 => Some(own.port()),
-                Listen::Address(_) | Listen::Fwmark { .. } => None,
-            });
-            let ports: BTreeSet<u16> = ports.collect();
-            let mut entries = if ports.is_empty() { vec![port] } else { Vec::from_iter(ports) }.into_iter();
-            entries.all(|port| {
-                let entry = SocketAddr::new(address.ip(), port);
+            entries.iter().all(|port| {
+                let entry = SocketAddr::new(address.ip(), *port);
                 seen.claim(entry, *span, format_args!("{what} {entry} of this service"), faults)
             });
             servers.push(Server {
                 address,
-                weight,
+                weight: raw.weight.get().copied().unwrap_or(defaults.weight),
                 method,
                 tunnel,
                 upper,
                 lower,
-                enabled,
+                enabled: raw.enabled.get().copied().unwrap_or(true),
                 on_fail: raw.on_fail.get().copied(),
                 checks: checks.to_vec(),
             });
         }
     }
     servers
+}
+
+/// What other servers may have.
+fn misplaced(raw: &raw::Server, method: Method, what: &str, faults: &mut Faults<'_>) {
+    if let Some(span) = raw.tunnel.span()
+        && method != Method::Tun
+    {
+        faults.add(span, "`tunnel` is for method = \"tun\"");
+    }
+    if let Some(span) = raw.on_fail.span().filter(|_| what == SORRY_SERVER) {
+        faults.add(span, "`on_fail` is for real servers: a sorry server that fails is left out");
+    }
+}
+
+/// The ports under which the kernel has a server of this `port`: one for both `10.0.0.1` and `10.0.0.1:80` behind port 80.
+fn ports_in_the_kernel(front: &Front, port: u16) -> BTreeSet<u16> {
+    let behind = front.keys.iter().filter_map(|key| match key.value.listen {
+        Listen::Address(own) if port == 0 => Some(own.port()),
+        Listen::Address(_) | Listen::Fwmark { .. } => None,
+    });
+    let behind: BTreeSet<u16> = behind.collect();
+    if behind.is_empty() { BTreeSet::from([port]) } else { behind }
 }
 
 /// Connections from which a server is passed over, and below which it is used again.
