@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
+#[path = "check_text/residue.rs"]
+mod residue; // whether probes leave anything behind
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,6 +15,7 @@ use director::check::{Outcome, Target, probe};
 use director::config::model::{Check, CheckKind};
 use director::ipc::message::Health;
 use director_lab::namespace::Namespace;
+use residue::{Asked, asks_alone, leave_nothing};
 use socket2::{Domain, Protocol, Socket, Type};
 
 /// IPPROTO_SCTP (linux/in.h).
@@ -50,6 +54,30 @@ fn an_association_is_established_refused_and_leaves_nothing() {
         drop(server);
         assert_eq!(ask(address), Outcome::Failure("connection refused".into()), "{address}");
     }
+}
+
+#[test]
+fn many_probes_leave_nothing_behind() {
+    if std::env::var_os("DIRECTOR_KERNEL_TEST").is_none() {
+        eprintln!("skipped: runs in a guest with the shipped kernel");
+        return;
+    }
+    if asks_alone() {
+        return;
+    }
+    let servers = ["127.0.0.1:0", "[::1]:0"].map(|address| {
+        let address: SocketAddr = address.parse().unwrap();
+        let server =
+            Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::from(SCTP))).unwrap();
+        server.bind(&address.into()).unwrap();
+        server.listen(128).unwrap();
+        let address = server.local_addr().unwrap().as_socket().unwrap();
+        std::thread::spawn(move || while server.accept().is_ok() {});
+        address
+    });
+    let mut asked = Vec::from(servers.map(|server| Asked::good(server, CheckKind::Sctp)));
+    asked.push(Asked::bad("127.0.0.1:9".parse().unwrap(), CheckKind::Sctp));
+    leave_nothing("many_probes_leave_nothing_behind", &asked, 1_000);
 }
 
 /// What a dummy interface is sent is gone.

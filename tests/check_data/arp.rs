@@ -13,9 +13,13 @@ use director_lab::preflight;
 use director_lab::segment::Segment;
 
 use crate::ask::{ask, bad, block_on, free_port, good, local};
+use crate::residue::{Asked, asks_alone, leave_nothing};
 
 #[test]
 fn a_neighbour_answers_and_nobody_else() {
+    if asks_alone() {
+        return;
+    }
     if let Err(why) = preflight::namespaces() {
         eprintln!("skipped: {why:#}");
         return;
@@ -51,6 +55,11 @@ fn a_neighbour_answers_and_nobody_else() {
     assert_eq!(ask_in_box("192.0.2.1", 20_000), Some(routed));
     let nowhere = Outcome::Unreachable("network unreachable".into());
     assert_eq!(ask_in_box("[2001:db8:8::1]", 20_000), Some(nowhere));
+
+    let asked = ["10.7.0.2:0", "[2001:db8:7::2]:0"].map(|address| address.parse().unwrap());
+    let asked = asked.map(|address| Asked::good(address, CheckKind::Arp));
+    let test = "arp::a_neighbour_answers_and_nobody_else";
+    box_.namespace().run(move || leave_nothing(test, &asked, 1_000)).unwrap();
 }
 
 /// The defaults of `check = "udp"`, with which a server that was switched off must be down.

@@ -14,7 +14,7 @@ fn udp(reply: Option<&str>) -> CheckKind {
 }
 
 /// Answers every datagram with `answer`.
-fn echo(answer: &'static [u8]) -> u16 {
+pub fn echo(answer: &'static [u8]) -> u16 {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     let port = socket.local_addr().unwrap().port();
     std::thread::spawn(move || {

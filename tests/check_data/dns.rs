@@ -5,6 +5,7 @@ use director::config::model::CheckKind;
 use director_lab::peer::Daemon;
 
 use crate::ask::{ask, bad, fetch, free_port, good, local};
+use crate::residue::{Asked, asks_alone, leave_nothing};
 
 const PACKAGES: &[&str] = &["nsd", "libevent-2.1-7", "libfstrm0", "libprotobuf-c1", "libssl3"];
 
@@ -30,6 +31,9 @@ fn dns(name: &str, record: &str, expect: &[&str], tcp: bool) -> CheckKind {
 
 #[test]
 fn nsd_is_asked_for_every_type() {
+    if asks_alone() {
+        return;
+    }
     let Some(peer) = fetch(PACKAGES) else { return };
     let (folder, port) = (tempfile::tempdir().unwrap(), free_port());
     let at = folder.path().display();
@@ -80,6 +84,14 @@ fn nsd_is_asked_for_every_type() {
     assert_eq!(of("no.example.com", "A", &[]), bad("NXDOMAIN for no.example.com A"));
     assert_eq!(of("example.net", "A", &[]), bad("REFUSED for example.net A"));
     names(port);
+
+    let asked = [
+        Asked::good(local(port), dns("www.example.com", "A", &["192.0.2.1"], false)),
+        Asked::good(local(port), dns("www.example.com", "AAAA", &[], true)),
+        Asked::good(local(port), dns("many.example.com", "A", &["198.51.100.99"], false)),
+        Asked::bad(local(port), dns("no.example.com", "A", &[], false)),
+    ];
+    leave_nothing("dns::nsd_is_asked_for_every_type", &asked, 2_000);
 }
 
 /// The same server as a name server of the box.

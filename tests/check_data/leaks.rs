@@ -1,4 +1,4 @@
-//! Probes of every kind that are given up leave no descriptor, no process and no memory behind.
+//! Probes that are given up, of every kind, and good ones that need no server of Debian's, leave no descriptor, no process and no memory behind.
 
 use std::net::UdpSocket;
 
@@ -6,6 +6,7 @@ use director::config::model::CheckKind;
 
 use crate::ask::local;
 use crate::bad::{kinds, serve};
+use crate::datagrams::echo;
 use crate::programs::{exec, script};
 use crate::residue::{Asked, asks_alone, leave_nothing};
 
@@ -33,4 +34,32 @@ fn probes_that_are_given_up_leave_nothing_behind() {
     asked.extend(all.map(|(kind, server)| Asked::any(server, kind)));
     asked.push(Asked::bad(local(80), CheckKind::File { path: "/etc/hostname".into() }));
     leave_nothing("leaks::probes_that_are_given_up_leave_nothing_behind", &asked, 4_000);
+}
+
+#[test]
+fn good_probes_leave_nothing_behind() {
+    if asks_alone() {
+        return;
+    }
+    let (_folder, program) = script("exit 0");
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("state");
+    std::fs::write(&file, "up\n").unwrap();
+    let answers = local(echo(b"pong"));
+    let udp = |reply: Option<&str>| CheckKind::Udp {
+        send: b"ping".to_vec(),
+        reply: reply.map(|reply| reply.parse().unwrap()),
+    };
+    let file = CheckKind::File { path: file.to_str().unwrap().into() };
+    let mut asked = vec![
+        Asked::good(answers, udp(Some("^pong$"))),
+        Asked::good(answers, udp(None)),
+        Asked::good(local(80), file),
+        Asked::good(local(80), exec(&program, &[], false)),
+    ];
+    if nix::unistd::geteuid().is_root() {
+        asked
+            .extend(["127.0.0.1:0", "[::1]:0"].map(|own| Asked::good(own.parse().unwrap(), CheckKind::Ping)));
+    }
+    leave_nothing("leaks::good_probes_leave_nothing_behind", &asked, 4_000);
 }

@@ -8,6 +8,7 @@ use director::ipc::message::Health;
 use director_lab::peer::Daemon;
 
 use crate::ask::{ask, bad, fetch, free_port, good, local, verdict};
+use crate::residue::{Asked, asks_alone, leave_nothing};
 
 const PACKAGES: &[&str] = &[
     "freeradius",
@@ -28,11 +29,14 @@ fn radius(login: Option<&str>, secret: &str) -> CheckKind {
 
 #[test]
 fn freeradius_is_logged_in_to() {
+    if asks_alone() {
+        return;
+    }
     let Some(peer) = fetch(PACKAGES) else { return };
     let (folder, port) = (tempfile::tempdir().unwrap(), free_port());
     let at = folder.path().display();
     let config = format!(
-        "prefix = {usr}\nname = radiusd\nlogdir = {at}\nrun_dir = {at}\nconfdir = {at}\n\
+        "max_requests = 65536\ncleanup_delay = 0\nprefix = {usr}\nname = radiusd\nlogdir = {at}\nrun_dir = {at}\nconfdir = {at}\n\
          libdir = {usr}/lib/freeradius\nlog {{\n destination = stdout\n}}\n\
          security {{\n status_server = yes\n}}\n\
          client local {{\n ipaddr = 127.0.0.1\n secret = testing123\n require_message_authenticator = yes\n}}\n\
@@ -60,6 +64,10 @@ fn freeradius_is_logged_in_to() {
     // Who signs with another secret gets no answer at all.
     let silent = (Health::Down, "no answer within 300ms".to_owned());
     assert_eq!(verdict(local(port), radius(None, "other")), silent);
+
+    let asked = [radius(None, "testing123"), radius(Some(password), "testing123")];
+    let asked = asked.map(|kind| Asked::good(local(port), kind));
+    leave_nothing("radius::freeradius_is_logged_in_to", &asked, 1_000);
 }
 
 #[test]

@@ -1,8 +1,12 @@
 //! An authority and the certificates that it signs, made by openssl.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use director_lab::command::output;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 const KEY: [&str; 5] = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
 
@@ -20,6 +24,14 @@ impl Certificate {
     /// Both as text.
     pub fn pem(&self) -> (String, String) {
         (read(&self.certificate), read(&self.key))
+    }
+
+    /// A server that shows it, and wants none.
+    pub fn server(&self) -> Arc<ServerConfig> {
+        let certificate = CertificateDer::from_pem_file(&self.certificate).unwrap();
+        let key = PrivateKeyDer::from_pem_file(&self.key).unwrap();
+        let server = ServerConfig::builder().with_no_client_auth().with_single_cert(vec![certificate], key);
+        Arc::new(server.unwrap())
     }
 }
 

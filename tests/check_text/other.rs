@@ -6,9 +6,7 @@ use std::sync::Arc;
 
 use director::config::model::{CheckKind, Http, MailTls, Tls};
 use director_lab::peer::{Daemon, Peer, free_port};
-use tokio_rustls::rustls::pki_types::pem::PemObject;
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use tokio_rustls::rustls::{ServerConfig, ServerConnection, StreamOwned};
+use tokio_rustls::rustls::{ServerConnection, StreamOwned};
 
 use super::ask::{down, late, local, login, up};
 use super::authority::Authority;
@@ -92,13 +90,7 @@ fn nntp_servers_that_misbehave() {
 #[test]
 fn news_by_tls() {
     let Some(authority) = Authority::new() else { return };
-    let (certificate, key) = authority.good("news.example.com").pem();
-    let (certificate, key) = (
-        CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap(),
-        PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap(),
-    );
-    let server = ServerConfig::builder().with_no_client_auth().with_single_cert(vec![certificate], key);
-    let server = Arc::new(server.unwrap());
+    let server = authority.good("news.example.com").server();
     let news = |begins_plain: bool| {
         let server = Arc::clone(&server);
         serve(move |mut stream| {

@@ -2,9 +2,11 @@
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
 use std::time::Duration;
 
 use socket2::{Domain, Socket, Type};
+use tokio_rustls::rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 /// A server that treats each connection by `serve`, on a thread of its own, until the test program ends.
 pub fn serve(serve: impl Fn(TcpStream) + Clone + Send + 'static) -> SocketAddr {
@@ -59,15 +61,50 @@ pub fn endless(begin: &'static str, more: &'static str) -> SocketAddr {
 /// Says the first of `lines`, and each other one when it has heard something. Then it repeats whatever it hears.
 pub fn lines(lines: &'static [&'static str]) -> SocketAddr {
     serve(move |mut stream| {
-        let (mut heard, mut lines) = ([0; 4096], lines.iter());
-        let mut said = lines.next().unwrap().as_bytes().to_vec();
-        loop {
-            let Ok(()) = stream.write_all(&said) else { return };
-            let Ok(read @ 1..) = stream.read(&mut heard) else { return };
-            let echo = || heard.iter().copied().take(read).collect();
-            said = lines.next().map_or_else(echo, |line| line.as_bytes().to_vec());
+        if say(&mut stream, lines) {
+            repeat(stream, b"");
         }
     })
+}
+
+/// Says `plain` as [`lines()`] does, then `inside` by TLS.
+pub fn secure(
+    server: &Arc<ServerConfig>,
+    plain: &'static [&'static str],
+    inside: &'static [&'static str],
+) -> SocketAddr {
+    let server = Arc::clone(server);
+    serve(move |mut stream| {
+        if !say(&mut stream, plain) {
+            return;
+        }
+        let mut stream = StreamOwned::new(ServerConnection::new(Arc::clone(&server)).unwrap(), stream);
+        if say(&mut stream, inside) {
+            repeat(stream, b"");
+        }
+    })
+}
+
+/// Answers by `answer`, with whatever it hears behind it.
+pub fn repeats(answer: &'static str) -> SocketAddr {
+    serve(move |stream| repeat(stream, answer.as_bytes()))
+}
+
+/// Whether all could be said.
+fn say(stream: &mut (impl Read + Write), lines: &[&str]) -> bool {
+    lines.iter().enumerate().all(|(n, line)| {
+        let heard = n == 0 || matches!(stream.read(&mut [0; 4096]), Ok(1..));
+        heard && stream.write_all(line.as_bytes()).is_ok()
+    })
+}
+
+fn repeat(mut stream: impl Read + Write, before: &[u8]) {
+    let mut heard = [0; 4096];
+    while let Ok(read @ 1..) = stream.read(&mut heard) {
+        if stream.write_all(&[before, &heard[..read]].concat()).is_err() {
+            return;
+        }
+    }
 }
 
 /// Nobody listens there, nor ever will: the port stays taken.

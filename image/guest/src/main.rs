@@ -12,7 +12,8 @@
 //! ```
 //!
 //! On the kernel's command line `director.filter=TEXT` runs only the tests with TEXT in `BINARY/TEST`, and
-//! `director.patience=SECONDS` is how long one test may take.
+//! `director.patience=SECONDS` is how long one test may take. A test finds each `DIRECTOR_…=` of it in its environment, where the kernel puts
+//! what it does not know itself.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -127,6 +128,7 @@ fn run_one(binary: &Path, test: &str, report: &File, patience: Duration) -> io::
         .current_dir("/tmp")
         .process_group(0)
         .env_clear();
+    command.envs(std::env::vars().filter(|(name, _)| name.starts_with("DIRECTOR_")));
     command.envs([
         ("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"),
         ("HOME", "/root"),

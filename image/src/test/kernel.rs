@@ -16,8 +16,11 @@ use director_lab::machine::{Boot, Machine};
 use director_lab::scratch;
 use director_lab::serial::Serial;
 
-/// How long one test may take inside the guest.
+/// How long one test may take inside the guest, unless DIRECTOR_PATIENCE says it, in seconds.
 const PATIENCE: Duration = Duration::from_secs(180);
+
+/// What long runs say to a test by its environment.
+const TOLD: [&str; 1] = ["DIRECTOR_PROBES"];
 
 /// How long the guest may take to begin.
 const BOOT: Duration = Duration::from_secs(60);
@@ -36,17 +39,28 @@ pub fn run(filter: &str) -> Result<Outcome> {
     let built = compile(&names)?;
     let folder = scratch::folder("kernel")?;
     let root = rootfs::make(&folder.path().join("root"), &built.init, &built.director, &built.tests)?;
-    let append = format!(
+    let patience = patience()?;
+    let mut append = format!(
         "init=/sbin/init quiet loglevel=4 no_timer_check director.filter={filter} director.patience={}",
-        PATIENCE.as_secs()
+        patience.as_secs()
     );
+    for name in TOLD {
+        append.extend(std::env::var(name).map(|value| format!(" {name}={value}")));
+    }
     let mut machine = Machine::new("kernel", Boot::Kernel { kernel, root, append });
     machine.memory = 768;
     machine.second_serial = true;
     let guest = Guest::start(&machine, None)?;
     let reports = guest.second().context("the guest has no second serial line")?;
-    follow(reports)
+    follow(reports, patience)
         .with_context(|| format!("kernel guest: its console said last:\n{}", guest.serial().tail(15)))
+}
+
+fn patience() -> Result<Duration> {
+    let Ok(said) = std::env::var("DIRECTOR_PATIENCE") else { return Ok(PATIENCE) };
+    said.parse()
+        .map(Duration::from_secs)
+        .with_context(|| format!("DIRECTOR_PATIENCE: {said:?}: not a number of seconds"))
 }
 
 /// Leaves out the binaries that `filter`, if it begins with the name of one, does not mean: linking them takes minutes.
@@ -104,14 +118,14 @@ fn kernel() -> Result<PathBuf> {
 }
 
 /// Follows the reports of the guest until it is done.
-fn follow(reports: &Serial) -> Result<Outcome> {
+fn follow(reports: &Serial, patience: Duration) -> Result<Outcome> {
     let mut outcome = Outcome::default();
     let mut begun = BOOT;
     let mut running = None;
     loop {
         let (line, before) = report(reports, begun)
             .inspect_err(|_| show("it hung in", running.as_deref().unwrap_or("its start"), ""))?;
-        begun = PATIENCE + Duration::from_secs(30);
+        begun = patience + Duration::from_secs(30);
         let mut words = line.split_whitespace();
         match (words.next(), words.next(), words.next()) {
             (Some("begin"), Some(binary), Some(test)) => running = Some(format!("{binary}/{test}")),
@@ -185,7 +199,7 @@ mod tests {
                     ##begin kernel_ipvs b\nthread panicked\n\n##end kernel_ipvs b status=101 ms=3\n\
                     ##begin kernel_ipvs c\nskipped: no IPVS\n\n##end kernel_ipvs c status=0 ms=1\n##done\n";
         guest.write_all(said.as_bytes()).unwrap();
-        let outcome = follow(&serial).unwrap();
+        let outcome = follow(&serial, PATIENCE).unwrap();
         assert_eq!(outcome.passed, 1);
         assert_eq!(outcome.failed, ["kernel_ipvs/b: status 101"]);
         assert_eq!(outcome.skipped, ["kernel_ipvs/c: no IPVS"]);
