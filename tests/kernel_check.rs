@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
+#[allow(dead_code, reason = "shared with other tests")]
 #[path = "check_text/residue.rs"]
 mod residue; // whether probes leave anything behind
 

@@ -43,6 +43,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("python3-jsonschema", "test: a judge of the schema that is not ours"),
     ("qemu-system-x86", "run: the box to boot an image in"),
     ("squashfs-tools", "image: the root and the boot slots"),
+    ("strace", "test: what a worker says to the kernel"),
     ("tcpdump", "test: packets as others read them"),
     ("udhcpd", "test: a DHCP server with short leases"),
     ("util-linux", "lab: setpriv, unshare"),

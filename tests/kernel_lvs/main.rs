@@ -11,6 +11,7 @@ mod fate;
 mod flapping;
 mod large;
 mod rig;
+mod wire;
 #[path = "../common/witness.rs"]
 mod witness;
 

@@ -220,6 +220,6 @@ mod tests {
         let serial = Serial::new(ours, &folder.path().join("log"), Instant::now()).unwrap();
         guest.write_all(b"##begin kernel_ipvs a\n").unwrap();
         drop(guest);
-        assert!(follow(&serial).is_err());
+        assert!(follow(&serial, PATIENCE).is_err());
     }
 }

@@ -25,6 +25,7 @@ const PROGRAMS: &[&str] = &[
     "setpriv",
     "unshare",
     "perl",
+    "strace",
 ];
 
 /// ldirectord and what it loads at its start and for a check by HTTP: fetched, because the package would bring a database
