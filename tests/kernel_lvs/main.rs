@@ -9,6 +9,7 @@ mod common;
 mod crowd;
 mod fate;
 mod flapping;
+mod hurry;
 mod large;
 mod rig;
 mod wire;
