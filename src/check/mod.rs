@@ -13,6 +13,7 @@ pub mod frame;
 pub mod ftp;
 #[cfg(test)]
 mod fuzz;
+mod gather;
 pub mod http;
 pub mod imap;
 pub mod ldap;

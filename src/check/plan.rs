@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::schedule::{Cadence, Tally};
 use super::{Feedback, Notice, Outcome, Reason, Target};
-use crate::config::model::CheckKind;
+use crate::config::model::{Check, CheckKind};
 use crate::ipc::message::Health;
 use entry::Entry;
 
@@ -110,6 +110,11 @@ impl Plan {
         if let Some(entry) = self.ids.get(target).and_then(|id| self.entries.get_mut(id)) {
             entry.tally.presume_up();
         }
+    }
+
+    /// The checks of all targets that are asked.
+    pub fn checks(&self) -> impl Iterator<Item = &Check> {
+        self.entries.values().map(|entry| &*entry.target.check).filter(|check| check.kind != CheckKind::None)
     }
 
     /// When the next probe is due, if any waits to start.

@@ -11,6 +11,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use log::{info, warn};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
+use super::gather::Gather;
 use super::plan::{Id, Plan, Standing, Verdict};
 use super::pulse::Pulse;
 use super::tls::Clients;
@@ -32,6 +33,7 @@ const RESERVED_DESCRIPTORS: usize = 256;
 /// Runs the checks of all targets in the task that calls [`Self::next`]; nothing else moves them.
 pub struct Runner {
     plan: Plan,
+    gather: Gather,
     running: FuturesUnordered<Pin<Box<dyn Future<Output = Answer> + Send>>>,
     at_once: usize,
     /// How many have started since the last look.
@@ -62,6 +64,7 @@ impl Runner {
     pub fn new(at_once: usize) -> Self {
         Self {
             plan: Plan::default(),
+            gather: Gather::new(Instant::now(), []),
             running: FuturesUnordered::new(),
             at_once: at_once.max(1),
             burst: 0,
@@ -81,6 +84,7 @@ impl Runner {
         self.verdicts.extend(self.plan.set(now, targets));
         let plan = &self.plan;
         self.verdicts.retain(|verdict| plan.has(&verdict.target));
+        self.gather = Gather::new(now, plan.checks());
         // Those still wanted are made again with their next probe; the others are gone.
         self.clients = Arc::default();
     }
@@ -102,6 +106,7 @@ impl Runner {
             }
             if self.burst < BURST {
                 let due = self.plan.deadline().filter(|_| self.running.len() < self.at_once);
+                let due = due.map(|due| self.gather.start(due));
                 let beat = (!self.running.is_empty()).then(|| self.pulse.next());
                 tokio::select! {
                     Some(answer) = self.running.next() => self.take(answer),

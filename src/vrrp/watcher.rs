@@ -174,30 +174,50 @@ fn scoped(address: IpAddr, interface: Option<&IfName>) -> io::Result<SocketAddr>
 }
 
 async fn read_again_and_again(path: String, tell: mpsc::UnboundedSender<News>) {
-    let mut said = None;
+    let mut reading = Reading::default();
     let mut clock = tokio::time::interval(READ);
     clock.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         clock.tick().await;
-        let word = read(&path);
-        if said.as_ref() != Some(&word) {
-            said = Some(word.clone());
-            if tell.send(News::File(path.clone(), word)).is_err() {
-                return;
-            }
+        if let Some(word) = reading.look(read(&path))
+            && tell.send(News::File(path.clone(), word)).is_err()
+        {
+            return;
         }
     }
 }
 
-fn read(path: &str) -> FileWord {
+/// What a file has said so far.
+#[derive(Default)]
+struct Reading {
+    said: Option<FileWord>,
+    /// It was empty when it was last looked at.
+    empty: bool,
+}
+
+impl Reading {
+    /// What the file says, where that is something else than before. Who writes it in place empties it first: that it is empty
+    /// counts when it is so twice.
+    fn look(&mut self, (word, empty): (FileWord, bool)) -> Option<FileWord> {
+        let again = std::mem::replace(&mut self.empty, empty);
+        if self.said.as_ref() == Some(&word) || (empty && !again && self.said.is_some()) {
+            return None;
+        }
+        self.said = Some(word.clone());
+        Some(word)
+    }
+}
+
+/// What a file says, and whether it is there and empty.
+fn read(path: &str) -> (FileWord, bool) {
     use std::io::Read;
     let mut text = String::new();
     let opened =
         std::fs::OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path);
     match opened.and_then(|file| file.take(LONGEST as u64).read_to_string(&mut text)) {
-        Ok(_) => FileWord::parse(&text),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => FileWord::Number(0),
-        Err(error) => FileWord::Unreadable(reason::words(&error).to_string()),
+        Ok(_) => (FileWord::parse(&text), text.is_empty()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => (FileWord::Number(0), false),
+        Err(error) => (FileWord::Unreadable(reason::words(&error).to_string()), false),
     }
 }
 
@@ -209,7 +229,7 @@ mod tests {
     fn a_file_speaks_in_numbers_and_words() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("drain").to_str().unwrap().to_owned();
-        assert_eq!(read(&path), FileWord::Number(0), "missing");
+        assert_eq!(read(&path), (FileWord::Number(0), false), "missing");
         for (text, word) in [
             ("", FileWord::Number(0)),
             ("-7\n", FileWord::Number(-7)),
@@ -219,9 +239,28 @@ mod tests {
             ("maybe", FileWord::Unreadable("it says \"maybe\", neither a number nor up or down".to_owned())),
         ] {
             std::fs::write(&path, text).unwrap();
-            assert_eq!(read(&path), word, "{text:?}");
+            assert_eq!(read(&path), (word, text.is_empty()), "{text:?}");
         }
-        assert!(matches!(read("/"), FileWord::Unreadable(_)));
+        assert!(matches!(read("/"), (FileWord::Unreadable(_), false)));
+    }
+
+    /// A drain that is written again must not be lifted in between.
+    #[test]
+    fn a_file_that_is_being_written_is_not_taken_for_an_empty_one() {
+        let (zero, seven) = (FileWord::Number(0), FileWord::Number(7));
+        let mut reading = Reading::default();
+        assert_eq!(reading.look((zero.clone(), true)), Some(zero.clone()), "the first word counts");
+        assert_eq!(reading.look((seven.clone(), false)), Some(seven.clone()));
+        assert_eq!(reading.look((zero.clone(), true)), None);
+        assert_eq!(reading.look((seven.clone(), false)), None, "it was written in place");
+        assert_eq!(reading.look((zero.clone(), true)), None);
+        assert_eq!(reading.look((zero.clone(), true)), Some(zero.clone()), "it is empty indeed");
+        assert_eq!(reading.look((seven.clone(), false)), Some(seven));
+        assert_eq!(
+            reading.look((zero.clone(), false)),
+            Some(zero),
+            "who writes 0, or takes it away, means it"
+        );
     }
 
     /// Nobody is asked: the address is on no network of this box.
