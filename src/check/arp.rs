@@ -13,6 +13,7 @@ use nix::sys::socket::{
 };
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::unix::AsyncFd;
+use tokio::runtime::Handle;
 
 use super::neighbour::{advertises, reply, request, solicitation, solicited_node};
 use super::way::{Way, hardware_address, way};
@@ -62,7 +63,7 @@ async fn link(target: &Target) -> Step<Way> {
 
 async fn by_arp(index: u32, source: Ipv4Addr, address: Ipv4Addr) -> Step<Outcome> {
     let mac = own(index).await?;
-    let socket = on_link(index)?;
+    let (_aside, socket) = on_link(index)?;
     let everybody = link_address(index, ARP, EVERYBODY).ok_or_else(no_link)?;
     let question = request(mac, source, address);
     sendto(socket.get_ref().as_raw_fd(), &question, &everybody, MsgFlags::empty())
@@ -83,15 +84,28 @@ async fn by_arp(index: u32, source: Ipv4Addr, address: Ipv4Addr) -> Step<Outcome
     }
 }
 
-/// A packet socket that hears ARP on a link, without Ethernet headers.
-fn on_link(index: u32) -> Step<AsyncFd<OwnedFd>> {
+/// A packet socket that hears ARP on a link, without Ethernet headers, and what closes it.
+fn on_link(index: u32) -> Step<(ClosedAside, AsyncFd<OwnedFd>)> {
     // Protocol 0 hears nothing until it is bound to one.
     let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
     let socket = socket(AddressFamily::Packet, SockType::Datagram, flags, None)
         .map_err(|error| reason::opening(&error.into(), "ARP"))?;
     let place = link_address(index, ARP, [0; 6]).ok_or_else(no_link)?;
     bind(socket.as_raw_fd(), &place).map_err(io::Error::from)?;
-    Ok(async_fd(socket)?)
+    let aside = ClosedAside(Some(socket.try_clone()?));
+    Ok((aside, async_fd(socket)?))
+}
+
+/// The last descriptor of a packet socket, which another thread closes: the kernel has who does that wait for a grace period
+/// (packet_release), 10 ms in which no check would be heard.
+struct ClosedAside(Option<OwnedFd>);
+
+impl Drop for ClosedAside {
+    fn drop(&mut self) {
+        if let (Some(descriptor), Ok(runtime)) = (self.0.take(), Handle::try_current()) {
+            drop(runtime.spawn_blocking(move || drop(descriptor)));
+        }
+    }
 }
 
 async fn own(index: u32) -> Step<Mac> {

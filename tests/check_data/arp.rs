@@ -62,6 +62,44 @@ fn a_neighbour_answers_and_nobody_else() {
     box_.namespace().run(move || leave_nothing(test, &asked, 1_000)).unwrap();
 }
 
+/// The kernel has who closes a packet socket wait for a grace period; the loop of all checks must not.
+#[test]
+fn no_check_waits_for_the_sockets_of_neighbours() {
+    if let Err(why) = preflight::namespaces() {
+        eprintln!("skipped: {why:#}");
+        return;
+    }
+    let segment = Segment::new().unwrap();
+    let [box_, _server] =
+        [("box", 1), ("server", 2)].map(|(name, n)| segment.host(name, &format!("10.7.0.{n}/24")).unwrap());
+    let (meanwhile, afterwards) = box_
+        .namespace()
+        .run(|| {
+            let mut builder = tokio::runtime::Builder::new_current_thread();
+            let runtime = builder.enable_all().max_blocking_threads(1).build().unwrap();
+            // The only other thread is busy.
+            let (release, wait) = std::sync::mpsc::channel::<()>();
+            let busy = runtime.spawn_blocking(move || wait.recv());
+            let target = Target::new("10.7.0.2:0".parse().unwrap(), Arc::new(Check::new(CheckKind::Arp)));
+            let clients = Clients::default();
+            let outcome = runtime.block_on(probe::probe(&target, &clients));
+            assert!(matches!(outcome, Outcome::Success(_)), "{outcome:?}");
+            let meanwhile = packet_sockets();
+            drop(release);
+            runtime.block_on(busy).unwrap().unwrap_err();
+            // Waits for what that thread still has to do.
+            drop(runtime);
+            (meanwhile, packet_sockets())
+        })
+        .unwrap();
+    assert_eq!((meanwhile, afterwards), (1, 0));
+}
+
+/// Those of the namespace of this thread.
+fn packet_sockets() -> usize {
+    std::fs::read_to_string("/proc/thread-self/net/packet").unwrap().lines().count() - 1
+}
+
 /// The defaults of `check = "udp"`, with which a server that was switched off must be down.
 #[test]
 fn a_host_that_is_gone_is_down_by_udp_and_by_ping() {
