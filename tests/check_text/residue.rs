@@ -90,7 +90,8 @@ fn ask_many(asked: Vec<Asked>, probes: usize) {
             runtime.block_on(futures_util::future::join_all(these.map(one)));
         }
     };
-    let warm = targets.len().max(TOGETHER) * 4;
+    // Until as much is under way as ever is, threads that close sockets among it.
+    let warm = (targets.len().max(TOGETHER) * 4).max(probes / 10);
     ask(warm);
     let before = Held::now();
     ask(probes);
