@@ -11,9 +11,13 @@
 //! ##done
 //! ```
 //!
+//! A test that takes too long is killed; before that the report says what each thread of the guest is doing.
+//!
 //! On the kernel's command line `director.filter=TEXT` runs only the tests with TEXT in `BINARY/TEST`, and
 //! `director.patience=SECONDS` is how long one test may take. A test finds each `DIRECTOR_…=` of it in its environment, where the kernel puts
 //! what it does not know itself.
+
+mod stuck;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -141,8 +145,10 @@ fn run_one(binary: &Path, test: &str, report: &File, patience: Duration) -> io::
     let child = in_namespace(command)?;
     let group = Pid::from_raw(i32::try_from(child.id()).unwrap_or(i32::MAX));
     let (ended, end) = mpsc::channel::<()>();
+    let mut onlooker = report.try_clone()?;
     let limit = std::thread::spawn(move || {
         if end.recv_timeout(patience) == Err(mpsc::RecvTimeoutError::Timeout) {
+            let _ = stuck::tell(&mut onlooker);
             let _ = killpg(group, Signal::SIGKILL);
         }
     });
