@@ -140,7 +140,7 @@ struct Announced {
     within: Duration,
     /// How many announcements there were.
     count: usize,
-    /// How many VIPs nobody announced: keepalived's, where it keeps the processor from the kernel's thread that delivers them.
+    /// How many VIPs nobody announced before the watch: keepalived takes seconds over as many, and some days longer than that.
     never: usize,
 }
 

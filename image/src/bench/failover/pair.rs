@@ -20,7 +20,7 @@ const BETTER: u8 = 200;
 
 /// Keepalived as punctual as it can be: real-time and locked in memory, as Director is by itself; and not killed by the kernel
 /// for working longer than 10 ms at a time, which its default is.
-pub const PUNCTUAL: &str = "global_defs {\n vrrp_version 3\n vrrp_rt_priority 40\n vrrp_rlimit_rttime 1000000\n \
+pub const PUNCTUAL: &str = "global_defs {\n vrrp_version 3\n vrrp_rt_priority 40\n vrrp_rlimit_rttime 10000000\n \
                             vrrp_no_swap\n}\n";
 
 /// What both boxes have in their files.
