@@ -5,6 +5,8 @@ use std::process::{Command, Output, Stdio};
 
 use anyhow::{Context, Result, bail};
 
+use crate::project;
+
 /// How much of a failed program's output an error repeats, in lines.
 const LINES_SHOWN: usize = 15;
 
@@ -16,6 +18,24 @@ pub fn command(program: impl AsRef<OsStr>) -> Command {
     let path = std::env::var("PATH").unwrap_or_default();
     command.env("PATH", format!("{path}:/usr/sbin:/sbin"));
     command.env("LC_ALL", "C").env("TZ", "UTC").stdin(Stdio::null());
+    command
+}
+
+/// Cargo in the root of the workspace, the one that runs us.
+///
+/// What it tells us of our own package stays with us: ring's build script watches these variables, so that whoever came next, started from a
+/// shell or by us, would build everything above it anew.
+pub fn cargo(words: &[&str]) -> Command {
+    let mut command = command(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    for (name, _) in std::env::vars_os() {
+        if name
+            .to_str()
+            .is_some_and(|name| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_"))
+        {
+            command.env_remove(&name);
+        }
+    }
+    command.current_dir(project::root()).args(words);
     command
 }
 

@@ -8,7 +8,8 @@ use anyhow::{Context, Result, bail, ensure};
 use crate::build;
 use crate::build::binary;
 use crate::setup::TARGET;
-use crate::test::{cargo, executables, rootfs};
+use crate::test::{executables, rootfs};
+use crate::tool;
 use director_lab::guest::Guest;
 use director_lab::machine::{Boot, Machine};
 use director_lab::scratch;
@@ -56,9 +57,10 @@ impl Bench {
             Kernel::UserMode => build::user_mode_kernel((USER_MODE.0.to_owned(), USER_MODE.1.to_owned()))?,
         };
         let target = ["--target", TARGET, "--message-format=json-render-diagnostics"];
-        let mut build = cargo(&["build", "--quiet", "--package", "director-guest"]);
+        let mut build = tool::cargo(&["build", "--quiet", "--package", "director-guest"]);
         let mut built = executables(build.args(target))?;
-        let mut build = cargo(&["bench", "--quiet", "--no-run", "--package", "director", "--bench", "guest"]);
+        let mut build =
+            tool::cargo(&["bench", "--quiet", "--no-run", "--package", "director", "--bench", "guest"]);
         let driver = executables(build.args(target))?.into_iter().find(|(name, _)| name == "guest");
         let driver = driver.context("cargo built no driver")?;
         // Last: the driver brings a binary of its own profile, under the same name.

@@ -23,8 +23,7 @@ pub fn ensure() -> Result<PathBuf> {
 /// As [`ensure`].
 pub fn build_in(target: &Path) -> Result<PathBuf> {
     let step = Step::begin("binary");
-    let mut command = tool::command(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.current_dir(project::root()).args(["build", "--release", "--locked", "--package", "director"]);
+    let mut command = tool::cargo(&["build", "--release", "--locked", "--package", "director"]);
     command.args(["--target", TARGET, "--target-dir"]).arg(target);
     command.env("CARGO_ENCODED_RUSTFLAGS", flags(target)?.join("\u{1f}")).env_remove("RUSTFLAGS");
     tool::run(&mut command)?;

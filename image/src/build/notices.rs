@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use serde::Deserialize;
 
 use crate::setup::TARGET;
-use crate::{project, tool};
+use crate::tool;
 
 /// How a file with the terms of a licence begins, the preferred choice first.
 const TERMS: [&str; 6] = ["license-mit", "license_mit", "license-bsd", "license", "licence", "copying"];
@@ -61,9 +61,8 @@ struct Kind {
 /// # Errors
 /// Cargo does not answer.
 pub fn text() -> Result<String> {
-    let mut cargo = tool::command(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.args(["metadata", "--format-version", "1", "--locked", "--filter-platform", TARGET]);
-    let answer = tool::output(cargo.current_dir(project::root()))?;
+    let words = ["metadata", "--format-version", "1", "--locked", "--filter-platform", TARGET];
+    let answer = tool::output(&mut tool::cargo(&words))?;
     let metadata: Metadata = serde_json::from_str(&answer).context("cannot read cargo metadata")?;
     let linked = linked(&metadata)?;
     let mut list = String::new();

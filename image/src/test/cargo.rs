@@ -1,7 +1,5 @@
 //! The steps that cargo does.
 
-use std::process::{Command, Stdio};
-
 use anyhow::{Context, Result};
 
 use super::outcome::Outcome;
@@ -28,7 +26,7 @@ pub fn clippy() -> Result<Outcome> {
 /// # Errors
 /// When cargo cannot be started.
 pub fn deny() -> Result<Outcome> {
-    if cargo(&["deny", "--version"]).output().is_ok_and(|out| out.status.success()) {
+    if tool::cargo(&["deny", "--version"]).output().is_ok_and(|out| out.status.success()) {
         return verdict(&["deny", "--workspace", "check"]);
     }
     let count = licences::check()?;
@@ -72,7 +70,7 @@ pub(super) fn names() -> Result<Vec<String>> {
 }
 
 fn tests(targets: &[String]) -> Result<Outcome> {
-    let mut command = cargo(&["test", "--quiet", "--workspace", "--no-fail-fast"]);
+    let mut command = tool::cargo(&["test", "--quiet", "--workspace", "--no-fail-fast"]);
     command.args(targets).args(["--", "--format=pretty", "--show-output"]);
     let out = command.output().context("running cargo test")?;
     let text = String::from_utf8_lossy(&out.stdout);
@@ -89,17 +87,10 @@ fn tests(targets: &[String]) -> Result<Outcome> {
 
 /// Runs cargo with its output on the terminal; its status is the verdict.
 fn verdict(words: &[&str]) -> Result<Outcome> {
-    let status = cargo(words).status().context("running cargo")?;
+    let status = tool::cargo(words).status().context("running cargo")?;
     Ok(if status.success() {
         Outcome::passed()
     } else {
         Outcome::failed(format!("cargo {}: {status}", words.join(" ")))
     })
-}
-
-/// Cargo in the root of the workspace, the one that runs us.
-pub(crate) fn cargo(words: &[&str]) -> Command {
-    let mut command = tool::command(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.current_dir(project::root()).args(words).stdin(Stdio::null());
-    command
 }

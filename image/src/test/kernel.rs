@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::outcome::Outcome;
 use super::{cargo, rootfs};
-use crate::{build, setup};
+use crate::{build, setup, tool};
 use director_lab::guest::Guest;
 use director_lab::machine::{Boot, Machine};
 use director_lab::scratch;
@@ -82,9 +82,9 @@ struct Built {
 /// Builds static binaries: the guest needs no library of theirs.
 fn compile(names: &[String]) -> Result<Built> {
     let target = ["--target", setup::TARGET, "--message-format=json-render-diagnostics"];
-    let mut guest = cargo::cargo(&["build", "--quiet", "--package", "director-guest"]);
+    let mut guest = tool::cargo(&["build", "--quiet", "--package", "director-guest"]);
     let init = executables(guest.args(target))?;
-    let mut tests = cargo::cargo(&["test", "--quiet", "--no-run", "--package", "director"]);
+    let mut tests = tool::cargo(&["test", "--quiet", "--no-run", "--package", "director"]);
     let mut binaries = executables(tests.args(names.iter().flat_map(|name| ["--test", name])).args(target))?;
     let take = |name: &str, from: &mut Vec<(String, PathBuf)>| {
         let at = from.iter().position(|(other, _)| other == name);
@@ -98,7 +98,7 @@ fn compile(names: &[String]) -> Result<Built> {
 pub(crate) fn executables(cargo: &mut std::process::Command) -> Result<Vec<(String, PathBuf)>> {
     let out = cargo.stderr(std::process::Stdio::inherit()).output().context("running cargo")?;
     if !out.status.success() {
-        bail!("{}: {}", crate::tool::describe(cargo), out.status);
+        bail!("{}: {}", tool::describe(cargo), out.status);
     }
     let text = String::from_utf8_lossy(&out.stdout);
     let artefact = |line: &str| {

@@ -27,7 +27,6 @@ use crate::{WrongUse, build, setup};
 use director_lab::preflight;
 use outcome::Outcome;
 
-pub(crate) use cargo::cargo;
 pub(crate) use kernel::executables;
 
 /// What to test.
