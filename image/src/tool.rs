@@ -99,4 +99,14 @@ mod tests {
         let text = (0..40).map(|n| format!("{n}\n\n")).collect::<String>();
         assert_eq!(tail(&text).lines().next(), Some("25"));
     }
+
+    #[test]
+    fn cargo_hears_nothing_of_the_package_that_started_it() {
+        let told: Vec<_> = std::env::vars_os().filter(|(name, _)| name == "CARGO_PKG_NAME").collect();
+        assert_eq!(told.len(), 1, "cargo test says it to us");
+        let cargo = cargo(&["build"]);
+        for name in ["CARGO_PKG_NAME", "CARGO_MANIFEST_DIR"] {
+            assert!(cargo.get_envs().any(|(it, value)| it == name && value.is_none()), "{name}");
+        }
+    }
 }
