@@ -297,6 +297,12 @@ pub enum Event {
         /// Whether it has quorum.
         up: bool,
     },
+    /// Every real server of a service that takes connections has its first verdict, and the table has what follows from it (from
+    /// `lvs`, once in its life).
+    Primed {
+        /// Its name.
+        service: String,
+    },
     /// A real server changed (from `lvs`).
     Server {
         /// Service.

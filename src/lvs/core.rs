@@ -235,8 +235,10 @@ impl Core {
 
     /// What subscribers were told about services, as events.
     pub fn told(&self) -> impl Iterator<Item = Event> {
-        self.services.iter().filter_map(|watched| {
-            Some(Event::Service { service: watched.service.name.clone(), up: watched.up? })
+        self.services.iter().flat_map(|watched| {
+            let service = || watched.service.name.clone();
+            let up = watched.up.map(|up| Event::Service { service: service(), up });
+            up.into_iter().chain(watched.primed.then(|| Event::Primed { service: service() }))
         })
     }
 

@@ -31,6 +31,8 @@ pub struct Watched {
     pub substitutes: Vec<Member>,
     /// Whether it has its quorum; `None` = nobody knows yet, so nobody is told.
     pub up: Option<bool>,
+    /// Whether every server that may take connections had a verdict once.
+    pub primed: bool,
     /// Whether the sorry servers answer.
     pub sorry: bool,
     /// What was judged last; `None` before the first time.
@@ -55,6 +57,7 @@ impl Watched {
             members: members(&service.servers),
             substitutes: members(sorry_servers(&service)),
             up: None,
+            primed: false,
             sorry: false,
             judgement: None,
             states: Vec::new(),
@@ -67,7 +70,7 @@ impl Watched {
     /// The same service by another file: what is known of it and of servers that stay, stays.
     #[must_use]
     pub fn succeed(self, service: Service) -> Self {
-        let Self { service: old, members, substitutes, up, sorry, had, .. } = self;
+        let Self { service: old, members, substitutes, up, primed, sorry, had, .. } = self;
         let heirs = |servers: &[Server], old: &[Server], mut members: Vec<Member>| -> Vec<Member> {
             if servers.iter().map(|server| server.address).eq(old.iter().map(|server| server.address)) {
                 for ((member, before), server) in members.iter_mut().zip(old).zip(servers) {
@@ -91,6 +94,7 @@ impl Watched {
             members: heirs(&service.servers, &old.servers, members),
             substitutes: heirs(sorry_servers(&service), sorry_servers(&old), substitutes),
             up: up.filter(|_| old.name == service.name),
+            primed: primed && old.name == service.name,
             sorry,
             judgement: None,
             states: Vec::new(),
@@ -166,6 +170,10 @@ impl Watched {
             events.push(Event::Service { service: self.service.name.clone(), up });
         }
         self.up = up;
+        if !self.primed && self.is_known() {
+            self.primed = true;
+            events.push(Event::Primed { service: self.service.name.clone() });
+        }
         self.judgement = Some(judgement);
         let causes: Vec<Cause> = self.members.iter().map(|member| member.cause).collect();
         self.enter(&fates);
@@ -215,6 +223,12 @@ impl Watched {
             }
         }
         events
+    }
+
+    /// Whether every server that may take connections has or had a verdict.
+    fn is_known(&self) -> bool {
+        let mut servers = self.service.servers.iter().zip(&self.members);
+        servers.all(|(server, member)| member.decided || !server.enabled || member.order.is_some())
     }
 
     /// Whether anybody would answer in place of the real servers; a sorry server without a verdict is taken to.

@@ -78,6 +78,8 @@ impl Known {
                 Some(router_news(name, *state, *priority, *what))
             }
             Event::Service { service, up } => self.service(service, *up, names),
+            // News for a box that starts, not for people.
+            Event::Primed { .. } => None,
             Event::Server { service, server: endpoint, health, reason } => {
                 let subject = format!("{service} {endpoint}");
                 let changed = match health {

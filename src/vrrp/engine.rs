@@ -22,6 +22,7 @@ use super::vips::{self, Desired, Op};
 
 use announcements::{A_TURN, Announcements};
 pub use refusals::{Lacks, needs};
+use waits::FirstWords;
 
 mod announcements;
 mod orders;
@@ -43,8 +44,8 @@ pub struct Engine {
     leading: BTreeSet<String>,
     /// Groups that gave way a moment ago.
     contests: BTreeMap<String, Contest>,
-    /// Since when a new process waits for the first word of its trackers and about these services.
-    awaited: Option<(Instant, BTreeSet<String>)>,
+    /// What a new process waits for.
+    awaited: Option<FirstWords>,
     /// Until when routers stay in FAULT whose VIPs the kernel has refused.
     refusals: BTreeMap<String, Instant>,
     /// Sockets that hold more than was read of them, and up to when they were read.
@@ -126,8 +127,8 @@ impl Engine {
 
     /// What services say of themselves: everybody judges anew, once for all of them.
     pub fn services_say(&mut self, now: Instant, told: BTreeMap<String, bool>) {
-        if let Some((_, awaited)) = &mut self.awaited {
-            awaited.retain(|service| !told.contains_key(service));
+        if let Some(awaited) = &mut self.awaited {
+            awaited.hear(&told);
         }
         self.observe(now, |facts| facts.services.extend(told));
     }

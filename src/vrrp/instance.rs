@@ -9,7 +9,7 @@ use crate::ipc::message::RouterState;
 use crate::units::IfName;
 use crate::vrrp::devices::Device;
 use crate::vrrp::effect::Effect;
-use crate::vrrp::event::{Event, Params, Turn};
+use crate::vrrp::event::{Event, Params, Turn, master_down};
 use crate::vrrp::fsm::Router;
 use crate::vrrp::garp::Pacer;
 use crate::vrrp::packet::{self, Packet, Reject};
@@ -169,6 +169,15 @@ impl Instance {
     #[must_use]
     pub fn met(&self, now: Instant) -> bool {
         self.met.is_some_and(|at| now.saturating_duration_since(at) < ACQUAINTANCE)
+    }
+
+    /// Until when a master that was heard lives for all that is known; `None` where none was, or it has resigned.
+    #[must_use]
+    pub fn led_until(&self) -> Option<Instant> {
+        let led = self.router.heard().is_some_and(|peer| peer.priority > 0);
+        let config = &self.config;
+        let wait = master_down(config.version, config.priority.get(), self.router.interval(), config.missed);
+        self.met.filter(|_| led).map(|at| at + wait)
     }
 
     /// All counters begin at zero.

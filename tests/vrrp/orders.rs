@@ -78,7 +78,7 @@ impl Bench {
         self.engine.order(self.now, order, name)
     }
 
-    fn hear(&mut self, interface: &str, vrid: u8, priority: u8) {
+    pub fn hear(&mut self, interface: &str, vrid: u8, priority: u8) {
         let (version, interval) = (VrrpVersion::V3, Duration::from_secs(1));
         let addresses = [ip(&format!("10.0.0.{}", 100 + vrid))].into_iter().collect();
         let auth = AuthField::default();

@@ -30,6 +30,62 @@ fn a_new_process_waits_for_the_first_word_about_every_service() {
     assert_eq!(say("dns", false), Master, "bad news are news");
 }
 
+/// The higher box of a pair came back with a check answered of one server, and sent everybody to that one until the next had answered.
+#[test]
+fn from_a_living_master_a_new_process_takes_over_with_whole_services_only() {
+    let serving = || {
+        let mut bench = Bench::new(vec![config("VI_1", 1)], &["web", "dns"]);
+        let up = ["web", "dns"].map(|service| (service.to_owned(), true));
+        bench.engine.services_say(bench.now, up.into());
+        bench
+    };
+    let with_master = |bench: &mut Bench, ms: u64| {
+        for _ in 0..ms / 500 {
+            bench.hear("eth0", 1, 100);
+            bench.run(500);
+        }
+    };
+    let mut alone = serving();
+    alone.run(3_500);
+    assert_eq!(alone.states(), [Master], "nobody else serves");
+
+    let mut bench = serving();
+    with_master(&mut bench, 5_000);
+    bench.engine.services_primed(&["web".to_owned()].into());
+    bench.run(10);
+    assert_eq!(bench.states(), [Backup], "dns has servers that nobody has heard of");
+    bench.engine.services_primed(&["dns".to_owned()].into());
+    bench.run(10);
+    assert_eq!(bench.states(), [Master]);
+
+    let mut bench = serving();
+    with_master(&mut bench, 9_500);
+    assert_eq!(bench.states(), [Backup]);
+    with_master(&mut bench, 1_000);
+    assert_eq!(bench.states(), [Master], "start_wait is over");
+
+    let mut bench = serving();
+    with_master(&mut bench, 5_000);
+    assert!(bench.engine.deadline(bench.now).is_some_and(|at| at > bench.now), "it rests meanwhile");
+    bench.run(2_700);
+    assert_eq!(bench.states(), [Backup], "3 s and its skew of 219 ms after the last word");
+    bench.run(30);
+    assert_eq!(bench.states(), [Master], "a master that fell silent serves nobody");
+
+    let mut bench = serving();
+    with_master(&mut bench, 5_000);
+    bench.hear("eth0", 1, 0);
+    bench.run(250);
+    assert_eq!(bench.states(), [Master], "nor does one that has resigned");
+
+    let mut bench = serving();
+    with_master(&mut bench, 5_000);
+    bench.engine.keep_services(bench.now, &["web".to_owned()].into());
+    bench.engine.services_primed(&["web".to_owned()].into());
+    bench.run(10);
+    assert_eq!(bench.states(), [Master], "dns has left the file");
+}
+
 fn tracks(name_: &str, vrid: i64, target: TrackTarget) -> VrrpInstance {
     VrrpInstance { track: vec![Track { target, weight: None, reverse: false }], ..config(name_, vrid) }
 }

@@ -141,9 +141,9 @@ fn each_fault_has_its_reason_and_ends() {
 }
 
 /// A stand-in for `lvs` that says what it is told to.
-fn publisher(director: &Director) -> std::sync::mpsc::Sender<bool> {
+fn publisher(director: &Director) -> std::sync::mpsc::Sender<Event> {
     let run = director.run_dir();
-    let (tell, told) = std::sync::mpsc::channel::<bool>();
+    let (tell, told) = std::sync::mpsc::channel::<Event>();
     std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
@@ -151,8 +151,8 @@ fn publisher(director: &Director) -> std::sync::mpsc::Sender<bool> {
             let mut subscribers = Subscribers::default();
             let (events, mut queue) = tokio::sync::mpsc::unbounded_channel();
             std::thread::spawn(move || {
-                for up in told {
-                    let _ = events.send(up);
+                for event in told {
+                    let _ = events.send(event);
                 }
             });
             let mut present = Vec::new();
@@ -161,17 +161,20 @@ fn publisher(director: &Director) -> std::sync::mpsc::Sender<bool> {
                     Some(call) = calls.recv() => if call.request == Request::Subscribe {
                         subscribers.add(call.answer, &present);
                     },
-                    up = queue.recv() => {
-                        let Some(up) = up else { return };
-                        let event = Event::Service { service: "web".to_owned(), up };
+                    event = queue.recv() => {
+                        let Some(event) = event else { return };
                         subscribers.emit(&event);
-                        present = vec![event];
+                        present.push(event);
                     }
                 }
             }
         });
     });
     tell
+}
+
+fn web(up: bool) -> Event {
+    Event::Service { service: "web".to_owned(), up }
 }
 
 const SERVICE: &str = "[[service]]\nname = \"web\"\nlisten = \"10.0.0.45:80\"\nprotocol = \"tcp\"\nscheduler = \"rr\"\n\
@@ -189,7 +192,7 @@ fn a_service_without_quorum_gives_up_mastership() {
     director.wait_for("master", 0, PATIENCE);
     let lvs = publisher(&director);
     let mark = director.log.mark();
-    lvs.send(false).unwrap();
+    lvs.send(web(false)).unwrap();
     director.log.wait("state=fault reason=tracked service web has lost its quorum", mark, PATIENCE);
     director.wait_until("without the VIP", PATIENCE, |_| !director.has("10.0.0.45"));
     // A new life knows no less than the old one, even while nobody speaks.
@@ -197,7 +200,7 @@ fn a_service_without_quorum_gives_up_mastership() {
     let mark = director.log.mark();
     director.start();
     director.log.wait("state=fault reason=tracked service web has lost its quorum", mark, PATIENCE);
-    lvs.send(true).unwrap();
+    lvs.send(web(true)).unwrap();
     director.wait_for("master", mark, PATIENCE);
     // The publisher goes: what it said last stays.
     drop(lvs);
@@ -216,11 +219,35 @@ fn weights_change_the_priority() {
     director.wait_for("master", 0, PATIENCE);
     assert_eq!(director.status()[0].priority, 120);
     let lvs = publisher(&director);
-    lvs.send(false).unwrap();
+    lvs.send(web(false)).unwrap();
     director.wait_until("lowered", PATIENCE, |status| status.priority == 60);
     assert_eq!(director.state(), RouterState::Master);
-    lvs.send(true).unwrap();
+    lvs.send(web(true)).unwrap();
     director.wait_until("raised", PATIENCE, |status| status.priority == 120);
+}
+
+/// The box that comes back is not the master of one server of many while its twin serves with all of them.
+#[test]
+fn a_box_that_starts_takes_over_with_whole_services() {
+    if skip() {
+        return;
+    }
+    let (segment, _host, mut first) = one(&format!("priority = 200\n{SERVICE}"));
+    let other = segment.host("lb2", "10.0.0.2/24").unwrap();
+    let text = router(&format!("priority = 100\nstart_wait = \"0s\"\n{SERVICE}"));
+    let mut second = Director::new(&other, &text.replace(ADDRESS, "10.0.0.2/24"));
+    second.start();
+    second.wait_for("master", 0, PATIENCE);
+    let lvs = publisher(&first);
+    lvs.send(web(true)).unwrap();
+    first.start();
+    first.wait_until("hears the twin", PATIENCE, |status| status.master.is_some());
+    std::thread::sleep(Duration::from_millis(500));
+    assert_eq!(first.state(), RouterState::Backup, "ten intervals, and not all servers have a verdict");
+    assert_eq!(second.state(), RouterState::Master);
+    lvs.send(Event::Primed { service: "web".to_owned() }).unwrap();
+    first.wait_for("master", 0, PATIENCE);
+    second.wait_for("backup", 0, PATIENCE);
 }
 
 /// What clients notice: the VIP answers under the new master's MAC as soon as it is master.

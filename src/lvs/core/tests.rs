@@ -315,3 +315,36 @@ fn only_a_file_that_asks_others_has_other_targets() {
         assert_eq!(down, there, "{name}");
     }
 }
+
+#[test]
+fn a_service_is_primed_when_every_server_that_may_serve_has_a_verdict() {
+    let told = |plan: &Plan| -> Vec<String> {
+        let primed = plan.events.iter().filter_map(|event| match event {
+            Event::Primed { service } => Some(service.clone()),
+            _ => None,
+        });
+        primed.collect()
+    };
+    let mut off = service("off", 3, &["10.0.0.3:80", "10.0.0.1:80"]);
+    off.servers[0].enabled = false;
+    let mut services = config();
+    services.push(off);
+    let mut core = Core::default();
+    core.configure(services.clone(), Instant::now());
+    core.observed(State::default());
+    let third_is_silent = All(Health::Up, Some(("10.0.0.3:80", Health::Unknown)));
+    assert_eq!(told(&conclude(&mut core, &third_is_silent)), ["web", "off"]);
+    assert_eq!(core.told().filter(|event| matches!(event, Event::Primed { .. })).count(), 2);
+    assert_eq!(told(&conclude(&mut core, &third_is_silent)), [""; 0], "once");
+    let third_fails = All(Health::Up, Some(("10.0.0.3:80", Health::Down)));
+    assert_eq!(told(&conclude(&mut core, &third_fails)), ["shop"], "a bad verdict is one");
+    services[0].servers.extend(service("new", 1, &["10.0.0.9:80"]).servers);
+    core.configure(services, Instant::now());
+    let new_is_silent = All(Health::Up, Some(("10.0.0.9:80", Health::Unknown)));
+    assert_eq!(
+        told(&conclude(&mut core, &new_is_silent)),
+        [""; 0],
+        "a service stays primed with the file that follows"
+    );
+    assert_eq!(core.told().filter(|event| matches!(event, Event::Primed { .. })).count(), 3);
+}

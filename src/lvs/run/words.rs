@@ -32,7 +32,11 @@ pub(super) fn log_event(event: &Event) {
             };
             info!("server {word}: service={service} server={server}");
         }
-        Event::Router { .. } | Event::RouterNews { .. } | Event::Config { .. } | Event::Change { .. } => {}
+        Event::Primed { .. }
+        | Event::Router { .. }
+        | Event::RouterNews { .. }
+        | Event::Config { .. }
+        | Event::Change { .. } => {}
     }
 }
 

@@ -1,7 +1,10 @@
 //! Who may not claim anything yet: a new process before its services and its trackers have been heard of, for a bounded time; a backup
 //! whose sockets hold more than was read.
+//!
+//! Where no master lives, a service that can answer should: one live server of it is enough. Where another box serves meanwhile, waiting
+//! costs nothing, and taking over with one server of a hundred would send everybody to that one: there the whole service is waited for.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use crate::config::model::{Track, TrackTarget};
@@ -12,32 +15,70 @@ use super::super::instance::Instance;
 use super::super::socket::places;
 use super::Engine;
 
+/// What a new process waits for.
+#[derive(Debug)]
+pub(super) struct FirstWords {
+    since: Instant,
+    /// Services of which nobody knows whether they have quorum.
+    unheard: BTreeSet<String>,
+    /// Services that have servers without a verdict.
+    unprimed: BTreeSet<String>,
+}
+
+impl FirstWords {
+    /// These have quorum, or have not.
+    pub(super) fn hear(&mut self, told: &BTreeMap<String, bool>) {
+        self.unheard.retain(|service| !told.contains_key(service));
+    }
+}
+
 impl Engine {
     /// A new process claims no VIP before something was said about each of these services, and by each gateway, program and file that
-    /// it tracks, or its `start_wait` has passed.
-    pub fn await_first_words(&mut self, now: Instant, mut services: BTreeSet<String>) {
-        services.retain(|service| !self.facts.services.contains_key(service));
-        self.awaited = Some((now, services));
+    /// it tracks, or its `start_wait` has passed; from a living master none before each of the services is primed.
+    pub fn await_first_words(&mut self, now: Instant, services: BTreeSet<String>) {
+        let unheard = services.iter().filter(|service| !self.facts.services.contains_key(*service));
+        self.awaited =
+            Some(FirstWords { since: now, unheard: unheard.cloned().collect(), unprimed: services });
+    }
+
+    /// All servers of these services have a verdict.
+    pub fn services_primed(&mut self, services: &BTreeSet<String>) {
+        if let Some(awaited) = &mut self.awaited {
+            awaited.unprimed.retain(|service| !services.contains(service));
+        }
+    }
+
+    /// The file has these services now: nobody waits for others.
+    pub fn keep_services(&mut self, now: Instant, names: &BTreeSet<String>) {
+        if let Some(awaited) = &mut self.awaited {
+            awaited.unheard.retain(|service| names.contains(service));
+            awaited.unprimed.retain(|service| names.contains(service));
+        }
+        self.observe(now, |facts| facts.keep_services(names));
     }
 
     /// Whether somebody still waits for them.
     #[must_use]
     pub fn awaits_services(&self, now: Instant) -> bool {
-        let Some((since, services)) = &self.awaited else { return false };
+        let Some(FirstWords { since, unheard, unprimed }) = &self.awaited else { return false };
         let waits = |instance: &Instance| now < *since + instance.config().start_wait;
-        !services.is_empty() && (self.instances.is_empty() || self.instances.iter().any(waits))
+        let missing = !unheard.is_empty() || !unprimed.is_empty();
+        missing && (self.instances.is_empty() || self.instances.iter().any(waits))
     }
 
     /// Until when an instance has to wait for word about the services and of its trackers; `None` when it need not.
     pub(super) fn waits_until(&self, instance: &Instance) -> Option<Instant> {
-        let (since, services) = self.awaited.as_ref()?;
+        let FirstWords { since, unheard, unprimed } = self.awaited.as_ref()?;
+        let end = *since + instance.config().start_wait;
         let silent = |track: &Track| match &track.target {
             TrackTarget::Probe(probe) => !self.facts.probes.contains_key(probe),
             TrackTarget::File(path) => !self.facts.files.contains_key(path),
             TrackTarget::Interface(_) | TrackTarget::Service(_) => false,
         };
-        let waits = !services.is_empty() || instance.config().track.iter().any(silent);
-        waits.then(|| *since + instance.config().start_wait)
+        if !unheard.is_empty() || instance.config().track.iter().any(silent) {
+            return Some(end);
+        }
+        instance.led_until().filter(|_| !unprimed.is_empty()).map(|led| led.min(end))
     }
 
     /// Until when a backup is held back, whatever its timer says: for its own first words or for those of another member of its group.

@@ -107,7 +107,7 @@ impl Worker {
         let facts = self.engine.facts().clone();
         self.engine.configure(now, configs, |config| entry(config, &facts, &previous));
         // Not before: until now they counted for the routers of the former file.
-        self.engine.observe(now, |facts| facts.keep_services(&services));
+        self.engine.keep_services(now, &services);
         self.carry_out();
         self.remember();
         self.open_sockets();
@@ -173,14 +173,16 @@ impl Worker {
     pub(super) fn service(&mut self, first: Heard) {
         let mut queue = self.services.as_mut();
         let more = std::iter::from_fn(move || queue.as_mut()?.try_recv().ok()).take(TOGETHER);
-        let mut told: BTreeMap<String, bool> = BTreeMap::new();
+        let (mut told, mut primed) = (BTreeMap::new(), BTreeSet::new());
         for heard in std::iter::once(first).chain(more) {
             match heard {
                 Heard::Event(Event::Service { service, up }) => drop(told.insert(service, up)),
+                Heard::Event(Event::Primed { service }) => drop(primed.insert(service)),
                 // A publisher that is gone leaves what it said last: unknown changes nothing.
                 Heard::Event(_) | Heard::Lost => {}
             }
         }
+        self.engine.services_primed(&primed);
         let known = &self.engine.facts().services;
         told.retain(|service, up| known.get(service) != Some(up));
         if !told.is_empty() {
