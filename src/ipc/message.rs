@@ -19,8 +19,8 @@ pub use store::{
 };
 pub use time::{TimeServerStatus, TimeStatus};
 pub use vrrp::{
-    PeerRouter, PeerStatus, PeerWay, RouterNews, RouterOrder, RouterState, RouterStatus, TrackerStatus,
-    VrrpStatus,
+    PeerRouter, PeerStatus, PeerWay, RouterNews, RouterOrder, RouterState, RouterStatus, RouterWait,
+    TrackerStatus, VrrpStatus,
 };
 
 use crate::role::Role;

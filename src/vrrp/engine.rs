@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::time::Instant;
 
 use crate::config::model::VrrpInstance;
-use crate::ipc::message::{Event, RouterState, VrrpStatus};
+use crate::ipc::message::{Event, RouterState, RouterStatus, VrrpStatus};
 use crate::units::IfName;
 
 use super::devices::Devices;
@@ -196,6 +196,7 @@ impl Engine {
     pub fn tick(&mut self, now: Instant) {
         self.forgive(now);
         let mut waiting = group::waiting(&self.instances, now);
+        self.tell_waits(now);
         let unready: BTreeSet<String> =
             self.instances.iter().filter_map(|instance| self.unready(now, instance)).collect();
         for instance in self.instances.iter().filter(|instance| unready.contains(&instance.config().name)) {
@@ -288,8 +289,12 @@ impl Engine {
     /// The present state for people.
     #[must_use]
     pub fn status(&self, now: Instant, generation: u64) -> VrrpStatus {
+        let status = |instance: &Instance| RouterStatus {
+            waits: self.wait(now, instance),
+            ..instance.status(now, &self.facts)
+        };
         VrrpStatus {
-            instances: self.instances.iter().map(|instance| instance.status(now, &self.facts)).collect(),
+            instances: self.instances.iter().map(status).collect(),
             counters: self.counters.iter().map(|(name, n)| ((*name).to_owned(), *n)).collect(),
             sync: Vec::new(),
             sync_problem: None,

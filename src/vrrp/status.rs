@@ -16,7 +16,7 @@ impl Instance {
         Event::Router { name: self.config.name.clone(), state: self.state(), reason: self.reason.clone() }
     }
 
-    /// The present state for people.
+    /// The present state for people; what it waits for is the engine's to say.
     #[must_use]
     pub fn status(&self, now: Instant, facts: &Facts) -> RouterStatus {
         let master = self.state() == RouterState::Master;
@@ -46,6 +46,7 @@ impl Instance {
             interval_us: u64::try_from(self.router.interval().as_micros()).unwrap_or(u64::MAX),
             addresses: self.config.vips().map(|vip| vip.cidr).collect(),
             trackers: trackers(&self.config, facts),
+            waits: None,
             order: order(&self.config.name, facts).map(str::to_owned),
             late_us: u64::try_from(self.late.as_micros()).unwrap_or(u64::MAX),
             peer_checksum: self.theirs.map(|form| word(form).to_owned()),

@@ -226,6 +226,17 @@ fn source(config: &VrrpInstance, facts: &Facts, current: Option<IpAddr>) -> Resu
     })
 }
 
+/// What is tracked, for people.
+#[must_use]
+pub fn name_of(target: &TrackTarget) -> String {
+    match target {
+        TrackTarget::Interface(name) => format!("interface {name}"),
+        TrackTarget::Service(name) => format!("service {name}"),
+        TrackTarget::Probe(probe) => probe.kind.to_string(),
+        TrackTarget::File(path) => format!("file {path}"),
+    }
+}
+
 /// What each tracker of an instance says, for people.
 #[must_use]
 pub fn trackers(config: &VrrpInstance, facts: &Facts) -> Vec<TrackerStatus> {
@@ -242,18 +253,18 @@ pub fn trackers(config: &VrrpInstance, facts: &Facts) -> Vec<TrackerStatus> {
             },
             _ => None,
         };
-        let (what, known) = match &track.target {
-            TrackTarget::Interface(name) => (format!("interface {name}"), true),
-            TrackTarget::Service(name) => (format!("service {name}"), facts.services.contains_key(name)),
-            TrackTarget::Probe(probe) => (probe.kind.to_string(), facts.probes.contains_key(probe)),
-            TrackTarget::File(path) => (format!("file {path}"), facts.files.contains_key(path)),
+        let known = match &track.target {
+            TrackTarget::Interface(_) => true,
+            TrackTarget::Service(name) => facts.services.contains_key(name),
+            TrackTarget::Probe(probe) => facts.probes.contains_key(probe),
+            TrackTarget::File(path) => facts.files.contains_key(path),
         };
         let healthy = known.then_some(failure.is_none());
         let reason = match (failure, garbled) {
             (Some(failure), Some(garbled)) => Some(format!("{failure}; {garbled}")),
             (failure, garbled) => failure.or(garbled),
         };
-        TrackerStatus { what, healthy, weight: track.weight, reason }
+        TrackerStatus { what: name_of(&track.target), healthy, weight: track.weight, reason }
     };
     config.track.iter().map(show).collect()
 }

@@ -54,9 +54,12 @@ fn from_a_living_master_a_new_process_takes_over_with_whole_services_only() {
     bench.engine.services_primed(&["web".to_owned()].into());
     bench.run(10);
     assert_eq!(bench.states(), [Backup], "dns has servers that nobody has heard of");
+    let wait = bench.routers()[0].waits.clone().unwrap();
+    assert_eq!((wait.lacks, wait.left_ms), (vec!["all real servers of dns".to_owned()], 4_990));
     bench.engine.services_primed(&["dns".to_owned()].into());
     bench.run(10);
     assert_eq!(bench.states(), [Master]);
+    assert_eq!(bench.routers()[0].waits, None);
 
     let mut bench = serving();
     with_master(&mut bench, 9_500);
@@ -118,6 +121,11 @@ fn a_new_process_waits_for_the_first_word_of_its_trackers() {
     bench.engine.await_first_words(bench.now, BTreeSet::new());
     bench.run(3_900);
     assert_eq!(bench.states(), [Backup, Backup, Backup, Master, Backup, Backup]);
+    let waits = bench.routers().into_iter().map(|router| router.waits.map(|wait| wait.to_string()));
+    let gateway_word = || Some("gateway 10.0.0.254".to_owned());
+    let file = Some("file /data/drain".to_owned());
+    let expected = [gateway_word(), file, gateway_word(), None, gateway_word(), None];
+    assert_eq!(waits.collect::<Vec<_>>(), expected);
     bench.run(200);
     assert_eq!(bench.states(), [Backup, Backup, Master, Master, Backup, Backup], "start_wait is over");
     bench.engine.observe(bench.now, |facts| {

@@ -61,6 +61,12 @@ fn router(router: &RouterStatus) -> Vec<String> {
         format!("  {}{master}{}", router.reason, order(router.order.as_deref())),
         format!("  {}", join(&router.addresses)),
     ];
+    lines.extend(
+        router
+            .waits
+            .as_ref()
+            .map(|wait| format!("  would be master, but waits for {wait}, {} at most", age(wait.left_ms))),
+    );
     lines.extend(router.trackers.iter().map(tracker));
     lines.extend(advertisements(router));
     lines
@@ -149,5 +155,19 @@ mod tests {
              "interval_us":1000000,"addresses":["10.0.0.45/32"],"counters":{}}]}"#,
         );
         assert!(shown.ends_with("\n! cannot set route 10.9.0.0/16: Network unreachable"), "{shown}");
+    }
+
+    #[test]
+    fn what_a_box_that_has_just_started_waits_for() {
+        let shown = show(
+            r#"{"role":"vrrp","generation":1,"instances":[
+            {"name":"VI_1","interface":"eth0","vrid":51,"version":3,"state":"backup","reason":"started",
+             "since_ms":4000,"base_priority":150,"priority":150,"master":"192.168.61.47","master_priority":100,
+             "waits":{"lacks":["service a","all real servers of b","gateway 10.0.0.254","service c","the right time"],
+                      "left_ms":6100},
+             "interval_us":1000000,"addresses":["192.168.61.45/32"],"counters":{}}]}"#,
+        );
+        let waits = "\n  would be master, but waits for service a, all real servers of b, gateway 10.0.0.254 and 2 more, 6 s at most";
+        assert!(shown.ends_with(waits), "{shown}");
     }
 }

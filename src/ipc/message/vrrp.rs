@@ -1,6 +1,7 @@
 //! Of `vrrp`: virtual routers.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
@@ -154,6 +155,9 @@ pub struct RouterStatus {
     /// What each tracker says, in the order of the file.
     #[serde(default)]
     pub trackers: Vec<TrackerStatus>,
+    /// What keeps it from being master already, where a new process waits for something.
+    #[serde(default)]
+    pub waits: Option<RouterWait>,
     /// `held` or `yields`, if the operator wants it so.
     #[serde(default)]
     pub order: Option<String>,
@@ -179,6 +183,27 @@ pub enum RouterState {
     Master,
     /// Interface or tracked object failed.
     Fault,
+}
+
+/// What a virtual router waits for that would be master otherwise.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RouterWait {
+    /// Each thing: `service web`, `all real servers of web`, `gateway 192.168.61.1`, `the right time`.
+    pub lacks: Vec<String>,
+    /// For how long still at most, milliseconds.
+    pub left_ms: u64,
+}
+
+impl fmt::Display for RouterWait {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const SHOWN: usize = 3;
+        let first: Vec<&str> = self.lacks.iter().take(SHOWN).map(String::as_str).collect();
+        f.write_str(&first.join(", "))?;
+        match self.lacks.len().saturating_sub(SHOWN) {
+            0 => Ok(()),
+            more => write!(f, " and {more} more"),
+        }
+    }
 }
 
 /// What a tracker says.

@@ -8,11 +8,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use crate::config::model::{Track, TrackTarget};
-use crate::ipc::message::RouterState;
+use crate::ipc::message::{RouterState, RouterWait};
 
 use super::super::group::members;
 use super::super::instance::Instance;
 use super::super::socket::places;
+use super::super::track::name_of;
 use super::Engine;
 
 /// What a new process waits for.
@@ -23,6 +24,8 @@ pub(super) struct FirstWords {
     unheard: BTreeSet<String>,
     /// Services that have servers without a verdict.
     unprimed: BTreeSet<String>,
+    /// Virtual routers of which the log says that they wait.
+    told: BTreeSet<String>,
 }
 
 impl FirstWords {
@@ -37,8 +40,8 @@ impl Engine {
     /// it tracks, or its `start_wait` has passed; from a living master none before each of the services is primed.
     pub fn await_first_words(&mut self, now: Instant, services: BTreeSet<String>) {
         let unheard = services.iter().filter(|service| !self.facts.services.contains_key(*service));
-        self.awaited =
-            Some(FirstWords { since: now, unheard: unheard.cloned().collect(), unprimed: services });
+        let unheard = unheard.cloned().collect();
+        self.awaited = Some(FirstWords { since: now, unheard, unprimed: services, told: BTreeSet::new() });
     }
 
     /// All servers of these services have a verdict.
@@ -60,7 +63,7 @@ impl Engine {
     /// Whether somebody still waits for them.
     #[must_use]
     pub fn awaits_services(&self, now: Instant) -> bool {
-        let Some(FirstWords { since, unheard, unprimed }) = &self.awaited else { return false };
+        let Some(FirstWords { since, unheard, unprimed, .. }) = &self.awaited else { return false };
         let waits = |instance: &Instance| now < *since + instance.config().start_wait;
         let missing = !unheard.is_empty() || !unprimed.is_empty();
         missing && (self.instances.is_empty() || self.instances.iter().any(waits))
@@ -68,17 +71,20 @@ impl Engine {
 
     /// Until when an instance has to wait for word about the services and of its trackers; `None` when it need not.
     pub(super) fn waits_until(&self, instance: &Instance) -> Option<Instant> {
-        let FirstWords { since, unheard, unprimed } = self.awaited.as_ref()?;
+        let FirstWords { since, unheard, unprimed, .. } = self.awaited.as_ref()?;
         let end = *since + instance.config().start_wait;
-        let silent = |track: &Track| match &track.target {
-            TrackTarget::Probe(probe) => !self.facts.probes.contains_key(probe),
-            TrackTarget::File(path) => !self.facts.files.contains_key(path),
-            TrackTarget::Interface(_) | TrackTarget::Service(_) => false,
-        };
-        if !unheard.is_empty() || instance.config().track.iter().any(silent) {
+        if !unheard.is_empty() || instance.config().track.iter().any(|track| self.is_silent(track)) {
             return Some(end);
         }
         instance.led_until().filter(|_| !unprimed.is_empty()).map(|led| led.min(end))
+    }
+
+    fn is_silent(&self, track: &Track) -> bool {
+        match &track.target {
+            TrackTarget::Probe(probe) => !self.facts.probes.contains_key(probe),
+            TrackTarget::File(path) => !self.facts.files.contains_key(path),
+            TrackTarget::Interface(_) | TrackTarget::Service(_) => false,
+        }
     }
 
     /// Until when a backup is held back, whatever its timer says: for its own first words or for those of another member of its group.
@@ -99,6 +105,43 @@ impl Engine {
         waits.then(|| instance.config().name.clone())
     }
 
+    /// What an instance waits for that would be master otherwise.
+    pub(super) fn wait(&self, now: Instant, instance: &Instance) -> Option<RouterWait> {
+        self.own_wait(instance).filter(|at| is_due(now, instance) && now < *at)?;
+        // Its master may fall silent before; this is the most.
+        let end = self.awaited.as_ref().map(|awaited| awaited.since + instance.config().start_wait);
+        let until = end.into_iter().chain(instance.doubts()).max()?;
+        let left_ms = u64::try_from(until.saturating_duration_since(now).as_millis()).unwrap_or(u64::MAX);
+        Some(RouterWait { lacks: self.missing(now, instance), left_ms })
+    }
+
+    fn missing(&self, now: Instant, instance: &Instance) -> Vec<String> {
+        let clock = instance.doubts().filter(|at| now < *at).map(|_| "the right time".to_owned());
+        let Some(FirstWords { unheard, unprimed, .. }) = &self.awaited else {
+            return clock.into_iter().collect();
+        };
+        let services = unheard.iter().map(|name| format!("service {name}"));
+        let led = instance.led_until().is_some_and(|at| now < at);
+        let servers = unprimed.iter().filter(|name| led && !unheard.contains(*name));
+        let servers = servers.map(|name| format!("all real servers of {name}"));
+        let tracks = instance.config().track.iter().filter(|track| self.is_silent(track));
+        services.chain(servers).chain(tracks.map(|track| name_of(&track.target))).chain(clock).collect()
+    }
+
+    /// Says of each that waits, once, for what.
+    pub(super) fn tell_waits(&mut self, now: Instant) {
+        let Some(FirstWords { told, .. }) = &self.awaited else { return };
+        let due = self.instances.iter().filter(|instance| is_due(now, instance));
+        let untold = due.filter(|instance| !told.contains(&instance.config().name));
+        let waits = untold.filter_map(|it| Some((it.config().name.clone(), self.wait(now, it)?)));
+        for (name, wait) in waits.collect::<Vec<_>>() {
+            log::info!("waits: name={name} milliseconds={} for={wait}", wait.left_ms);
+            if let Some(awaited) = &mut self.awaited {
+                awaited.told.insert(name);
+            }
+        }
+    }
+
     /// Whether its time is over, and was not yet when one of its sockets had been read: its master may have spoken since.
     fn is_behind(&self, now: Instant, instance: &Instance) -> bool {
         // Nothing to count in almost every turn.
@@ -109,4 +152,9 @@ impl Engine {
         let due = instance.deadline().filter(|at| *at <= now);
         due.zip(read_until).is_some_and(|(due, read_until)| due > *read_until)
     }
+}
+
+/// Whether it is a backup that has waited for its master long enough.
+fn is_due(now: Instant, instance: &Instance) -> bool {
+    instance.state() == RouterState::Backup && instance.deadline().is_some_and(|at| at <= now)
 }
